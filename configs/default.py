@@ -1,0 +1,85 @@
+"""Every field there is, with its default. A config is get_config() of this file and the lines in which it differs."""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.method = "score_vae"
+    config.seed = 0
+    config.parallel = "pmap"  # pmap | data | fsdp
+    config.keep_checkpoints = 3
+
+    config.data = ConfigDict()
+    config.data.name = "digits"
+    config.data.dir = ""
+    config.data.image_size = 8
+    config.data.channels = 1
+
+    config.sde = ConfigDict()
+    config.sde.name = "vp"  # vp | cosine_vp | sub_vp | ve
+    config.sde.t_min = 1e-3
+    config.sde.beta_min, config.sde.beta_max = 0.1, 20.0  # vp, sub_vp
+    config.sde.log_snr_min, config.sde.log_snr_max = -10.0, 20.0  # cosine_vp
+    config.sde.sigma_min, config.sde.sigma_max = 0.01, 50.0  # ve
+
+    config.model = ConfigDict()
+    config.model.latent_dim = 16
+    config.model.log_var_bound = 8.0
+    config.model.prediction = "noise"  # noise | velocity: what the prior's network predicts
+    config.model.dtype = "float32"  # float32 | bfloat16: what the prior computes in; the encoder keeps float32
+    config.model.prior = _unet()
+    config.model.prior.dropout = 0.0
+    config.model.encoder = _unet()
+
+    config.prior = ConfigDict()
+    config.prior.checkpoint = ""  # a workdir with a trained prior, instead of the prior stage
+    config.prior.times = "uniform_t"  # uniform_t | uniform_log_snr
+    config.prior.weight = "simple"  # likelihood | simple | p2 | min_snr
+
+    config.loss = ConfigDict()  # the encoder's
+    config.loss.beta = 0.01
+    config.loss.times = "uniform_log_snr"
+    config.loss.weight = "likelihood"
+
+    config.optim = ConfigDict()
+    config.optim.ema_decay = 0.9999
+    config.optim.warmup = 5000
+    config.optim.clip = 1.0
+    config.optim.decay = "constant"  # constant | cosine
+
+    config.stages = ConfigDict()
+    config.stages.prior = _stage(steps=100_000)
+    config.stages.encoder = _stage(steps=100_000)
+    config.stages.correction = _stage(steps=0)
+
+    config.sampling = ConfigDict()
+    config.sampling.solver = "euler_maruyama"  # euler_maruyama | ddim
+    config.sampling.grid = "uniform_t"  # uniform_t | uniform_log_snr
+    config.sampling.steps = 250
+    config.sampling.guidance = 1.0
+
+    config.eval = ConfigDict()
+    config.eval.n = 360
+    config.eval.batch_size = 128
+    config.eval.evaluators = ("reconstruction", "samples", "bits_per_dim")
+    return config.lock()
+
+
+def _unet() -> ConfigDict:
+    unet = ConfigDict()
+    unet.channels = 32
+    unet.multipliers = (1, 2)
+    unet.blocks = 1
+    unet.attention = ()  # image sizes with self-attention
+    return unet
+
+
+def _stage(steps: int) -> ConfigDict:
+    stage = ConfigDict()
+    stage.steps = steps
+    stage.batch_size = 64
+    stage.checkpoint_every = 1000
+    stage.log_every = 100
+    stage.learning_rate = 2e-4
+    return stage

@@ -1,0 +1,120 @@
+"""Train, evaluate and sample.
+
+    python main.py --config configs/NAME.py --mode train|eval|sample [--workdir DIR] [--config.section.field=value ...]
+
+Exit codes: 0 done (or stopped by SIGTERM with the state saved), 2 bad input, 1 anything else.
+"""
+
+from sde_vae import platform
+
+platform.prepare()
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from sde_vae import logs, pictures, workdir
+from sde_vae.build import Experiment, build, build_subject
+from sde_vae.checkpoints import load_ema
+from sde_vae.data.dataset import to_unit
+from sde_vae.errors import BadInput, choose
+from sde_vae.evaluate import evaluate, table
+from sde_vae.train import Diverged, StopRequest, train_stage
+from sde_vae.types import Params
+
+CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, and its fields as --config.section.field=value.")
+MODE = flags.DEFINE_string("mode", None, "train | eval | sample")
+WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints, logs and results go; runs/NAME if left out.")
+SAMPLES = 64
+
+
+def train(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
+    workdir.claim(directory, config.to_dict())
+    with StopRequest() as stop:
+        for stage in experiment.stages:
+            frozen = prior_params(config, experiment, directory) if stage.stands_on else None
+            if not train_stage(stage, frozen, directory / stage.name, stop):
+                print(f"{stage.name}: stopped by SIGTERM, the state is saved; the same command goes on from here")
+                return
+
+
+def eval_(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
+    workdir.check(directory / "config.json", config.to_dict())
+    out = directory / "eval"
+    frozen = prior_params(config, experiment, directory)
+    abstract = jax.eval_shape(experiment.method.init, jax.random.key(0))
+    params, step = load_ema(directory / "encoder" / "checkpoints", "encoder", abstract, "--workdir")
+    subject = build_subject(config, experiment, params, frozen, out)
+
+    facts: dict[str, Any] = {"n": config.eval.n, "seed": config.seed, "latent_dim": config.model.latent_dim}
+    facts["step"] = step
+    for stage in ("prior", "encoder"):
+        rates = [row["steps_per_second"] for row in logs.read(directory / stage / "metrics.jsonl") if "steps_per_second" in row]
+        if rates:
+            facts[f"{stage}_steps_per_second"] = float(np.median(rates))
+    title = f"{config.method} on {config.data.name}, {config.model.latent_dim} latents"
+    metrics = evaluate(experiment.evaluators, subject, out, title, facts, workdir.facts())
+    print(table(metrics))
+    print(f"\nmetrics  {out / 'metrics.json'}\nreport   {out / 'report.html'}")
+
+
+def sample(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
+    workdir.check(directory / "config.json", config.to_dict())
+    out = directory / "samples"
+    frozen = prior_params(config, experiment, directory)
+    # Only the prior is asked; the encoder's parameters may be any.
+    params = jax.jit(experiment.method.init)(jax.random.key(0))
+    subject = build_subject(config, experiment, params, frozen, out)
+    drawn = to_unit(subject.sample(np.arange(SAMPLES, dtype=np.int32), "sample"))
+    pictures.grid(drawn, out / "samples.png")
+    np.save(out / "samples.npy", drawn)
+    print(f"samples  {out / 'samples.png'}, {out / 'samples.npy'}")
+
+
+def prior_params(config: ConfigDict, experiment: Experiment, directory: Path) -> Params:
+    """The prior's EMA, from this workdir or from config.prior.checkpoint."""
+    given = config.prior.checkpoint
+    field = "config.prior.checkpoint" if given else "--workdir"
+    abstract = jax.eval_shape(experiment.prior.init, jax.random.key(0))
+    return load_ema((Path(given) if given else directory) / "prior" / "checkpoints", "prior", abstract, field)[0]
+
+
+def parse(argv: list[str]) -> tuple[ConfigDict, str, Path]:
+    """(config, mode, workdir). Raises BadInput for anything that the command line gets wrong."""
+    try:
+        flags.FLAGS(argv)
+    # absl raises its own errors; ml_collections lets through what a field's lookup, its type or the config file raise.
+    except (flags.Error, KeyError, AttributeError, TypeError, ValueError, OSError, ImportError, SyntaxError) as error:
+        raise BadInput(" ".join(str(error).split())) from error
+    if CONFIG.value is None:
+        raise BadInput("--config: expected a config file, such as --config configs/scorevae_digits.py")
+    mode = choose("--mode", str(MODE.value), MODES) and str(MODE.value)
+    name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+    return CONFIG.value, mode, Path(WORKDIR.value or f"runs/{name}")
+
+
+MODES = {"train": train, "eval": eval_, "sample": sample}
+
+
+def main(argv: list[str]) -> int:
+    try:
+        config, mode, directory = parse(argv)
+        platform.enable_compilation_cache()
+        # Errors in a file of the user's are the user's, and the file says so itself: only BadInput is one line.
+        MODES[mode](config, build(config), directory)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Diverged as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,213 @@
+"""ConfigDict -> objects. The only reader of config: below this file nothing knows that there is one."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from sde_vae import losses, sdes, solvers
+from sde_vae.data.dataset import Dataset, batches, to_model
+from sde_vae.data.digits import digits
+from sde_vae.errors import BadInput, choose
+from sde_vae.evaluators.bits_per_dim import bits_per_dim
+from sde_vae.evaluators.reconstruction import reconstruction
+from sde_vae.evaluators.samples import samples
+from sde_vae.evaluators.subject import Decoder, Evaluator, Subject, make_subject
+from sde_vae.method import Method
+from sde_vae.methods.prior import predicts_noise, predicts_velocity, prior
+from sde_vae.methods.score_vae import score_vae
+from sde_vae.nets.encoder import Encoder, HalfUNet
+from sde_vae.nets.network import network
+from sde_vae.nets.unet import UNet
+from sde_vae.train import Stage
+from sde_vae.train_state import adam
+from sde_vae.types import Batch, Params
+
+SDES = {"vp": sdes.VP, "cosine_vp": sdes.CosineVP, "sub_vp": sdes.SubVP, "ve": sdes.VE}
+WEIGHTS = {
+    "likelihood": lambda sde: losses.likelihood(),
+    "simple": losses.simple,
+    "p2": losses.p2,
+    "min_snr": losses.min_snr,
+}
+TIMES = {"uniform_t": losses.uniform_t, "uniform_log_snr": losses.uniform_log_snr}
+PREDICTIONS = {"noise": predicts_noise, "velocity": predicts_velocity}
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+SOLVERS = {"euler_maruyama": solvers.euler_maruyama, "ddim": solvers.ddim}
+GRIDS = {"uniform_t": solvers.uniform_t_grid, "uniform_log_snr": solvers.uniform_log_snr_grid}
+DECAYS = {"constant": "constant", "cosine": "cosine"}
+DATASETS = {"digits": digits}
+EVALUATORS = {"reconstruction": reconstruction, "samples": samples, "bits_per_dim": bits_per_dim}
+
+
+class Experiment(NamedTuple):
+    """Everything a run needs, the data apart: building it loads nothing and allocates nothing.
+
+    `stages` are in the order of training; load() reads the data set; subject(...) is what the evaluators see.
+    """
+
+    shape: tuple[int, int, int]
+    prior: Method
+    method: Method
+    stages: tuple[Stage, ...]
+    load: Callable[[], Dataset]
+    decoder: Decoder
+    evaluators: dict[str, Evaluator]
+
+
+def build(config: ConfigDict) -> Experiment:
+    """Raises BadInput that names the field, the value and what is allowed."""
+    check_values(config)
+    choose("config.method", config.method, {"score_vae": None})
+    size = config.data.image_size
+    shape = (size, size, config.data.channels)
+    sde = build_sde(config.sde)
+    dtype = choose("config.model.dtype", config.model.dtype, DTYPES)
+    prediction = choose("config.model.prediction", config.model.prediction, PREDICTIONS)
+
+    unet = UNet(**_net("prior", config, size), dropout=config.model.prior.dropout, dtype=dtype)
+    prior_method = prior(
+        sde,
+        network(unet, shape),
+        prediction,
+        choose("config.prior.times", config.prior.times, TIMES)(sde, config.stages.prior.batch_size),
+        choose("config.prior.weight", config.prior.weight, WEIGHTS)(sde),
+    )
+    encoder = Encoder(HalfUNet(**_net("encoder", config, size)), config.model.latent_dim, config.model.log_var_bound)
+    method = score_vae(
+        sde,
+        prior_method,
+        network(encoder, shape),
+        choose("config.loss.times", config.loss.times, TIMES)(sde, config.stages.encoder.batch_size),
+        choose("config.loss.weight", config.loss.weight, WEIGHTS)(sde),
+        config.loss.beta,
+        config.sampling.guidance,
+    )
+
+    load = partial(load_data, config, shape)
+    stages = [] if config.prior.checkpoint else [build_stage(config, "prior", prior_method, None, load)]
+    stages.append(build_stage(config, "encoder", method, "prior", load))
+    grid = choose("config.sampling.grid", config.sampling.grid, GRIDS)
+    decoder = Decoder(
+        sde, choose("config.sampling.solver", config.sampling.solver, SOLVERS), grid(sde, config.sampling.steps)
+    )
+    evaluators = {name: choose("config.eval.evaluators", name, EVALUATORS) for name in config.eval.evaluators}
+    return Experiment(shape, prior_method, method, tuple(stages), load, decoder, evaluators)
+
+
+def build_sde(config: ConfigDict) -> sdes.SDE:
+    """The SDE named, with those of the section's fields that it has."""
+    cls = choose("config.sde.name", config.name, SDES)
+    return cls(**{field.name: config[field.name] for field in dataclasses.fields(cls) if field.name in config})
+
+
+def build_stage(
+    config: ConfigDict, name: str, method: Method, stands_on: str | None, load: Callable[[], Dataset]
+) -> Stage:
+    stage, optim = config.stages[name], config.optim
+
+    def stage_batches(start: int, stop: int) -> Iterator[Batch]:
+        data = load()
+        return batches(data.split("train"), data.levels, stage.batch_size, config.seed, start, stop)
+
+    return Stage(
+        name=name,
+        method=method,
+        stands_on=stands_on,
+        optimiser=adam(
+            stage.learning_rate, stage.steps, optim.warmup, optim.clip, choose("config.optim.decay", optim.decay, DECAYS)
+        ),
+        ema_decay=optim.ema_decay,
+        batches=stage_batches,
+        batch_size=stage.batch_size,
+        steps=stage.steps,
+        checkpoint_every=stage.checkpoint_every,
+        log_every=stage.log_every,
+        keep=config.keep_checkpoints,
+        parallel=config.parallel,
+        seed=config.seed,
+    )
+
+
+def build_subject(config: ConfigDict, experiment: Experiment, params: Params, prior_params: Params, out: Path) -> Subject:
+    data = experiment.load()
+    test = data.split("test")
+    if config.eval.n > len(test):
+        raise BadInput(f"config.eval.n: got {config.eval.n}, but {data.name} holds out {len(test)} images; take no more")
+    return make_subject(
+        decoder=experiment.decoder,
+        method=experiment.method,
+        params=params,
+        prior=experiment.prior,
+        prior_params=prior_params,
+        levels=data.levels,
+        train=to_model(data.split("train"), data.levels),
+        test=to_model(test[: config.eval.n], data.levels),
+        latent=config.model.latent_dim,
+        batch_size=config.eval.batch_size,
+        seed=config.seed,
+        pictures=out,
+    )
+
+
+def load_data(config: ConfigDict, shape: tuple[int, int, int]) -> Dataset:
+    """Raises BadInput if the data has another shape than the networks were built for."""
+    data = choose("config.data.name", config.data.name, DATASETS)()
+    if data.shape != shape:
+        raise BadInput(
+            f"config.data.image_size, config.data.channels: got {shape[0]}, {shape[2]}, but the images of {data.name} "
+            f"are {'x'.join(map(str, data.shape))}"
+        )
+    return data
+
+
+def _net(name: str, config: ConfigDict, size: int) -> dict[str, Any]:
+    """The fields that the U-Net and the encoder share. Raises BadInput if the image does not halve often enough."""
+    net = config.model[name]
+    halvings = len(net.multipliers) - 1
+    if size % 2**halvings:
+        raise BadInput(
+            f"config.data.image_size: got {size}, which config.model.{name}.multipliers halve {halvings} times; "
+            f"it must be a multiple of {2**halvings}"
+        )
+    return {
+        "channels": net.channels,
+        "multipliers": tuple(net.multipliers),
+        "blocks": net.blocks,
+        "attention": tuple(net.attention),
+    }
+
+
+def check_values(config: ConfigDict) -> None:
+    """BadInput for a number out of its range."""
+    counts = ["data.image_size", "data.channels", "model.latent_dim", "sampling.steps", "eval.n", "eval.batch_size"]
+    counts += ["keep_checkpoints"]
+    counts += [f"model.{net}.{field}" for net in ("prior", "encoder") for field in ("channels", "blocks")]
+    positive = ["sde.t_min", "model.log_var_bound", "optim.clip"]
+    for stage in ("prior", "encoder"):
+        counts += [f"stages.{stage}.{f}" for f in ("steps", "batch_size", "checkpoint_every", "log_every")]
+        positive += [f"stages.{stage}.learning_rate"]
+    for name in counts:
+        _require(config, name, lambda v: v >= 1, "at least 1")
+    for name in positive:
+        _require(config, name, lambda v: v > 0 and np.isfinite(v), "above 0")
+    for name in ("loss.beta", "optim.warmup"):
+        _require(config, name, lambda v: v >= 0, "at least 0")
+    for name in ("model.prior.channels", "model.encoder.channels"):
+        _require(config, name, lambda v: v % 4 == 0 and (v <= 128 or v % 32 == 0), "a multiple of 4 (of 32 above 128)")
+    _require(config, "model.prior.dropout", lambda v: 0 <= v < 1, "in [0, 1)")
+    _require(config, "optim.ema_decay", lambda v: 0 <= v < 1, "in [0, 1)")
+    _require(config, "stages.correction.steps", lambda v: v == 0, "0: score_vae has no correction stage")
+
+
+def _require(config: ConfigDict, name: str, allowed: Callable[[Any], bool], meaning: str) -> None:
+    value: Any = config
+    for part in name.split("."):
+        value = value[part]
+    if not allowed(value):
+        raise BadInput(f"config.{name}: got {value!r}, expected {meaning}")

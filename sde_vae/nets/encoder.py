@@ -1,0 +1,48 @@
+"""The time-conditioned encoder q(z | x_t, t): a body and a Gaussian head.
+
+The encoder always computes in float32: what it adds to the score is its gradient in x, divided by variances as small as
+exp(-log_var_bound), and bfloat16 does not survive that.
+"""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from sde_vae.gaussians import DiagGaussian
+from sde_vae.nets.layers import DownPath, Images, NoiseLevel, group_norm
+from sde_vae.types import PerExample, Points
+
+
+class HalfUNet(nn.Module):
+    """The left half of the U-Net as a body (arXiv:2304.12141, section 5): x [batch, H, W, C], logSNR [batch] -> [batch, features]."""
+
+    channels: int
+    multipliers: Sequence[int]
+    blocks: int = 2
+    attention: Sequence[int] = ()
+
+    @nn.compact
+    def __call__(self, x: Images, log_snr: PerExample) -> Float[Array, "batch features"]:
+        level = NoiseLevel(self.channels, jnp.float32)(log_snr)
+        down = DownPath(self.channels, self.multipliers, self.blocks, self.attention, 0.0, jnp.float32)
+        h = down(x, level, None)[-1]
+        h = nn.silu(group_norm(h, jnp.float32)(h))
+        return h.reshape(h.shape[0], -1)
+
+
+class Encoder(nn.Module):
+    """A body's features -> DiagGaussian with `latent` dimensions and log-variance in (-log_var_bound, log_var_bound)."""
+
+    body: nn.Module
+    latent: int
+    log_var_bound: float = 8.0
+
+    @nn.compact
+    def __call__(self, x: Points, log_snr: PerExample) -> DiagGaussian:
+        features = self.body(x, log_snr)
+        # Not zero at the start: mean and gradient would both vanish, and there the loss has a saddle point.
+        mean = nn.Dense(self.latent, name="mean")(features)
+        raw = nn.Dense(self.latent, name="log_var")(features)
+        return DiagGaussian(mean, self.log_var_bound * jnp.tanh(raw / self.log_var_bound))

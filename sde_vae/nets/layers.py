@@ -1,0 +1,155 @@
+"""The blocks of DDPM's U-Net (arXiv:2006.11239, appendix B), shared by the U-Net and the encoder.
+
+Smooth activations and GroupNorm only: ScoreVAE's training differentiates the encoder twice, and BatchNorm would couple the
+examples of a batch. Parameters are float32; `dtype` is the type that the blocks compute in.
+"""
+
+import math
+import zlib
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from sde_vae.arrays import fold
+from sde_vae.nets.conv import conv
+from sde_vae.types import Dtype, Keys, PerExample
+
+Images = Float[Array, "batch height width channels"]
+Embedding = Float[Array, "batch embedding"]
+
+LOG_SNR_CLIP = 20.0
+
+
+def embed_log_snr(log_snr: PerExample, dim: int) -> Embedding:
+    """Sinusoids of the noise level, float32: logSNR in [-20, 20] is laid on [0, 1000] and embedded as DDPM embeds its step.
+
+    A network that is told the logSNR and not t is the same network under every schedule.
+    """
+    clipped = jnp.clip(log_snr.astype(jnp.float32), -LOG_SNR_CLIP, LOG_SNR_CLIP)
+    level = 1000.0 * (clipped + LOG_SNR_CLIP) / (2 * LOG_SNR_CLIP)
+    frequencies = jnp.exp(-math.log(10_000.0) * jnp.arange(dim // 2, dtype=jnp.float32) / (dim // 2 - 1))
+    angles = level[:, None] * frequencies[None, :]
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+
+
+class NoiseLevel(nn.Module):
+    """logSNR -> the embedding that every block receives: sinusoids through two dense layers."""
+
+    channels: int
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, log_snr: PerExample) -> Embedding:
+        h = embed_log_snr(log_snr, self.channels)
+        h = nn.silu(nn.Dense(4 * self.channels, dtype=self.dtype)(h))
+        return nn.silu(nn.Dense(4 * self.channels, dtype=self.dtype)(h))
+
+
+class Conv3x3(nn.Module):
+    """3x3 convolution, same size; `zero` starts it at zero, so that a residual branch starts as the identity."""
+
+    features: int
+    dtype: Dtype
+    zero: bool = False
+
+    @nn.compact
+    def __call__(self, x: Images) -> Images:
+        init = nn.initializers.zeros if self.zero else nn.initializers.lecun_normal()
+        w = self.param("kernel", init, (3, 3, x.shape[-1], self.features), jnp.float32)
+        b = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+        return conv(x.astype(self.dtype), w.astype(self.dtype)) + b.astype(self.dtype)[None, None, None, :]
+
+
+def group_norm(x: Array, dtype: Dtype) -> nn.GroupNorm:
+    """GroupNorm with four channels a group, 32 groups at most: DDPM's 32 groups at 128 channels and up."""
+    return nn.GroupNorm(num_groups=max(1, min(32, x.shape[-1] // 4)), dtype=dtype)
+
+
+class Dropout(nn.Module):
+    """Dropout with one key per example, so that the mask does not depend on how the batch is split; no keys, no dropout."""
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x: Images, keys: Keys | None) -> Images:
+        if keys is None or self.rate == 0:
+            return x
+        layer = zlib.crc32("/".join(self.path).encode())
+        keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - self.rate, x.shape[1:]))(fold(keys, layer))
+        return jnp.where(keep, x / (1 - self.rate), jnp.zeros_like(x))
+
+
+class ResBlock(nn.Module):
+    """norm, silu, conv; add the noise level; norm, silu, dropout, conv; add the input."""
+
+    features: int
+    dropout: float
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, x: Images, level: Embedding, keys: Keys | None) -> Images:
+        h = Conv3x3(self.features, self.dtype)(nn.silu(group_norm(x, self.dtype)(x)))
+        h = h + nn.Dense(self.features, dtype=self.dtype)(level)[:, None, None, :]
+        h = Dropout(self.dropout)(nn.silu(group_norm(h, self.dtype)(h)), keys)
+        h = Conv3x3(self.features, self.dtype, zero=True)(h)
+        if x.shape[-1] != self.features:
+            x = nn.Dense(self.features, dtype=self.dtype)(x)
+        return x + h
+
+
+class Attention(nn.Module):
+    """Self-attention over the pixels, one head, residual; the softmax is in float32."""
+
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, x: Images) -> Images:
+        b, h, w, c = x.shape
+        y = group_norm(x, self.dtype)(x).reshape(b, h * w, c)
+        q, k, v = (nn.Dense(c, dtype=self.dtype, name=name)(y) for name in ("query", "key", "value"))
+        logits = jnp.einsum("bic,bjc->bij", q, k).astype(jnp.float32) / math.sqrt(c)
+        y = jnp.einsum("bij,bjc->bic", nn.softmax(logits).astype(self.dtype), v)
+        y = nn.Dense(c, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="out")(y)
+        return x + y.reshape(b, h, w, c)
+
+
+def halve(x: Images) -> Images:
+    """2x2 mean."""
+    b, h, w, c = x.shape
+    return jnp.mean(x.reshape(b, h // 2, 2, w // 2, 2, c), axis=(2, 4))
+
+
+def double(x: Images) -> Images:
+    """Nearest neighbour, twice the size."""
+    b, h, w, c = x.shape
+    grid = jnp.broadcast_to(x[:, :, None, :, None, :], (b, h, 2, w, 2, c))
+    return grid.reshape(b, 2 * h, 2 * w, c)
+
+
+class DownPath(nn.Module):
+    """The left half of the U-Net: every feature map on the way down, the first to be made first.
+
+    Between levels the maps are halved by a 2x2 mean and then convolved (DDPM convolves with stride 2: the same reach, without
+    its aliasing). `attention` lists the image sizes that get self-attention.
+    """
+
+    channels: int
+    multipliers: Sequence[int]
+    blocks: int
+    attention: Sequence[int]
+    dropout: float
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, x: Images, level: Embedding, keys: Keys | None) -> list[Images]:
+        maps = [Conv3x3(self.channels, self.dtype)(x)]
+        for i, multiplier in enumerate(self.multipliers):
+            if i > 0:
+                maps.append(Conv3x3(maps[-1].shape[-1], self.dtype)(halve(maps[-1])))
+            for _ in range(self.blocks):
+                h = ResBlock(self.channels * multiplier, self.dropout, self.dtype)(maps[-1], level, keys)
+                maps.append(Attention(self.dtype)(h) if h.shape[1] in self.attention else h)
+        return maps

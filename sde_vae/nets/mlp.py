@@ -1,0 +1,30 @@
+"""A residual MLP for points in the plane and for vectors."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from sde_vae.nets.layers import NoiseLevel
+from sde_vae.types import Keys, PerExample
+
+Vectors = Float[Array, "batch dim"]
+
+
+class MLP(nn.Module):
+    """x [batch, dim] at logSNR [batch] -> [batch, features]; with `zero`, zero at initialisation."""
+
+    features: int
+    hidden: int = 128
+    blocks: int = 3
+    zero: bool = True
+
+    @nn.compact
+    def __call__(self, x: Vectors, log_snr: PerExample, keys: Keys | None = None) -> Float[Array, "batch features"]:
+        del keys  # no dropout
+        level = NoiseLevel(self.hidden // 4, jnp.float32)(log_snr)
+        h = nn.Dense(self.hidden)(x)
+        for _ in range(self.blocks):
+            y = nn.Dense(self.hidden)(nn.silu(h)) + nn.Dense(self.hidden)(level)
+            h = h + nn.Dense(self.hidden)(nn.silu(y))
+        init = nn.initializers.zeros if self.zero else nn.initializers.lecun_normal()
+        return nn.Dense(self.features, kernel_init=init)(nn.silu(h))

@@ -1,0 +1,90 @@
+"""Running one update over all devices: three ways, the same numbers.
+
+    pmap    jax.pmap, gradients averaged by the one pmean in the update
+    data    jax.jit over a mesh: the batch is sharded, the state replicated
+    fsdp    jax.jit over a mesh: the state is sharded too, each array along its longest dimension that divides
+
+The state has no device axis in any of them, and the caller hands over host batches of the global size.
+"""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from sde_vae.errors import BadInput, choose
+from sde_vae.train_state import TrainState, Update
+from sde_vae.types import Batch, Metrics, Params, PRNGKey
+
+AXIS = "devices"
+# Given axis_name (or None), the pure update: see train_state.make_update.
+MakeUpdate = Callable[[str | None], Update]
+
+
+def parallelise(make_update: MakeUpdate, mode: str, batch_size: int, devices: list[jax.Device]) -> Update:
+    """The update over `devices`.
+
+    Raises BadInput for an unknown mode, and for a batch size that the devices do not divide.
+    """
+    run = choose("config.parallel", mode, {"pmap": _pmap, "data": _data, "fsdp": _fsdp})
+    if batch_size % len(devices):
+        raise BadInput(
+            f"batch_size: got {batch_size}, which {len(devices)} devices do not divide; "
+            f"take a multiple of {len(devices)}"
+        )
+    return run(make_update, devices)
+
+
+def _pmap(make_update: MakeUpdate, devices: list[jax.Device]) -> Update:
+    update = jax.pmap(
+        make_update(AXIS), axis_name=AXIS, in_axes=(None, None, None, 0), out_axes=None, devices=devices
+    )
+
+    def run(state: TrainState, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[TrainState, Metrics]:
+        split = jax.tree.map(lambda a: np.reshape(a, (len(devices), -1, *np.shape(a)[1:])), batch)
+        return update(state, frozen, key, split)
+
+    return run
+
+
+def _mesh(devices: list[jax.Device]) -> Mesh:
+    return Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def _data(make_update: MakeUpdate, devices: list[jax.Device]) -> Update:
+    mesh = _mesh(devices)
+    whole, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(AXIS))
+    return jax.jit(make_update(None), in_shardings=(whole, whole, whole, split), out_shardings=(whole, whole))
+
+
+def _fsdp(make_update: MakeUpdate, devices: list[jax.Device]) -> Update:
+    mesh = _mesh(devices)
+    whole, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(AXIS))
+    update = make_update(None)
+
+    def sharding(a: jax.Array) -> NamedSharding:
+        return NamedSharding(mesh, longest_divisible(a.shape, len(devices)))
+
+    def run(state: TrainState, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[TrainState, Metrics]:
+        # An array that is already laid out so is not moved.
+        state, frozen = jax.tree.map(lambda a: jax.device_put(a, sharding(a)), (state, frozen))
+        batch = jax.tree.map(lambda a: jax.device_put(a, split), batch)
+        state, metrics = jitted(state, frozen, jax.device_put(key, whole), batch)
+        return state, metrics
+
+    def keep(state: TrainState, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[TrainState, Metrics]:
+        state, metrics = update(state, frozen, key, batch)
+        return jax.tree.map(lambda a: jax.lax.with_sharding_constraint(a, sharding(a)), state), metrics
+
+    jitted = jax.jit(keep)
+    return run
+
+
+def longest_divisible(shape: tuple[int, ...], devices: int) -> PartitionSpec:
+    """Split the longest dimension that `devices` divides; leave the rest whole."""
+    candidates = [i for i, n in enumerate(shape) if n >= devices and n % devices == 0]
+    if not candidates:
+        return PartitionSpec()
+    longest = max(candidates, key=lambda i: shape[i])
+    return PartitionSpec(*(AXIS if i == longest else None for i in range(len(shape))))

@@ -1,0 +1,66 @@
+"""Grids of images and training curves, as PNG files."""
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from sde_vae import logs
+
+DPI = 120
+
+
+def rows(named: dict[str, np.ndarray], path: Path) -> None:
+    """One row of images a name, the name at its left. Images are [n, H, W, C] on [0, 1], the same n in every row."""
+    n = len(next(iter(named.values())))
+    figure, axes = plt.subplots(len(named), n, figsize=(0.75 * n + 1.2, 0.8 * len(named)), squeeze=False)
+    for (name, images), line in zip(named.items(), axes, strict=True):
+        for image, ax in zip(images, line, strict=False):
+            _show(ax, image)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    _save(figure, path)
+
+
+def grid(images: np.ndarray, path: Path) -> None:
+    """A square grid of [n, H, W, C] images on [0, 1]."""
+    side = int(np.ceil(np.sqrt(len(images))))
+    figure, axes = plt.subplots(side, side, figsize=(0.7 * side, 0.7 * side), squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    for image, ax in zip(images, axes.flat, strict=False):
+        _show(ax, image)
+    _save(figure, path)
+
+
+def curves(files: dict[str, Path], path: Path) -> None:
+    """The loss of each stage against its steps, faint, with a running mean over a twentieth of the run."""
+    figure, axes = plt.subplots(1, len(files), figsize=(4.2 * len(files), 2.8), squeeze=False)
+    for (stage, file), ax in zip(files.items(), axes[0], strict=True):
+        logged = logs.read(file)
+        steps = np.asarray([row["step"] for row in logged])
+        for name in (name for name in logged[0] if name.split("/")[0] == "loss"):
+            values = np.asarray([row[name] for row in logged])
+            window = max(1, len(values) // 20)
+            smooth = np.convolve(values, np.ones(window) / window, mode="valid")
+            (line,) = ax.plot(steps[window - 1 :], smooth, label=name, lw=1.5)
+            ax.plot(steps, values, color=line.get_color(), alpha=0.2, lw=0.8)
+        ax.set(title=stage, xlabel="step", ylabel="nats per image", yscale="log")
+        ax.legend(fontsize=8, frameon=False)
+    _save(figure, path)
+
+
+def _show(ax: plt.Axes, image: np.ndarray) -> None:
+    ax.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+def _save(figure: plt.Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.tight_layout(pad=0.4)
+    figure.savefig(path, dpi=DPI)
+    plt.close(figure)

@@ -1,0 +1,64 @@
+"""The state of training, and the one update that moves it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from sde_vae.method import Method
+from sde_vae.types import Batch, Metrics, Params, PRNGKey
+
+# Update(state, frozen, key, batch) -> (state, metrics)
+Update = Callable[["TrainState", Params, PRNGKey, Batch], tuple["TrainState", Metrics]]
+
+
+class TrainState(NamedTuple):
+    """Data only. The randomness of a step is fold_in(seed key, step), so no key is kept and resuming is exact."""
+
+    step: jax.Array  # int32, the number of updates made
+    params: Params
+    ema_params: Params
+    opt_state: optax.OptState
+
+
+def init_state(method: Method, optimiser: optax.GradientTransformation, key: PRNGKey) -> TrainState:
+    params = method.init(key)
+    # A copy: two names for one buffer could not both be donated.
+    return TrainState(jnp.int32(0), params, jax.tree.map(jnp.copy, params), optimiser.init(params))
+
+
+def adam(learning_rate: float, steps: int, warmup: int, clip: float, decay: str) -> optax.GradientTransformation:
+    """Clip by global norm, Adam, linear warm-up over `warmup` steps, then constant or a cosine to zero at `steps`."""
+    after = {
+        "constant": optax.constant_schedule(learning_rate),
+        "cosine": optax.cosine_decay_schedule(learning_rate, max(steps - warmup, 1)),
+    }[decay]
+    schedule = optax.join_schedules([optax.linear_schedule(0.0, learning_rate, warmup), after], [warmup])
+    return optax.chain(
+        optax.clip_by_global_norm(clip),
+        optax.scale_by_adam(),
+        optax.scale_by_learning_rate(schedule),
+    )
+
+
+def make_update(
+    method: Method, optimiser: optax.GradientTransformation, ema_decay: float, axis_name: str | None = None
+) -> Update:
+    """The pure update. It knows nothing of devices but `axis_name`, over which gradients and metrics are averaged."""
+
+    def update(state: TrainState, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[TrainState, Metrics]:
+        step_key = jax.random.fold_in(key, state.step)
+        gradients, metrics = jax.grad(method.loss, has_aux=True)(state.params, frozen, step_key, batch)
+        if axis_name is not None:
+            gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)
+        updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        # The average forgets its start faster than ema_decay while there is little to average (as TensorFlow's does).
+        decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
+        ema_params = jax.tree.map(lambda e, p: e + (1 - decay) * (p - e), state.ema_params, params)
+        metrics = metrics | {"grad_norm": optax.global_norm(gradients)}
+        return TrainState(state.step + 1, params, ema_params, opt_state), metrics
+
+    return update

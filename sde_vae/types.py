@@ -1,0 +1,39 @@
+"""Shapes, said once.
+
+Every array that flows between the floors has the batch first. `t` is a time in [0, T], one per example; `x` is a point of
+data space, of any shape (images are NHWC, points in the plane are [batch, 2]); `z` is a latent vector.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jaxtyping import Array, Float, Int, Key
+
+Scalar = Float[Array, ""]
+PerExample = Float[Array, "batch"]  # a time, a logSNR, a loss, a log-density
+Points = Float[Array, "batch *shape"]
+Latents = Float[Array, "batch latent"]
+Indices = Int[Array, "batch"]
+Keys = Key[Array, "batch"]  # one key per example: see arrays.keys_of
+PRNGKey = Key[Array, ""]
+
+# Everything that a score is conditioned on (z, a label, guidance) is closed over, so that solvers, bounds and Bayes' rule
+# are each written once: ScoreFn(x, t) -> grad_x log p_t(x | whatever was closed over).
+ScoreFn = Callable[[Points, PerExample], Points]
+# LogLikelihoodFn(x, t) -> log p(z | x_t = x), its normaliser included.
+LogLikelihoodFn = Callable[[Points, PerExample], PerExample]
+
+Params = Any  # a pytree of arrays
+Dtype = Any  # jnp.float32, jnp.bfloat16: what flax takes as a dtype
+Metrics = dict[str, Scalar]
+
+
+class Batch(NamedTuple):
+    """What a train step sees.
+
+    index[i] is the place of example i in the *global* batch. All randomness is drawn from (key, index), so the numbers do
+    not depend on how many devices share the batch.
+    """
+
+    x: Any  # Points
+    index: Any  # Indices

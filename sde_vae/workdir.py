@@ -1,0 +1,65 @@
+"""A run's folder: what it was trained with is written down, and not trained over with something else."""
+
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from sde_vae.errors import BadInput
+from sde_vae.logs import write_json
+
+# What may change between two commands on one workdir: it does not alter what a finished stage has learnt.
+FREE = (
+    "parallel",
+    "keep_checkpoints",
+    "data.dir",
+    "sampling.",
+    "eval.",
+    *(f"stages.{s}.{f}" for s in ("prior", "encoder", "correction") for f in ("steps", "checkpoint_every", "log_every")),
+)
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def facts() -> dict[str, Any]:
+    """The command, the versions and the devices of this process."""
+    return {
+        "command": " ".join(["python", *sys.argv]),
+        "versions": {name: version(name) for name in PACKAGES},
+        "devices": [d.device_kind for d in jax.devices()],
+    }
+
+
+def claim(workdir: Path, config: dict[str, Any]) -> None:
+    """Write WORKDIR/config.json. Raises BadInput if the workdir was trained with another config (apart from FREE fields)."""
+    path = workdir / "config.json"
+    check(path, config)
+    write_json(path, {"config": config, **facts()})
+
+
+def check(path: Path, config: dict[str, Any]) -> None:
+    """BadInput if `path` exists and holds a config under which the same stages would have been trained otherwise."""
+    if not path.exists():
+        return
+    try:
+        old = flatten(json.loads(path.read_text())["config"])
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"{path}: expected the config of a run, found something else; take another --workdir") from error
+    # Through JSON, as the old one went: tuples become lists.
+    new = flatten(json.loads(json.dumps(config)))
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name) and not name.startswith(FREE):
+            raise BadInput(
+                f"config.{name}: got {new.get(name)!r}, but {path.parent} was trained with {old.get(name)!r}; "
+                "take that value or another --workdir"
+            )
+
+
+def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dict -> {"section.field": value}."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
