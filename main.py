@@ -27,7 +27,9 @@ from sde_vae.evaluate import evaluate, table
 from sde_vae.train import Diverged, StopRequest, train_stage
 from sde_vae.types import Params
 
-CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, and its fields as --config.section.field=value.")
+CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "The config file, and its fields as --config.section.field=value."
+)
 MODE = flags.DEFINE_string("mode", None, "train | eval | sample")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints, logs and results go; runs/NAME if left out.")
 SAMPLES = 64
@@ -54,7 +56,11 @@ def eval_(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
     facts: dict[str, Any] = {"n": config.eval.n, "seed": config.seed, "latent_dim": config.model.latent_dim}
     facts["step"] = step
     for stage in ("prior", "encoder"):
-        rates = [row["steps_per_second"] for row in logs.read(directory / stage / "metrics.jsonl") if "steps_per_second" in row]
+        rates = [
+            row["steps_per_second"]
+            for row in logs.read(directory / stage / "metrics.jsonl")
+            if "steps_per_second" in row
+        ]
         if rates:
             facts[f"{stage}_steps_per_second"] = float(np.median(rates))
     title = f"{config.method} on {config.data.name}, {config.model.latent_dim} latents"

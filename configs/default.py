@@ -35,12 +35,13 @@ def get_config() -> ConfigDict:
     config.prior = ConfigDict()
     config.prior.checkpoint = ""  # a workdir with a trained prior, instead of the prior stage
     config.prior.times = "uniform_t"  # uniform_t | uniform_log_snr
-    config.prior.weight = "simple"  # likelihood | simple | p2 | min_snr
+    config.prior.weight = "simple"  # likelihood | simple | p2 | min_snr | sigmoid
 
     config.loss = ConfigDict()  # the encoder's
     config.loss.beta = 0.01
     config.loss.times = "uniform_log_snr"
-    config.loss.weight = "likelihood"
+    config.loss.weight = "likelihood"  # the weights of config.prior.weight
+    config.loss.sigmoid_bias = 2.0  # the logSNR at which the sigmoid weight has fallen to a half
 
     config.optim = ConfigDict()
     config.optim.ema_decay = 0.9999

@@ -1,7 +1,7 @@
 """ScoreVAE on scikit-learn's 8x8 digits: the demo.
 
-    python main.py --config configs/scorevae_digits.py --mode train
-    python main.py --config configs/scorevae_digits.py --mode eval
+python main.py --config configs/scorevae_digits.py --mode train
+python main.py --config configs/scorevae_digits.py --mode eval
 """
 
 from ml_collections import ConfigDict
@@ -12,8 +12,7 @@ from configs import default
 def get_config() -> ConfigDict:
     config = default.get_config()
     config.model.prediction = "velocity"
-    config.loss.weight = "simple"
-    config.loss.times = "uniform_t"
+    config.loss.weight = "sigmoid"
     config.optim.ema_decay = 0.999
     config.optim.warmup = 200
     config.optim.decay = "cosine"
@@ -21,5 +20,8 @@ def get_config() -> ConfigDict:
         stage.steps = 2000
         stage.checkpoint_every = 500
         stage.log_every = 20
-        stage.learning_rate = 1e-3
+    config.stages.prior.learning_rate = 2e-3
+    config.stages.encoder.learning_rate = 3e-3
+    config.sampling.grid = "uniform_log_snr"
+    config.sampling.steps = 50
     return config

@@ -29,11 +29,13 @@ from sde_vae.train_state import adam
 from sde_vae.types import Batch, Params
 
 SDES = {"vp": sdes.VP, "cosine_vp": sdes.CosineVP, "sub_vp": sdes.SubVP, "ve": sdes.VE}
+# Each takes (sde, sigmoid_bias) and uses what it needs.
 WEIGHTS = {
-    "likelihood": lambda sde: losses.likelihood(),
-    "simple": losses.simple,
-    "p2": losses.p2,
-    "min_snr": losses.min_snr,
+    "likelihood": lambda sde, bias: losses.likelihood(),
+    "simple": lambda sde, bias: losses.simple(sde),
+    "p2": lambda sde, bias: losses.p2(sde),
+    "min_snr": lambda sde, bias: losses.min_snr(sde),
+    "sigmoid": lambda sde, bias: losses.sigmoid(bias),
 }
 TIMES = {"uniform_t": losses.uniform_t, "uniform_log_snr": losses.uniform_log_snr}
 PREDICTIONS = {"noise": predicts_noise, "velocity": predicts_velocity}
@@ -76,7 +78,7 @@ def build(config: ConfigDict) -> Experiment:
         network(unet, shape),
         prediction,
         choose("config.prior.times", config.prior.times, TIMES)(sde, config.stages.prior.batch_size),
-        choose("config.prior.weight", config.prior.weight, WEIGHTS)(sde),
+        choose("config.prior.weight", config.prior.weight, WEIGHTS)(sde, config.loss.sigmoid_bias),
     )
     encoder = Encoder(HalfUNet(**_net("encoder", config, size)), config.model.latent_dim, config.model.log_var_bound)
     method = score_vae(
@@ -84,7 +86,7 @@ def build(config: ConfigDict) -> Experiment:
         prior_method,
         network(encoder, shape),
         choose("config.loss.times", config.loss.times, TIMES)(sde, config.stages.encoder.batch_size),
-        choose("config.loss.weight", config.loss.weight, WEIGHTS)(sde),
+        choose("config.loss.weight", config.loss.weight, WEIGHTS)(sde, config.loss.sigmoid_bias),
         config.loss.beta,
         config.sampling.guidance,
     )
@@ -120,7 +122,11 @@ def build_stage(
         method=method,
         stands_on=stands_on,
         optimiser=adam(
-            stage.learning_rate, stage.steps, optim.warmup, optim.clip, choose("config.optim.decay", optim.decay, DECAYS)
+            stage.learning_rate,
+            stage.steps,
+            optim.warmup,
+            optim.clip,
+            choose("config.optim.decay", optim.decay, DECAYS),
         ),
         ema_decay=optim.ema_decay,
         batches=stage_batches,
@@ -134,11 +140,15 @@ def build_stage(
     )
 
 
-def build_subject(config: ConfigDict, experiment: Experiment, params: Params, prior_params: Params, out: Path) -> Subject:
+def build_subject(
+    config: ConfigDict, experiment: Experiment, params: Params, prior_params: Params, out: Path
+) -> Subject:
     data = experiment.load()
     test = data.split("test")
     if config.eval.n > len(test):
-        raise BadInput(f"config.eval.n: got {config.eval.n}, but {data.name} holds out {len(test)} images; take no more")
+        raise BadInput(
+            f"config.eval.n: got {config.eval.n}, but {data.name} holds out {len(test)} images; take no more"
+        )
     return make_subject(
         decoder=experiment.decoder,
         method=experiment.method,

@@ -123,14 +123,11 @@ def _restore(path: Path, stage: str, abstract: dict[str, Any]) -> dict[str, Any]
 
 def _read(path: Path, args: dict[str, Any]) -> dict[str, Any]:
     try:
-        with ocp.CheckpointManager(path.parent, item_names=tuple(args), options=_READ_ONLY) as manager:
-            return dict(manager.restore(int(path.name), args=ocp.args.Composite(**args)).items())
+        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+            return dict(reader.restore(path, args=ocp.args.Composite(**args)).items())
     # orbax raises whatever its readers meet (ValueError, FileNotFoundError, XlaRuntimeError, bare Exception).
     except Exception as error:
         raise Damaged(f"it can't be read ({type(error).__name__}: {str(error).splitlines()[0][:120]})") from error
-
-
-_READ_ONLY = ocp.CheckpointManagerOptions(read_only=True)
 
 
 def _check_shapes(path: Path, abstract: dict[str, Any], found: dict[str, dict[str, Any]]) -> None:

@@ -11,7 +11,12 @@ from sde_vae.report import write_report
 
 
 def evaluate(
-    evaluators: dict[str, Evaluator], subject: Subject, out: Path, title: str, facts: dict[str, Any], run: dict[str, Any]
+    evaluators: dict[str, Evaluator],
+    subject: Subject,
+    out: Path,
+    title: str,
+    facts: dict[str, Any],
+    run: dict[str, Any],
 ) -> dict[str, Any]:
     """Every (name, value) of the evaluators, then `facts` (n, seed, ...), written to out/metrics.json and out/report.html."""
     metrics: dict[str, Any] = {}

@@ -59,6 +59,19 @@ def min_snr(sde: SDE, gamma: float = 5.0) -> Weight:
     return weight
 
 
+def sigmoid(bias: float = 0.0) -> Weight:
+    """sigmoid(bias - l) (arXiv:2303.00848, 2410.19324): the likelihood weight at high noise, fading where snr > e^bias.
+
+    It falls with l, and so is itself a bound's weight, on data with noise added; it does not spend itself on pixels whose
+    last digits no latent knows.
+    """
+
+    def weight(log_snr: PerExample) -> PerExample:
+        return jax.nn.sigmoid(bias - log_snr)
+
+    return weight
+
+
 def uniform_t(sde: SDE, strata: int) -> TimeSampler:
     """Times uniform in [t_min, T]."""
 

@@ -2,7 +2,8 @@
 
     pmap    jax.pmap, gradients averaged by the one pmean in the update
     data    jax.jit over a mesh: the batch is sharded, the state replicated
-    fsdp    jax.jit over a mesh: the state is sharded too, each array along its longest dimension that divides
+    fsdp    jax.jit over a mesh: between steps the state is sharded too, each array along its longest dimension that
+            divides; a step gathers it
 
 The state has no device axis in any of them, and the caller hands over host batches of the global size.
 """
@@ -37,9 +38,7 @@ def parallelise(make_update: MakeUpdate, mode: str, batch_size: int, devices: li
 
 
 def _pmap(make_update: MakeUpdate, devices: list[jax.Device]) -> Update:
-    update = jax.pmap(
-        make_update(AXIS), axis_name=AXIS, in_axes=(None, None, None, 0), out_axes=None, devices=devices
-    )
+    update = jax.pmap(make_update(AXIS), axis_name=AXIS, in_axes=(None, None, None, 0), out_axes=None, devices=devices)
 
     def run(state: TrainState, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[TrainState, Metrics]:
         split = jax.tree.map(lambda a: np.reshape(a, (len(devices), -1, *np.shape(a)[1:])), batch)
@@ -52,32 +51,45 @@ def _mesh(devices: list[jax.Device]) -> Mesh:
     return Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
+def _over_mesh(make_update: MakeUpdate, mesh: Mesh) -> Update:
+    """The per-device update as one program over the mesh: state whole, batch split, averages by the pmean in the update.
+
+    The partition is stated rather than left to the compiler, which takes minutes to find one for the convolutions of a gradient
+    of a gradient.
+    """
+    whole, split = PartitionSpec(), PartitionSpec(AXIS)
+    return jax.shard_map(
+        make_update(AXIS), mesh=mesh, in_specs=(whole, whole, whole, split), out_specs=whole, check_vma=False
+    )
+
+
 def _data(make_update: MakeUpdate, devices: list[jax.Device]) -> Update:
     mesh = _mesh(devices)
     whole, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(AXIS))
-    return jax.jit(make_update(None), in_shardings=(whole, whole, whole, split), out_shardings=(whole, whole))
+    return jax.jit(
+        _over_mesh(make_update, mesh), in_shardings=(whole, whole, whole, split), out_shardings=(whole, whole)
+    )
 
 
 def _fsdp(make_update: MakeUpdate, devices: list[jax.Device]) -> Update:
     mesh = _mesh(devices)
+    update = _over_mesh(make_update, mesh)
     whole, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(AXIS))
-    update = make_update(None)
 
     def sharding(a: jax.Array) -> NamedSharding:
         return NamedSharding(mesh, longest_divisible(a.shape, len(devices)))
 
-    def run(state: TrainState, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[TrainState, Metrics]:
-        # An array that is already laid out so is not moved.
-        state, frozen = jax.tree.map(lambda a: jax.device_put(a, sharding(a)), (state, frozen))
-        batch = jax.tree.map(lambda a: jax.device_put(a, split), batch)
-        state, metrics = jitted(state, frozen, jax.device_put(key, whole), batch)
-        return state, metrics
-
-    def keep(state: TrainState, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[TrainState, Metrics]:
+    @jax.jit
+    def gathered(state: TrainState, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[TrainState, Metrics]:
         state, metrics = update(state, frozen, key, batch)
         return jax.tree.map(lambda a: jax.lax.with_sharding_constraint(a, sharding(a)), state), metrics
 
-    jitted = jax.jit(keep)
+    def run(state: TrainState, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[TrainState, Metrics]:
+        # What lies so already is not moved.
+        state, frozen = jax.tree.map(lambda a: jax.device_put(a, sharding(a)), (state, frozen))
+        batch = jax.tree.map(lambda a: jax.device_put(a, split), batch)
+        return gathered(state, frozen, jax.device_put(key, whole), batch)
+
     return run
 
 

@@ -27,7 +27,8 @@ CAPTIONS = {
 def write_report(path: Path, title: str, metrics: dict[str, Any], pictures: list[Path], run: dict[str, Any]) -> None:
     """`metrics` as a table, each picture under a heading, and `run` (command, versions, devices) at the end."""
     sections = [
-        f"<h2>{html.escape(CAPTIONS.get(p.stem, p.stem))}</h2>\n<img alt={p.stem!r} src='{_data_uri(p)}'>" for p in pictures
+        f"<h2>{html.escape(CAPTIONS.get(p.stem, p.stem))}</h2>\n<img alt={p.stem!r} src='{_data_uri(p)}'>"
+        for p in pictures
     ]
     rows = "\n".join(
         f"<tr><td><code>{html.escape(name)}</code></td><td class='figure'>{_figure(value)}</td></tr>"

@@ -137,6 +137,8 @@ def _finite(seen: list[tuple[int, Metrics]], checkpoint: Path | None) -> dict[st
         # The total is named last: it says least about where the trouble came from.
         for name in sorted(values, key=lambda name: name == "loss"):
             if not math.isfinite(values[name]):
-                good = f"the last good checkpoint is {checkpoint}" if checkpoint else "no checkpoint was saved before it"
+                good = (
+                    f"the last good checkpoint is {checkpoint}" if checkpoint else "no checkpoint was saved before it"
+                )
                 raise Diverged(f"step {step}: {name} is {values[name]}; {good}")
     return values

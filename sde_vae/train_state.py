@@ -58,7 +58,7 @@ def make_update(
         # The average forgets its start faster than ema_decay while there is little to average (as TensorFlow's does).
         decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
         ema_params = jax.tree.map(lambda e, p: e + (1 - decay) * (p - e), state.ema_params, params)
-        metrics = metrics | {"grad_norm": optax.global_norm(gradients)}
+        metrics = metrics | {"grad_norm": optax.tree.norm(gradients)}
         return TrainState(state.step + 1, params, ema_params, opt_state), metrics
 
     return update

@@ -18,7 +18,11 @@ FREE = (
     "data.dir",
     "sampling.",
     "eval.",
-    *(f"stages.{s}.{f}" for s in ("prior", "encoder", "correction") for f in ("steps", "checkpoint_every", "log_every")),
+    *(
+        f"stages.{s}.{f}"
+        for s in ("prior", "encoder", "correction")
+        for f in ("steps", "checkpoint_every", "log_every")
+    ),
 )
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 

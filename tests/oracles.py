@@ -30,7 +30,9 @@ class LinearGaussian(NamedTuple):
     def random(key, d=3, k=2, s=0.3):
         k1, k2, k3 = jax.random.split(key, 3)
         L = jax.random.normal(k1, (d, d)) / jnp.sqrt(d)
-        return LinearGaussian(0.5 * jax.random.normal(k2, (d,)), L @ L.T + 0.1 * jnp.eye(d), jax.random.normal(k3, (k, d)), s)
+        return LinearGaussian(
+            0.5 * jax.random.normal(k2, (d,)), L @ L.T + 0.1 * jnp.eye(d), jax.random.normal(k3, (k, d)), s
+        )
 
     def sample(self, key, n):
         """(x_0, z)."""
@@ -46,8 +48,14 @@ class LinearGaussian(NamedTuple):
         return self.m + gain @ (z - self.A @ self.m), self.C - gain @ self.A @ self.C
 
     def marginal_score(self, sde):
-        """grad_x log p_t(x)."""
-        return lambda x, t: jax.vmap(lambda x, t: _gaussian_score(sde, self.m, self.C, x, t))(x, t)
+        """grad_x log p_t(x), in the eigenbasis of C."""
+        values, U = jnp.linalg.eigh(self.C)
+
+        def score(x, t):
+            a, sig = sde.alpha(t)[:, None], sde.sigma(t)[:, None]
+            return -((x - a * self.m[None]) @ U / (a**2 * values[None] + sig**2)) @ U.T
+
+        return score
 
     def conditional_score(self, sde, z):
         """grad_x log p_t(x | z) for z [batch, k]: written without Bayes' rule, from x_0 | z."""

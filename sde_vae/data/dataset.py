@@ -44,7 +44,9 @@ def batches(images: np.ndarray, levels: int, batch_size: int, seed: int, start: 
     Raises BadInput if a batch is larger than the data set.
     """
     if batch_size > len(images):
-        raise BadInput(f"batch_size: got {batch_size}, but the data set has {len(images)} images; take no more than that")
+        raise BadInput(
+            f"batch_size: got {batch_size}, but the data set has {len(images)} images; take no more than that"
+        )
     source = grain.MapDataset.source(images).seed(seed).shuffle().repeat().batch(batch_size)
     index = np.arange(batch_size, dtype=np.int32)
     for step in range(start, stop):

@@ -57,7 +57,14 @@ class Decoder(NamedTuple):
 
 
 def decode(
-    decoder: Decoder, method: Method, params: Params, frozen: Params, key: PRNGKey, z: Latents | None, like: Points, index: Indices
+    decoder: Decoder,
+    method: Method,
+    params: Params,
+    frozen: Params,
+    key: PRNGKey,
+    z: Latents | None,
+    like: Points,
+    index: Indices,
 ) -> Points:
     """x_0 of the shape of `like`, decoded from z (or from nothing) and from noise that `index` determines."""
     key_start, key_steps = jax.random.split(key)
@@ -68,7 +75,15 @@ def decode(
 
 
 def bound_terms(
-    sde: SDE, levels: int, strata: int, method: Method, params: Params, frozen: Params, key: PRNGKey, x: Points, index: Indices
+    sde: SDE,
+    levels: int,
+    strata: int,
+    method: Method,
+    params: Params,
+    frozen: Params,
+    key: PRNGKey,
+    x: Points,
+    index: Indices,
 ) -> jax.Array:
     """The terms of the bound in bits/dim, [batch, 4]: kl, prior, diffusion, reconstruction."""
     key_z, key_diffusion, key_reconstruction = jax.random.split(key, 3)

@@ -38,6 +38,8 @@ def score_vae(
         return bayes(prior.score(frozen, None, None), lambda x, t: posterior(params, x, t).log_prob(z), gamma)
 
     def loss(params: Params, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
+        # Training differentiates in `params` alone; this keeps it true of whoever differentiates in both.
+        frozen = jax.lax.stop_gradient(frozen)
         key_z, key = jax.random.split(key)
         q = encode(params, frozen, batch.x)
         z = q.sample(keys_of(key_z, batch.index))

@@ -13,12 +13,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-Images = Float[Array, "batch height width channels"]
+Images = Float[Array, "batch height width inputs"]
+Outputs = Float[Array, "batch height width outputs"]
 Kernel = Float[Array, "kh kw inputs outputs"]
 
 
 @jax.custom_vjp
-def conv(x: Images, w: Kernel) -> Images:
+def conv(x: Images, w: Kernel) -> Outputs:
     """Odd kernel, stride 1, zero padding that keeps the size."""
     return _plain(x, w, (w.shape[0] // 2, w.shape[1] // 2))
 
@@ -31,7 +32,7 @@ def _plain(x: Array, w: Array, padding: tuple[int, int]) -> Array:
 
 
 @jax.custom_vjp
-def _correlate(x: Images, dy: Images, like: Kernel) -> Kernel:
+def _correlate(x: Images, dy: Outputs, like: Kernel) -> Kernel:
     """The gradient of <dy, conv(x, w)> in w, for w of the shape of `like`: bilinear in (x, dy)."""
     ph, pw = like.shape[0] // 2, like.shape[1] // 2
     # The batch becomes the contracted dimension, the images of dy the (large) kernel.
@@ -39,25 +40,25 @@ def _correlate(x: Images, dy: Images, like: Kernel) -> Kernel:
     return jnp.transpose(dw, (1, 2, 0, 3))
 
 
-def _conv_forward(x: Images, w: Kernel) -> tuple[Images, tuple[Images, Kernel]]:
+def _conv_forward(x: Images, w: Kernel) -> tuple[Outputs, tuple[Images, Kernel]]:
     return conv(x, w), (x, w)
 
 
-def _conv_backward(saved: tuple[Images, Kernel], dy: Images) -> tuple[Images, Kernel]:
+def _conv_backward(saved: tuple[Images, Kernel], dy: Outputs) -> tuple[Images, Kernel]:
     x, w = saved
     return conv(dy, _adjoint(w)), _correlate(x, dy, w)
 
 
-def _correlate_forward(x: Images, dy: Images, like: Kernel) -> tuple[Kernel, tuple[Images, Images]]:
-    return _correlate(x, dy, like), (x, dy)
+def _correlate_forward(x: Images, dy: Outputs, like: Kernel) -> tuple[Kernel, tuple[Images, Outputs, Kernel]]:
+    return _correlate(x, dy, like), (x, dy, like)
 
 
-def _correlate_backward(saved: tuple[Images, Images], ddw: Kernel) -> tuple[Images, Images, Kernel]:
-    x, dy = saved
-    return conv(dy, _adjoint(ddw)), conv(x, ddw), jnp.zeros_like(ddw)
+def _correlate_backward(saved: tuple[Images, Outputs, Kernel], ddw: Kernel) -> tuple[Images, Outputs, Kernel]:
+    x, dy, like = saved
+    return conv(dy, _adjoint(ddw)), conv(x, ddw), jnp.zeros_like(like)
 
 
-def _adjoint(w: Kernel) -> Kernel:
+def _adjoint(w: Kernel) -> Float[Array, "kh kw outputs inputs"]:
     """The kernel of the transposed convolution: turned by half a turn, inputs and outputs exchanged."""
     return jnp.transpose(w[::-1, ::-1], (0, 1, 3, 2))
 

@@ -17,7 +17,7 @@ from sde_vae.arrays import fold
 from sde_vae.nets.conv import conv
 from sde_vae.types import Dtype, Keys, PerExample
 
-Images = Float[Array, "batch height width channels"]
+Images = Float[Array, "batch _ _ _"]  # NHWC; sizes and channels change from layer to layer
 Embedding = Float[Array, "batch embedding"]
 
 LOG_SNR_CLIP = 20.0

@@ -1,0 +1,39 @@
+# make demo   trains and evaluates ScoreVAE on the embedded digits, and writes a report with pictures
+# make test   runs the tests
+# Each creates .venv from requirements.lock if need be. PYTHON names the interpreter (3.11 or later).
+
+PYTHON ?= python3
+RUN = .venv/bin/python
+CONFIG = configs/scorevae_digits.py
+
+.PHONY: demo test lint lock clean
+
+demo: .venv/ready
+	$(RUN) main.py --config $(CONFIG) --mode train
+	$(RUN) main.py --config $(CONFIG) --mode eval
+
+test: .venv/test
+	$(RUN) -m pytest
+
+lint: .venv/test
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+.venv/ready: requirements.lock setup.py
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and f'Python 3.11 or later is needed, got {sys.version.split()[0]}; try: make PYTHON=python3.12 ...')"
+	test -x $(RUN) || $(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c requirements.lock -e .
+	touch $@
+
+.venv/test: .venv/ready
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[test]"
+	touch $@
+
+# The versions that a fresh environment gets today, for the lock file.
+lock:
+	rm -rf .lock && $(PYTHON) -m venv .lock && .lock/bin/python -m pip install --quiet ".[test,dev]"
+	.lock/bin/python -m pip freeze --exclude sde_vae > requirements.lock
+	rm -rf .lock
+
+clean:
+	rm -rf .venv runs

@@ -1,0 +1,93 @@
+"""Every config builds and traces; every wrong value is refused by name."""
+
+import importlib
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from sde_vae.build import build
+from sde_vae.errors import BadInput
+from sde_vae.train_state import init_state, make_update
+from sde_vae.types import Batch
+
+CONFIGS = sorted(p.stem for p in (Path(__file__).parent.parent / "configs").glob("scorevae_*.py"))
+# Every field that the contract promises, so that one override works on any config.
+CONTRACT = (
+    ["seed", "parallel", "data.name", "data.dir", "data.image_size", "model.latent_dim", "loss.beta", "loss.times", "loss.weight", "sampling.solver", "sampling.steps", "sampling.guidance", "eval.n", "eval.evaluators", "prior.checkpoint"]
+    + [
+        f"stages.{stage}.{field}"
+        for stage in ("prior", "encoder", "correction")
+        for field in ("steps", "batch_size", "checkpoint_every", "log_every", "learning_rate")
+    ]
+)
+
+
+def load(name):
+    return importlib.import_module(f"configs.{name}").get_config()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_config_builds_and_its_train_steps_trace(name):
+    config = load(name)
+    for field in CONTRACT:
+        value = config
+        for part in field.split("."):
+            value = value[part]
+    experiment = build(config)
+    assert [stage.name for stage in experiment.stages] == ["prior", "encoder"]
+    frozen = jax.eval_shape(experiment.prior.init, jax.random.key(0))
+    for stage in experiment.stages:
+        state = jax.eval_shape(lambda key, s=stage: init_state(s.method, s.optimiser, key), jax.random.key(0))
+        x = jax.ShapeDtypeStruct((stage.batch_size, *experiment.shape), jnp.float32)
+        batch = Batch(x, jax.ShapeDtypeStruct((stage.batch_size,), jnp.int32))
+        update = make_update(stage.method, stage.optimiser, stage.ema_decay)
+        new_state, metrics = jax.eval_shape(
+            update, state, frozen if stage.stands_on else None, jax.random.key(0), batch
+        )
+        assert jax.tree.map(lambda a: (a.shape, a.dtype), new_state) == jax.tree.map(
+            lambda a: (a.shape, a.dtype), state
+        )
+        assert metrics["loss"].shape == ()
+
+
+def test_celeba64_has_the_papers_size():
+    """DDPM's U-Net with 128 channels and multipliers 1,1,2,2,3: tens of millions of parameters, 512 latents."""
+    experiment = build(load("scorevae_celeba64"))
+    count = lambda method: sum(a.size for a in jax.tree.leaves(jax.eval_shape(method.init, jax.random.key(0))))
+    assert 60e6 < count(experiment.prior) < 90e6
+    assert 20e6 < count(experiment.method) < 50e6
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("method", "score_vea", "config.method: unknown name 'score_vea'; known: score_vae"),
+        ("sde.name", "vpp", "config.sde.name: unknown name 'vpp'; known: cosine_vp, sub_vp, ve, vp"),
+        ("sampling.solver", "euler", "config.sampling.solver: unknown name 'euler'; known: ddim, euler_maruyama"),
+        ("model.dtype", "float16", "config.model.dtype: unknown name 'float16'; known: bfloat16, float32"),
+        ("eval.evaluators", ("fid",), "config.eval.evaluators: unknown name 'fid'; known: bits_per_dim"),
+        ("stages.prior.steps", 0, "config.stages.prior.steps: got 0, expected at least 1"),
+        ("stages.encoder.learning_rate", -1.0, "config.stages.encoder.learning_rate: got -1.0, expected above 0"),
+        ("stages.correction.steps", 5, "config.stages.correction.steps: got 5, expected 0"),
+        ("optim.decay", "linear", "config.optim.decay: unknown name 'linear'; known: constant, cosine"),
+        ("data.image_size", 9, "config.data.image_size: got 9, which config.model.prior.multipliers halve 1 times"),
+        ("model.prior.channels", 6, "config.model.prior.channels: got 6, expected a multiple of 4"),
+    ],
+)
+def test_bad_values_are_refused(field, value, message):
+    config = load("scorevae_digits")
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(BadInput) as error:
+        build(config)
+    assert message in str(error.value)
+
+
+def test_data_of_another_shape_or_name_is_refused():
+    config = load("scorevae_digits")
+    config.data.image_size = 16
+    with pytest.raises(BadInput, match=r"got 16, 1, but the images of digits are 8x8x1"):
+        build(config).load()
+    with pytest.raises(BadInput, match=r"config.data.name: unknown name 'celeba'; known: digits"):
+        build(load("scorevae_celeba64")).load()

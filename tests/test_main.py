@@ -1,0 +1,217 @@
+"""The commands, run as a user runs them: resuming, stopping, and bad input."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from configs import scorevae_digits
+from sde_vae.build import build
+from sde_vae.checkpoints import Checkpoints
+from sde_vae.logs import read
+from sde_vae.train_state import init_state
+
+ROOT = Path(__file__).parent.parent
+SMALL = {
+    "model.prior.channels": 8,
+    "model.prior.multipliers": (1,),
+    "model.encoder.channels": 8,
+    "model.encoder.multipliers": (1,),
+    "model.latent_dim": 3,
+    "stages.prior.steps": 12,
+    "stages.encoder.steps": 12,
+    "stages.prior.checkpoint_every": 4,
+    "stages.encoder.checkpoint_every": 4,
+    "stages.prior.log_every": 1,
+    "stages.encoder.log_every": 1,
+    "optim.warmup": 2,
+    "sampling.steps": 3,
+    "eval.n": 9,
+    "eval.batch_size": 8,
+}
+
+
+def command(mode, workdir, **changes):
+    fields = SMALL | changes
+    return [
+        *(
+            sys.executable,
+            "main.py",
+            "--config",
+            "configs/scorevae_digits.py",
+            "--mode",
+            mode,
+            "--workdir",
+            str(workdir),
+        ),
+        *(f"--config.{name}={value}" for name, value in fields.items()),
+    ]
+
+
+def start(args):
+    env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"JAX_PLATFORMS": "cpu"}
+    return subprocess.Popen(args, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(args):
+    process = start(args)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def wait_for(condition, process, seconds=200):
+    deadline = time.time() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.time() < deadline, "timed out"
+        time.sleep(0.02)
+
+
+def logged(workdir, stage):
+    rows = read(workdir / stage / "metrics.jsonl")
+    return [{k: v for k, v in row.items() if k != "steps_per_second"} for row in rows]
+
+
+def final_state(workdir, stage):
+    config = scorevae_digits.get_config()
+    config.update_from_flattened_dict(SMALL)
+    spec = {s.name: s for s in build(config).stages}[stage]
+    abstract = jax.eval_shape(lambda key: init_state(spec.method, spec.optimiser, key), jax.random.key(0))
+    with Checkpoints(workdir / stage / "checkpoints", stage) as checkpoints:
+        return checkpoints.restore_latest(abstract)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that was never stopped."""
+    workdir = tmp_path_factory.mktemp("whole")
+    code, _, err = run(command("train", workdir))
+    assert code == 0, err
+    return workdir
+
+
+def assert_same_run(workdir, whole):
+    for stage in ("prior", "encoder"):
+        assert logged(workdir, stage) == logged(whole, stage)
+        assert [row["step"] for row in logged(whole, stage)] == list(range(1, 13))
+        a, b = final_state(workdir, stage), final_state(whole, stage)
+        assert int(a.step) == 12
+        jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_killed_again_and_again_it_ends_as_if_never_killed(whole, tmp_path):
+    for stage, step in [("prior", 6), ("encoder", 1), ("encoder", 9)]:
+        process = start(command("train", tmp_path))
+        wait_for(lambda stage=stage, step=step: len(logged(tmp_path, stage)) >= step, process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    code, _, err = run(command("train", tmp_path))
+    assert code == 0, err
+    assert_same_run(tmp_path, whole)
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(whole, tmp_path):
+    process = start(command("train", tmp_path, **{"stages.prior.checkpoint_every": 1000}))
+    wait_for(lambda: len(logged(tmp_path, "prior")) >= 2, process)
+    process.terminate()
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    assert "stopped by SIGTERM" in out
+    assert [p.name for p in (tmp_path / "prior" / "checkpoints").iterdir()] == [str(len(logged(tmp_path, "prior")))]
+    assert run(command("train", tmp_path))[0] == 0
+    assert_same_run(tmp_path, whole)
+
+
+def test_evaluation_writes_what_the_contract_names(whole):
+    code, out, err = run(command("eval", whole))
+    assert code == 0, err
+    metrics = json.loads((whole / "eval" / "metrics.json").read_text())
+    expected = {"reconstruction/l2", "reconstruction/mse", "baseline/pca/l2", "baseline/mean_image/l2", "n", "seed"}
+    expected |= {f"bits_per_dim/{term}" for term in ("total", "kl", "prior", "diffusion", "reconstruction")}
+    assert expected <= metrics.keys()
+    assert (metrics["n"], metrics["reconstruction/nfe"]) == (9, 4)
+    total = sum(metrics[f"bits_per_dim/{term}"] for term in ("kl", "prior", "diffusion", "reconstruction"))
+    np.testing.assert_allclose(metrics["bits_per_dim/total"], total, rtol=1e-6)
+    page = (whole / "eval" / "report.html").read_text()
+    assert page.count("src='data:image/png;base64,") == 3
+    # Self-contained: nothing is fetched.
+    assert not re.findall(r"(?:src|href)=.https?:", page)
+    assert "ScoreVAE" in out
+    assert str(whole / "eval" / "report.html") in out
+
+
+def test_sampling(whole):
+    code, _, err = run(command("sample", whole))
+    assert code == 0, err
+    drawn = np.load(whole / "samples" / "samples.npy")
+    assert drawn.shape == (64, 8, 8, 1)
+    assert 0 <= drawn.min() <= drawn.max() <= 1
+
+
+def test_another_workdirs_prior(whole, tmp_path):
+    code, _, err = run(command("train", tmp_path, **{"prior.checkpoint": whole, "stages.encoder.steps": 2}))
+    assert code == 0, err
+    assert not (tmp_path / "prior").exists()
+    assert len(logged(tmp_path, "encoder")) == 2
+    # From the same prior the encoder takes the same steps, up to the learning rate's decay over other lengths.
+    assert logged(tmp_path, "encoder")[0] == logged(whole, "encoder")[0]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    changes = {"stages.prior.learning_rate": 1e30, "optim.clip": 1e30, "optim.warmup": 6, "optim.decay": "constant"}
+    code, _, err = run(command("train", tmp_path, **changes, **{"stages.prior.checkpoint_every": 1}))
+    assert code == 1
+    assert re.search(
+        r"error: step \d+: \S+ is (nan|inf|-inf); the last good checkpoint is \S+/prior/checkpoints/\d+\n", err
+    )
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stages.prior.stepz": 3}, "stepz"),
+        ({"stages.prior.steps": "many"}, "steps"),
+        (
+            {"loss.weight": "likelyhood"},
+            "config.loss.weight: unknown name 'likelyhood'; known: likelihood, min_snr, p2",
+        ),
+        ({"prior.checkpoint": "nowhere"}, "config.prior.checkpoint: expected checkpoints of the stage 'prior'"),
+        ({"model.prior.channels": 16}, "config.model.prior.channels: got 16, but .* was trained with 8"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(whole, changes, message):
+    code, _, err = run(command("train", whole, **changes))
+    assert code == 2, err
+    errors = [line for line in err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1, err
+    assert re.search(message, errors[0]), errors[0]
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "--config: expected a config file"),
+        (["--config", "configs/none.py", "--mode", "train"], "none.py"),
+        (["--config", "configs/scorevae_digits.py"], "--mode: unknown name 'None'; known: eval, sample, train"),
+        (["--config", "configs/scorevae_digits.py", "--mode", "train", "--wrong"], "wrong"),
+        (
+            ["--config", "configs/scorevae_digits.py", "--mode", "eval", "--workdir", "none"],
+            "--workdir: expected checkpoints",
+        ),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(args, message):
+    code, _, err = run([sys.executable, "main.py", *args])
+    assert code == 2, err
+    assert message in err
+    assert len(err.strip().splitlines()) == 1, err
