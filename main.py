@@ -9,6 +9,7 @@ from sde_vae import platform
 
 platform.prepare()
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from configs import default
 from sde_vae import logs, pictures, workdir
 from sde_vae.build import Experiment, build, build_subject
 from sde_vae.checkpoints import load_ema
@@ -36,6 +38,11 @@ SAMPLES = 64
 
 
 def train(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
+    # What can be wrong with the input is found before anything is written.
+    workdir.check(directory, config.to_dict())
+    experiment.load()
+    if config.prior.checkpoint:
+        prior_params(config, experiment, directory)
     workdir.claim(directory, config.to_dict())
     with StopRequest() as stop:
         for stage in experiment.stages:
@@ -46,7 +53,7 @@ def train(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
 
 
 def eval_(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
-    workdir.check(directory / "config.json", config.to_dict())
+    workdir.check(directory, config.to_dict())
     out = directory / "eval"
     frozen = prior_params(config, experiment, directory)
     abstract = jax.eval_shape(experiment.method.init, jax.random.key(0))
@@ -70,7 +77,7 @@ def eval_(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
 
 
 def sample(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
-    workdir.check(directory / "config.json", config.to_dict())
+    workdir.check(directory, config.to_dict())
     out = directory / "samples"
     frozen = prior_params(config, experiment, directory)
     # Only the prior is asked; the encoder's parameters may be any.
@@ -94,14 +101,29 @@ def parse(argv: list[str]) -> tuple[ConfigDict, str, Path]:
     """(config, mode, workdir). Raises BadInput for anything that the command line gets wrong."""
     try:
         flags.FLAGS(argv)
-    # absl raises its own errors; ml_collections lets through what a field's lookup, its type or the config file raise.
-    except (flags.Error, KeyError, AttributeError, TypeError, ValueError, OSError, ImportError, SyntaxError) as error:
+    except (KeyError, AttributeError) as error:
+        field = re.search(r"\w+", str(error)).group()
+        given = next((a for a in argv if a.startswith("--config.") and field in a), field)
+        raise BadInput(f"{given}: there is no such field; configs/default.py has them all") from error
+    # absl has its own errors; ml_collections lets through what a value's conversion raises.
+    except (flags.Error, TypeError, ValueError) as error:
         raise BadInput(" ".join(str(error).split())) from error
     if CONFIG.value is None:
         raise BadInput("--config: expected a config file, such as --config configs/scorevae_digits.py")
-    mode = choose("--mode", str(MODE.value), MODES) and str(MODE.value)
-    name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
-    return CONFIG.value, mode, Path(WORKDIR.value or f"runs/{name}")
+    path = Path(config_flags.get_config_filename(flags.FLAGS["config"]))
+    if not path.is_file():
+        raise BadInput(f"--config: got {path}, but there is no such file; see configs/")
+    try:
+        fields = workdir.flatten(CONFIG.value.to_dict()).keys()
+    # What ml_collections answers if the file did not load: the file's own error is its cause.
+    except OSError as error:
+        raise BadInput(f"--config: {path} does not load: {' '.join(str(error).split())}") from error
+    known = workdir.flatten(default.get_config().to_dict()).keys()
+    if odd := sorted(fields ^ known):
+        raise BadInput(f"--config: {path} {'lacks' if odd[0] in known else 'has an unknown field'} config.{odd[0]}")
+    mode = MODE.value or "none"
+    choose("--mode", mode, MODES)
+    return CONFIG.value, mode, Path(WORKDIR.value or f"runs/{path.stem}")
 
 
 MODES = {"train": train, "eval": eval_, "sample": sample}

@@ -38,14 +38,14 @@ def facts() -> dict[str, Any]:
 
 def claim(workdir: Path, config: dict[str, Any]) -> None:
     """Write WORKDIR/config.json. Raises BadInput if the workdir was trained with another config (apart from FREE fields)."""
+    check(workdir, config)
+    write_json(workdir / "config.json", {"config": config, **facts()})
+
+
+def check(workdir: Path, config: dict[str, Any]) -> None:
+    """BadInput if there are checkpoints in `workdir` that were trained with a config other than this one."""
     path = workdir / "config.json"
-    check(path, config)
-    write_json(path, {"config": config, **facts()})
-
-
-def check(path: Path, config: dict[str, Any]) -> None:
-    """BadInput if `path` exists and holds a config under which the same stages would have been trained otherwise."""
-    if not path.exists():
+    if not path.exists() or not any(workdir.glob("*/checkpoints/[0-9]*")):
         return
     try:
         old = flatten(json.loads(path.read_text())["config"])
@@ -56,7 +56,7 @@ def check(path: Path, config: dict[str, Any]) -> None:
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name) and not name.startswith(FREE):
             raise BadInput(
-                f"config.{name}: got {new.get(name)!r}, but {path.parent} was trained with {old.get(name)!r}; "
+                f"config.{name}: got {new.get(name)!r}, but {workdir} was trained with {old.get(name)!r}; "
                 "take that value or another --workdir"
             )
 

@@ -14,14 +14,27 @@ from sde_vae.types import Batch
 
 CONFIGS = sorted(p.stem for p in (Path(__file__).parent.parent / "configs").glob("scorevae_*.py"))
 # Every field that the contract promises, so that one override works on any config.
-CONTRACT = (
-    ["seed", "parallel", "data.name", "data.dir", "data.image_size", "model.latent_dim", "loss.beta", "loss.times", "loss.weight", "sampling.solver", "sampling.steps", "sampling.guidance", "eval.n", "eval.evaluators", "prior.checkpoint"]
-    + [
-        f"stages.{stage}.{field}"
-        for stage in ("prior", "encoder", "correction")
-        for field in ("steps", "batch_size", "checkpoint_every", "log_every", "learning_rate")
-    ]
-)
+CONTRACT = [
+    "seed",
+    "parallel",
+    "data.name",
+    "data.dir",
+    "data.image_size",
+    "model.latent_dim",
+    "loss.beta",
+    "loss.times",
+    "loss.weight",
+    "sampling.solver",
+    "sampling.steps",
+    "sampling.guidance",
+    "eval.n",
+    "eval.evaluators",
+    "prior.checkpoint",
+] + [
+    f"stages.{stage}.{field}"
+    for stage in ("prior", "encoder", "correction")
+    for field in ("steps", "batch_size", "checkpoint_every", "log_every", "learning_rate")
+]
 
 
 def load(name):

@@ -178,18 +178,34 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"stages.prior.stepz": 3}, "stepz"),
-        ({"stages.prior.steps": "many"}, "steps"),
+        ({"stages.prior.stepz": 3}, r"--config.stages.prior.stepz=3: there is no such field"),
+        ({"stages.prior.steps": "many"}, r"--config.stages.prior.steps=many: invalid literal for int"),
         (
             {"loss.weight": "likelyhood"},
             "config.loss.weight: unknown name 'likelyhood'; known: likelihood, min_snr, p2",
         ),
         ({"prior.checkpoint": "nowhere"}, "config.prior.checkpoint: expected checkpoints of the stage 'prior'"),
-        ({"model.prior.channels": 16}, "config.model.prior.channels: got 16, but .* was trained with 8"),
+        ({"stages.prior.batch_size": 2000}, "batch_size: got 2000, but the data set has 1437 images"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(whole, changes, message):
-    code, _, err = run(command("train", whole, **changes))
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, changes, message):
+    assert_refused(run(command("train", tmp_path, **changes)), message)
+
+
+def test_a_workdir_is_not_trained_over_with_another_config(whole):
+    changes = {"model.prior.channels": 16}
+    assert_refused(
+        run(command("train", whole, **changes)), "config.model.prior.channels: got 16, but .* was trained with 8"
+    )
+
+
+def test_a_mistyped_prior_does_not_claim_the_workdir(whole, tmp_path):
+    assert run(command("train", tmp_path, **{"prior.checkpoint": "nowhere"}))[0] == 2
+    assert not (tmp_path / "config.json").exists()
+
+
+def assert_refused(outcome, message):
+    code, _, err = outcome
     assert code == 2, err
     errors = [line for line in err.splitlines() if line.startswith("error:")]
     assert len(errors) == 1, err
@@ -201,8 +217,8 @@ def test_bad_input_is_one_line_and_exit_code_2(whole, changes, message):
     ("args", "message"),
     [
         ([], "--config: expected a config file"),
-        (["--config", "configs/none.py", "--mode", "train"], "none.py"),
-        (["--config", "configs/scorevae_digits.py"], "--mode: unknown name 'None'; known: eval, sample, train"),
+        (["--config", "configs/none.py", "--mode", "train"], "got configs/none.py, but there is no such file"),
+        (["--config", "configs/scorevae_digits.py"], "--mode: unknown name 'none'; known: eval, sample, train"),
         (["--config", "configs/scorevae_digits.py", "--mode", "train", "--wrong"], "wrong"),
         (
             ["--config", "configs/scorevae_digits.py", "--mode", "eval", "--workdir", "none"],
