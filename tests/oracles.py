@@ -124,16 +124,32 @@ class Mixture(NamedTuple):
         """(x, t) -> log p(z | x_t = x): a mixture over components of Gaussians in z, weighted by p(component | x_t)."""
 
         def one(x, t, z):
-            a, sig = sde.alpha(t[None])[0], sde.sigma(t[None])[0]
-            S = (a**2 * self.v + sig**2) * jnp.eye(len(x))
-            log_r = jnp.log(self.w) + gaussian_logpdf(jnp.broadcast_to(x, self.m.shape), a * self.m, S)
-            shrink = a * self.v / (a**2 * self.v + sig**2)
-            means = self.m + shrink * (x[None] - a * self.m)
-            cov = (self.v - shrink * a * self.v) * self.A @ self.A.T + self.s**2 * jnp.eye(len(z))
-            log_p = gaussian_logpdf(jnp.broadcast_to(z, (len(means), len(z))), means @ self.A.T, cov)
-            return logsumexp(log_r - logsumexp(log_r) + log_p)
+            log_r, means, cov = self._posterior(sde, x, t)
+            return logsumexp(log_r + gaussian_logpdf(jnp.broadcast_to(z, means.shape), means, cov))
 
         return lambda x, t: jax.vmap(one)(x, t, z)
+
+    def gaussian_log_likelihood(self, sde, z):
+        """log of the Gaussian with the mean and covariance of p(z | x_t): what a Gaussian encoder can say by moments."""
+
+        def one(x, t, z):
+            log_r, means, cov = self._posterior(sde, x, t)
+            r = jnp.exp(log_r)
+            mean = r @ means
+            spread = means - mean[None]
+            return gaussian_logpdf(z[None], mean[None], cov + spread.T @ (r[:, None] * spread))[0]
+
+        return lambda x, t: jax.vmap(one)(x, t, z)
+
+    def _posterior(self, sde, x, t):
+        """z | x_t = x, one example: the mixture's (log weights [K], means [K, k], cov [k, k])."""
+        a, sig = sde.alpha(t[None])[0], sde.sigma(t[None])[0]
+        S = (a**2 * self.v + sig**2) * jnp.eye(len(x))
+        log_r = jnp.log(self.w) + gaussian_logpdf(jnp.broadcast_to(x, self.m.shape), a * self.m, S)
+        shrink = a * self.v / (a**2 * self.v + sig**2)
+        means = self.m + shrink * (x[None] - a * self.m)
+        cov = (self.v - shrink * a * self.v) * self.A @ self.A.T + self.s**2 * jnp.eye(len(self.A))
+        return log_r - logsumexp(log_r), means @ self.A.T, cov
 
 
 def _gaussian_score(sde, mean, cov, x, t):

@@ -1,6 +1,8 @@
 """Checkpoints: round trips, and every way in which one can be damaged or foreign."""
 
+import gc
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,16 @@ from sde_vae.checkpoints import Checkpoints, latest_step, load_ema
 from sde_vae.errors import BadInput
 from sde_vae.method import Method
 from sde_vae.train_state import adam, init_state
+
+
+# A read that fails leaves one of orbax's own coroutines behind, which complains when it is collected.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def _collect():
+    yield
+    gc.collect()
 
 
 def state_at(step, width=4):
@@ -73,8 +85,6 @@ def remove(directory):
 
 
 def empty(directory):
-    import shutil
-
     shutil.rmtree(directory)
     directory.mkdir()
 
@@ -96,14 +106,6 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, dam
     write(tmp_path, [2])
     same(read(tmp_path), state_at(2))
     assert (tmp_path / "2.damaged").is_dir()
-
-
-def test_orbax_alone_would_not_notice_a_flipped_byte(tmp_path):
-    """Why the checksums are there: see that the flip reaches the values, for one array file at a time."""
-    write(tmp_path, [1, 2])
-    flip(tmp_path / "2")
-    with pytest.warns(UserWarning, match="checksum|can't be read"):
-        read(tmp_path)
 
 
 def test_an_unfinished_save_is_named_and_skipped(tmp_path):

@@ -41,12 +41,12 @@ def train(method, frozen, steps, batch_of, rate=3e-3):
     return state.ema_params, metrics
 
 
+@jax.jit
 def draw(step):
     return world().sample(jax.random.fold_in(jax.random.key(7), step), N)
 
 
 INDEX = jnp.arange(N)
-draw = jax.jit(draw)
 
 
 def test_an_encoder_trained_through_bayes_rule_finds_the_exact_conditional():
@@ -72,7 +72,11 @@ def test_an_encoder_trained_through_bayes_rule_finds_the_exact_conditional():
     exact = w.conditional_score(SDE, z)(x_t, t)
     found = scores.bayes(w.marginal_score(SDE), log_likelihood(params, z))(x_t, t)
     error = lambda s: float(jnp.mean(jnp.sum((SDE.sigma(t)[:, None] * (s - exact)) ** 2, axis=1)))
-    assert error(found) < 0.15 * error(w.marginal_score(SDE)(x_t, t))
+    # p(z | x_t) is a mixture, so no Gaussian is exact. The best one by moments is closed-form; training, which minimises
+    # this very error, must do better than it, and far better than no z at all.
+    by_moments = scores.bayes(w.marginal_score(SDE), w.gaussian_log_likelihood(SDE, z))(x_t, t)
+    assert error(found) < error(by_moments)
+    assert error(found) < 0.25 * error(w.marginal_score(SDE)(x_t, t))
 
     # The decoder: mean and covariance of p(x | z) for one z.
     one = jnp.full((4096, 1), 0.6)
@@ -85,7 +89,8 @@ def test_an_encoder_trained_through_bayes_rule_finds_the_exact_conditional():
     log_w, means, cov = w.given_z(one[0])
     weights = jnp.exp(log_w)
     mean = weights @ means
-    total = cov + (means - mean).T @ (weights[:, None] * (means - mean))
+    spread = means - mean[None]
+    total = cov + spread.T @ (weights[:, None] * spread)
     np.testing.assert_allclose(x.mean(0), mean, atol=0.1)
     np.testing.assert_allclose(np.cov(np.asarray(x).T), total, atol=0.1)
 

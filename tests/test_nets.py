@@ -53,19 +53,20 @@ def test_the_embedding_tells_levels_apart_and_stays_finite():
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_unet(dtype):
     net = network(UNet(8, (1, 2, 2), 1, attention=(4,), dtype=dtype), (8, 8, 3))
-    params = net.init(jax.random.key(0))
+    apply = jax.jit(net.apply)
+    params = jax.jit(net.init)(jax.random.key(0))
     assert {a.dtype for a in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     x, l = jax.random.normal(jax.random.key(1), (2, 8, 8, 3)), jnp.array([-1.0, 5.0])
-    out = net.apply(params, x, l)
+    out = apply(params, x, l)
     assert out.shape == x.shape
     assert out.dtype == jnp.float32
     np.testing.assert_array_equal(out, 0.0)
 
     # Away from its zero start it depends on x and on the level, and examples do not mix.
     params = jax.tree.map(lambda a: a + 0.05, params)
-    out = net.apply(params, x, l)
-    assert not np.allclose(out, net.apply(params, x, l + 3), rtol=1e-2, atol=1e-3)
-    one = net.apply(params, x[1:], l[1:])
+    out = apply(params, x, l)
+    assert not np.allclose(out, apply(params, x, l + 3), rtol=1e-2, atol=1e-3)
+    one = apply(params, x[1:], l[1:])
     tolerance = 1e-5 if dtype == jnp.float32 else 3e-2
     np.testing.assert_allclose(one, out[1:], rtol=tolerance, atol=tolerance)
 
