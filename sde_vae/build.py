@@ -115,6 +115,12 @@ def build_stage(
 
     def stage_batches(start: int, stop: int) -> Iterator[Batch]:
         data = load()
+        n = len(data.split("train"))
+        if stage.batch_size > n:
+            raise BadInput(
+                f"config.stages.{name}.batch_size: got {stage.batch_size}, but {data.name} has {n} images to train on; "
+                "take no more than that"
+            )
         return batches(data.split("train"), data.levels, stage.batch_size, config.seed, start, stop)
 
     return Stage(

@@ -23,16 +23,17 @@ AXIS = "devices"
 MakeUpdate = Callable[[str | None], Update]
 
 
-def parallelise(make_update: MakeUpdate, mode: str, batch_size: int, devices: list[jax.Device]) -> Update:
+def parallelise(
+    make_update: MakeUpdate, mode: str, batch_size: int, devices: list[jax.Device], field: str = "batch_size"
+) -> Update:
     """The update over `devices`.
 
-    Raises BadInput for an unknown mode, and for a batch size that the devices do not divide.
+    Raises BadInput for an unknown mode, and for a batch size (named `field`) that the devices do not divide.
     """
     run = choose("config.parallel", mode, {"pmap": _pmap, "data": _data, "fsdp": _fsdp})
     if batch_size % len(devices):
         raise BadInput(
-            f"batch_size: got {batch_size}, which {len(devices)} devices do not divide; "
-            f"take a multiple of {len(devices)}"
+            f"{field}: got {batch_size}, which {len(devices)} devices do not divide; take a multiple of {len(devices)}"
         )
     return run(make_update, devices)
 

@@ -74,6 +74,7 @@ def train_stage(stage: Stage, frozen: Params, directory: Path, stop: StopRequest
         stage.parallel,
         stage.batch_size,
         jax.local_devices(),
+        f"config.stages.{stage.name}.batch_size",
     )
     init_key, train_key = jax.random.split(jax.random.key(stage.seed))
     fresh = jax.jit(lambda key: init_state(stage.method, stage.optimiser, key))
@@ -100,8 +101,9 @@ def train_stage(stage: Stage, frozen: Params, directory: Path, stop: StopRequest
                 seen.append((step, metrics))
                 bar.update()
 
-                leaving = stop.requested or step == stage.steps
-                saving = step % stage.checkpoint_every == 0 or leaving
+                # Asked once a step: a signal that comes later is for the next one, or it would leave without saving.
+                stopping = stop.requested
+                saving = step % stage.checkpoint_every == 0 or step == stage.steps or stopping
                 if step % stage.log_every == 0 or saving:
                     values = _finite(seen, directory / "checkpoints" / str(saved) if saved else None)
                     seen.clear()
@@ -112,8 +114,8 @@ def train_stage(stage: Stage, frozen: Params, directory: Path, stop: StopRequest
                 if saving:
                     checkpoints.save(state)
                     saved = step
-                if stop.requested:
-                    return False
+                if stopping:
+                    return step == stage.steps
     return True
 
 

@@ -14,7 +14,6 @@ from sde_vae.errors import BadInput
 from sde_vae.method import Method
 from sde_vae.train_state import adam, init_state
 
-
 # A read that fails leaves one of orbax's own coroutines behind, which complains when it is collected.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 

@@ -185,7 +185,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
             "config.loss.weight: unknown name 'likelyhood'; known: likelihood, min_snr, p2",
         ),
         ({"prior.checkpoint": "nowhere"}, "config.prior.checkpoint: expected checkpoints of the stage 'prior'"),
-        ({"stages.prior.batch_size": 2000}, "batch_size: got 2000, but the data set has 1437 images"),
+        (
+            {"stages.prior.batch_size": 2000},
+            "config.stages.prior.batch_size: got 2000, but digits has 1437 images to train on",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, changes, message):

@@ -78,21 +78,24 @@ def test_an_encoder_trained_through_bayes_rule_finds_the_exact_conditional():
     assert error(found) < error(by_moments)
     assert error(found) < 0.25 * error(w.marginal_score(SDE)(x_t, t))
 
-    # The decoder: mean and covariance of p(x | z) for one z.
-    one = jnp.full((4096, 1), 0.6)
-    score = scores.bayes(w.marginal_score(SDE), log_likelihood(params, one))
-    x_T = terminal(SDE, normal(keys_of(jax.random.key(20), index), x_0))
-    grid = solvers.uniform_log_snr_grid(SDE, 100)
-    x = jax.jit(
-        lambda: solvers.integrate(solvers.euler_maruyama(SDE, score), keys_of(jax.random.key(21), index), x_T, grid)
-    )()
-    log_w, means, cov = w.given_z(one[0])
+    # The decoder: for z as they come, (x, z) has the moments of (x_0, z); for a typical z, x has those of p(x | z).
+    def decode(z):
+        score = scores.bayes(w.marginal_score(SDE), log_likelihood(params, z))
+        x_T = terminal(SDE, normal(keys_of(jax.random.key(20), index), x_0))
+        grid = solvers.uniform_log_snr_grid(SDE, 100)
+        return solvers.integrate(solvers.euler_maruyama(SDE, score), keys_of(jax.random.key(21), index), x_T, grid)
+
+    decode = jax.jit(decode)
+    drawn, true = (np.concatenate([x, z], axis=1) for x in (decode(z), x_0))
+    np.testing.assert_allclose(drawn.mean(0), true.mean(0), atol=0.1)
+    np.testing.assert_allclose(np.cov(drawn.T), np.cov(true.T), atol=0.1)
+    x = decode(jnp.full((4096, 1), 1.35))
+    log_w, means, cov = w.given_z(jnp.array([1.35]))
     weights = jnp.exp(log_w)
     mean = weights @ means
     spread = means - mean[None]
-    total = cov + spread.T @ (weights[:, None] * spread)
     np.testing.assert_allclose(x.mean(0), mean, atol=0.1)
-    np.testing.assert_allclose(np.cov(np.asarray(x).T), total, atol=0.1)
+    np.testing.assert_allclose(np.cov(np.asarray(x).T), cov + spread.T @ (weights[:, None] * spread), atol=0.1)
 
 
 def test_a_whole_score_vae_reconstructs_points_it_has_not_seen():

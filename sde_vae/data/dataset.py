@@ -39,14 +39,7 @@ def to_unit(x: np.ndarray) -> np.ndarray:
 
 
 def batches(images: np.ndarray, levels: int, batch_size: int, seed: int, start: int, stop: int) -> Iterator[Batch]:
-    """The batches of steps start .. stop - 1: shuffled anew every epoch, a function of (seed, step) alone.
-
-    Raises BadInput if a batch is larger than the data set.
-    """
-    if batch_size > len(images):
-        raise BadInput(
-            f"batch_size: got {batch_size}, but the data set has {len(images)} images; take no more than that"
-        )
+    """The batches of steps start .. stop - 1: shuffled anew every epoch, a function of (seed, step) alone."""
     source = grain.MapDataset.source(images).seed(seed).shuffle().repeat().batch(batch_size)
     index = np.arange(batch_size, dtype=np.int32)
     for step in range(start, stop):
