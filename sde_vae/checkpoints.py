@@ -124,7 +124,7 @@ def _restore(path: Path, stage: str, abstract: dict[str, Any]) -> dict[str, Any]
 def _read(path: Path, args: dict[str, Any]) -> dict[str, Any]:
     try:
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-            return dict(reader.restore(path, args=ocp.args.Composite(**args)).items())
+            return dict(reader.restore(path.absolute(), args=ocp.args.Composite(**args)).items())
     # orbax raises whatever its readers meet (ValueError, FileNotFoundError, XlaRuntimeError, bare Exception).
     except Exception as error:
         raise Damaged(f"it can't be read ({type(error).__name__}: {str(error).splitlines()[0][:120]})") from error

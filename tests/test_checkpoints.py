@@ -3,6 +3,7 @@
 import gc
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +52,14 @@ def test_round_trip_bit_for_bit(tmp_path):
     ema, step = load_ema(tmp_path, "prior", jax.eval_shape(lambda: state_at(0).ema_params), "field")
     assert step == 2
     same(ema, state_at(2).ema_params)
+
+
+def test_a_relative_folder_will_do(tmp_path, monkeypatch):
+    """The default workdir is one: runs/NAME."""
+    monkeypatch.chdir(tmp_path)
+    write(Path("runs"), [1])
+    same(read(Path("runs")), state_at(1))
+    assert load_ema(Path("runs"), "prior", jax.eval_shape(lambda: state_at(0).ema_params), "field")[1] == 1
 
 
 def test_no_checkpoint_is_none_and_the_policy_keeps_the_newest(tmp_path):
