@@ -15,6 +15,11 @@ def get_config() -> ConfigDict:
     config.data.dir = ""
     config.data.image_size = 8
     config.data.channels = 1
+    config.data.crop = 0  # side of the centre crop before the resize; 0: none
+    config.data.filter = "bilinear"  # box | bilinear | bicubic | lanczos, antialiased
+    config.data.skip_corrupt = False  # leave unreadable images out, and list them, instead of stopping
+    config.data.workers = 0  # processes that read ahead
+    config.data.cache = "~/.cache/sde_vae/data"  # decoded images
 
     config.sde = ConfigDict()
     config.sde.name = "vp"  # vp | cosine_vp | sub_vp | ve
@@ -63,6 +68,7 @@ def get_config() -> ConfigDict:
     config.eval = ConfigDict()
     config.eval.n = 360
     config.eval.batch_size = 128
+    config.eval.split = "test"  # test | valid: settings are chosen on valid
     config.eval.evaluators = ("reconstruction", "samples", "bits_per_dim")
     return config.lock()
 

@@ -1,18 +1,22 @@
 """ConfigDict -> objects. The only reader of config: below this file nothing knows that there is one."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
 from sde_vae import losses, sdes, solvers
-from sde_vae.data.dataset import Dataset, batches, to_model
+from sde_vae.data.dataset import DataOptions, Dataset, take, to_model
 from sde_vae.data.digits import digits
+from sde_vae.data.fashion_mnist import fashion_mnist
+from sde_vae.data.mnist5k import mnist5k
+from sde_vae.data.pipeline import Pipeline
 from sde_vae.errors import BadInput, choose
 from sde_vae.evaluators.bits_per_dim import bits_per_dim
 from sde_vae.evaluators.reconstruction import reconstruction
@@ -26,7 +30,7 @@ from sde_vae.nets.network import network
 from sde_vae.nets.unet import UNet
 from sde_vae.train import Stage
 from sde_vae.train_state import adam
-from sde_vae.types import Batch, Params
+from sde_vae.types import Params
 
 SDES = {"vp": sdes.VP, "cosine_vp": sdes.CosineVP, "sub_vp": sdes.SubVP, "ve": sdes.VE}
 # Each takes (sde, sigmoid_bias) and uses what it needs.
@@ -43,7 +47,7 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 SOLVERS = {"euler_maruyama": solvers.euler_maruyama, "ddim": solvers.ddim}
 GRIDS = {"uniform_t": solvers.uniform_t_grid, "uniform_log_snr": solvers.uniform_log_snr_grid}
 DECAYS = {"constant": "constant", "cosine": "cosine"}
-DATASETS = {"digits": digits}
+DATASETS = {"digits": digits, "mnist5k": mnist5k, "fashion_mnist": fashion_mnist}
 EVALUATORS = {"reconstruction": reconstruction, "samples": samples, "bits_per_dim": bits_per_dim}
 
 
@@ -113,15 +117,17 @@ def build_stage(
 ) -> Stage:
     stage, optim = config.stages[name], config.optim
 
-    def stage_batches(start: int, stop: int) -> Iterator[Batch]:
+    def open_data() -> Pipeline:
         data = load()
-        n = len(data.split("train"))
+        images = data.split("train").images
+        n = len(images)
         if stage.batch_size > n:
             raise BadInput(
                 f"config.stages.{name}.batch_size: got {stage.batch_size}, but {data.name} has {n} images to train on; "
                 "take no more than that"
             )
-        return batches(data.split("train"), data.levels, stage.batch_size, config.seed, start, stop)
+        here, hosts = jax.process_index(), jax.process_count()
+        return Pipeline(images, data.levels, stage.batch_size, config.seed, config.data.workers, here, hosts)
 
     return Stage(
         name=name,
@@ -135,7 +141,7 @@ def build_stage(
             choose("config.optim.decay", optim.decay, DECAYS),
         ),
         ema_decay=optim.ema_decay,
-        batches=stage_batches,
+        open_data=open_data,
         batch_size=stage.batch_size,
         steps=stage.steps,
         checkpoint_every=stage.checkpoint_every,
@@ -150,10 +156,10 @@ def build_subject(
     config: ConfigDict, experiment: Experiment, params: Params, prior_params: Params, out: Path
 ) -> Subject:
     data = experiment.load()
-    test = data.split("test")
+    train, test = data.split("train").images, data.split(config.eval.split).images
     if config.eval.n > len(test):
         raise BadInput(
-            f"config.eval.n: got {config.eval.n}, but {data.name} holds out {len(test)} images; take no more"
+            f"config.eval.n: got {config.eval.n}, but {config.eval.split} of {data.name} has {len(test)} images; take no more"
         )
     return make_subject(
         decoder=experiment.decoder,
@@ -162,8 +168,8 @@ def build_subject(
         prior=experiment.prior,
         prior_params=prior_params,
         levels=data.levels,
-        train=to_model(data.split("train"), data.levels),
-        test=to_model(test[: config.eval.n], data.levels),
+        train=to_model(take(train, np.arange(len(train))), data.levels),
+        test=to_model(take(test, np.arange(config.eval.n)), data.levels),
         latent=config.model.latent_dim,
         batch_size=config.eval.batch_size,
         seed=config.seed,
@@ -173,7 +179,17 @@ def build_subject(
 
 def load_data(config: ConfigDict, shape: tuple[int, int, int]) -> Dataset:
     """Raises BadInput if the data has another shape than the networks were built for."""
-    data = choose("config.data.name", config.data.name, DATASETS)()
+    data = choose("config.data.name", config.data.name, DATASETS)(
+        DataOptions(
+            dir=Path(config.data.dir) if config.data.dir else None,
+            image_size=config.data.image_size,
+            channels=config.data.channels,
+            crop=config.data.crop,
+            filter=config.data.filter,
+            skip_corrupt=config.data.skip_corrupt,
+            cache=Path(config.data.cache).expanduser(),
+        )
+    )
     if data.shape != shape:
         raise BadInput(
             f"config.data.image_size, config.data.channels: got {shape[0]}, {shape[2]}, but the images of {data.name} "

@@ -45,10 +45,13 @@ class Checkpoints:
     def __exit__(self, *_: object) -> None:
         self._manager.close()
 
-    def save(self, state: TrainState) -> None:
-        """Write in the background. The state is copied to the host first, so the caller may go on at once."""
+    def save(self, state: TrainState, data: dict[str, Any] | None = None) -> None:
+        """Write in the background, `data` (of the data iterator, JSON) with it.
+
+        The state is copied to the host first, so the caller may go on at once.
+        """
         host = jax.device_get(state)
-        meta = {"stage": self.stage, "leaves": describe(host._asdict())}
+        meta = {"stage": self.stage, "data": data, "leaves": describe(host._asdict())}
         items = {name: ocp.args.StandardSave(value) for name, value in host._asdict().items()}
         self._manager.save(int(host.step), args=ocp.args.Composite(**items, **{META: ocp.args.JsonSave(meta)}))
 
@@ -69,6 +72,10 @@ class Checkpoints:
                 path.rename(aside)
                 self._manager.reload()
         return None
+
+    def data_state(self, step: int) -> dict[str, Any] | None:
+        """What `save` was told of the data iterator at this step."""
+        return _read(self.directory / str(step), {META: ocp.args.JsonRestore()})[META].get("data")
 
 
 def load_ema(directory: Path, stage: str, abstract: Params, field: str) -> tuple[Params, int]:

@@ -5,10 +5,12 @@
     fsdp    jax.jit over a mesh: between steps the state is sharded too, each array along its longest dimension that
             divides; a step gathers it
 
-The state has no device axis in any of them, and the caller hands over host batches of the global size.
+The state has no device axis in any of them. The caller hands over host batches of the global size to `place`, which puts each
+part on its device, and what comes back to `update`.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -23,9 +25,16 @@ AXIS = "devices"
 MakeUpdate = Callable[[str | None], Update]
 
 
+class Parallel(NamedTuple):
+    """place(host batch) -> batch on the devices; update(state, frozen, key, placed batch) -> (state, metrics)."""
+
+    place: Callable[[Batch], Batch]
+    update: Update
+
+
 def parallelise(
     make_update: MakeUpdate, mode: str, batch_size: int, devices: list[jax.Device], field: str = "batch_size"
-) -> Update:
+) -> Parallel:
     """The update over `devices`.
 
     Raises BadInput for an unknown mode, and for a batch size (named `field`) that the devices do not divide.
@@ -38,14 +47,16 @@ def parallelise(
     return run(make_update, devices)
 
 
-def _pmap(make_update: MakeUpdate, devices: list[jax.Device]) -> Update:
+def _pmap(make_update: MakeUpdate, devices: list[jax.Device]) -> Parallel:
     update = jax.pmap(make_update(AXIS), axis_name=AXIS, in_axes=(None, None, None, 0), out_axes=None, devices=devices)
 
-    def run(state: TrainState, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[TrainState, Metrics]:
-        split = jax.tree.map(lambda a: np.reshape(a, (len(devices), -1, *np.shape(a)[1:])), batch)
-        return update(state, frozen, key, split)
+    split = NamedSharding(_mesh(devices), PartitionSpec(AXIS))
 
-    return run
+    def place(batch: Batch) -> Batch:
+        parts = jax.tree.map(lambda a: np.reshape(a, (len(devices), -1, *np.shape(a)[1:])), batch)
+        return jax.device_put(parts, split)
+
+    return Parallel(place, update)
 
 
 def _mesh(devices: list[jax.Device]) -> Mesh:
@@ -64,15 +75,16 @@ def _over_mesh(make_update: MakeUpdate, mesh: Mesh) -> Update:
     )
 
 
-def _data(make_update: MakeUpdate, devices: list[jax.Device]) -> Update:
+def _data(make_update: MakeUpdate, devices: list[jax.Device]) -> Parallel:
     mesh = _mesh(devices)
     whole, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(AXIS))
-    return jax.jit(
+    update = jax.jit(
         _over_mesh(make_update, mesh), in_shardings=(whole, whole, whole, split), out_shardings=(whole, whole)
     )
+    return Parallel(lambda batch: jax.device_put(batch, split), update)
 
 
-def _fsdp(make_update: MakeUpdate, devices: list[jax.Device]) -> Update:
+def _fsdp(make_update: MakeUpdate, devices: list[jax.Device]) -> Parallel:
     mesh = _mesh(devices)
     update = _over_mesh(make_update, mesh)
     whole, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(AXIS))
@@ -88,10 +100,9 @@ def _fsdp(make_update: MakeUpdate, devices: list[jax.Device]) -> Update:
     def run(state: TrainState, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[TrainState, Metrics]:
         # What lies so already is not moved.
         state, frozen = jax.tree.map(lambda a: jax.device_put(a, sharding(a)), (state, frozen))
-        batch = jax.tree.map(lambda a: jax.device_put(a, split), batch)
         return gathered(state, frozen, jax.device_put(key, whole), batch)
 
-    return run
+    return Parallel(lambda batch: jax.device_put(batch, split), run)
 
 
 def longest_divisible(shape: tuple[int, ...], devices: int) -> PartitionSpec:

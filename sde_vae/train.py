@@ -3,7 +3,7 @@
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
@@ -13,18 +13,19 @@ import optax
 from tqdm import tqdm
 
 from sde_vae.checkpoints import Checkpoints
+from sde_vae.data.pipeline import Pipeline, prefetch
 from sde_vae.logs import MetricsLog
 from sde_vae.method import Method
 from sde_vae.parallel import parallelise
 from sde_vae.train_state import init_state, make_update
-from sde_vae.types import Batch, Metrics, Params
+from sde_vae.types import Metrics, Params
 
 
 class Stage(NamedTuple):
     """What the loop needs to train one network of a method.
 
-    `stands_on` names the stage whose EMA parameters are `frozen` here, or is None. batches(start, stop) yields the batches of
-    the steps start .. stop - 1, whatever was drawn before.
+    `stands_on` names the stage whose EMA parameters are `frozen` here, or is None. open_data() opens the training images:
+    nothing is read before it is called.
     """
 
     name: str
@@ -32,7 +33,7 @@ class Stage(NamedTuple):
     stands_on: str | None
     optimiser: optax.GradientTransformation
     ema_decay: float
-    batches: Callable[[int, int], Iterator[Batch]]
+    open_data: Callable[[], Pipeline]
     batch_size: int
     steps: int
     checkpoint_every: int
@@ -69,7 +70,7 @@ def train_stage(stage: Stage, frozen: Params, directory: Path, stop: StopRequest
     Raises Diverged with the step, the term and the last good checkpoint. A checkpoint is saved only after every loss up to
     it was seen to be finite.
     """
-    update = parallelise(
+    place, update = parallelise(
         lambda axis_name: make_update(stage.method, stage.optimiser, stage.ema_decay, axis_name),
         stage.parallel,
         stage.batch_size,
@@ -89,6 +90,10 @@ def train_stage(stage: Stage, frozen: Params, directory: Path, stop: StopRequest
             print(f"{stage.name}: finished at step {start}")
             return True
 
+        data = stage.open_data()
+        if (before := checkpoints.data_state(start) if start else None) is not None:
+            data.check(before, str(directory / "checkpoints" / str(start)))
+
         saved, seen = start, []
         # Not the first step, which compiles.
         clock = Clock()
@@ -96,7 +101,7 @@ def train_stage(stage: Stage, frozen: Params, directory: Path, stop: StopRequest
             MetricsLog(directory, start) as log,
             tqdm(total=stage.steps, initial=start, desc=stage.name, unit="step") as bar,
         ):
-            for step, batch in enumerate(stage.batches(start, stage.steps), start + 1):
+            for step, batch in enumerate(prefetch(data.batches(start, stage.steps), place), start + 1):
                 state, metrics = update(state, frozen, train_key, batch)
                 seen.append((step, metrics))
                 bar.update()
@@ -112,7 +117,7 @@ def train_stage(stage: Stage, frozen: Params, directory: Path, stop: StopRequest
                     if step % stage.log_every == 0 or step == stage.steps:
                         log.write(step, values | ({"steps_per_second": rate} if rate else {}))
                 if saving:
-                    checkpoints.save(state)
+                    checkpoints.save(state, data.state(step))
                     saved = step
                 if stopping:
                     return step == stage.steps

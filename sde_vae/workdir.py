@@ -16,6 +16,8 @@ FREE = (
     "parallel",
     "keep_checkpoints",
     "data.dir",
+    "data.cache",
+    "data.workers",
     "sampling.",
     "eval.",
     *(

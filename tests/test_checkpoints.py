@@ -34,7 +34,7 @@ def state_at(step, width=4):
 def write(directory, steps, stage="prior"):
     with Checkpoints(directory, stage) as checkpoints:
         for step in steps:
-            checkpoints.save(state_at(step))
+            checkpoints.save(state_at(step), {"next_batch": step})
 
 
 def read(directory, stage="prior", width=4):
@@ -52,6 +52,12 @@ def test_round_trip_bit_for_bit(tmp_path):
     ema, step = load_ema(tmp_path, "prior", jax.eval_shape(lambda: state_at(0).ema_params), "field")
     assert step == 2
     same(ema, state_at(2).ema_params)
+
+
+def test_the_data_iterators_state_goes_with_the_checkpoint(tmp_path):
+    write(tmp_path, [1, 2])
+    with Checkpoints(tmp_path, "prior") as checkpoints:
+        assert checkpoints.data_state(2) == {"next_batch": 2}
 
 
 def test_a_relative_folder_will_do(tmp_path, monkeypatch):

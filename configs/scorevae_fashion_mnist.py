@@ -1,0 +1,35 @@
+"""ScoreVAE on Fashion-MNIST at 28x28, small enough for two CPU cores.
+
+    python main.py --config configs/scorevae_fashion_mnist.py --mode train
+    python main.py --config configs/scorevae_fashion_mnist.py --mode eval
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default
+
+
+def get_config() -> ConfigDict:
+    config = default.get_config()
+    config.data.name = "fashion_mnist"
+    config.data.image_size = 28
+    config.model.prediction = "velocity"
+    config.model.latent_dim = 32
+    for net in (config.model.prior, config.model.encoder):
+        net.channels = 16
+        net.multipliers = (1, 2, 4)
+    config.model.prior.attention = (7,)
+    config.loss.weight = "sigmoid"
+    config.optim.ema_decay = 0.999
+    config.optim.warmup = 200
+    config.optim.decay = "cosine"
+    for stage in (config.stages.prior, config.stages.encoder):
+        stage.steps = 3000
+        stage.checkpoint_every = 500
+        stage.log_every = 20
+    config.stages.prior.learning_rate = 2e-3
+    config.stages.encoder.learning_rate = 2e-3
+    config.sampling.grid = "uniform_log_snr"
+    config.sampling.steps = 50
+    config.eval.n = 1000
+    return config

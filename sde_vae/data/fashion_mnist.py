@@ -1,0 +1,64 @@
+"""Fashion-MNIST (arXiv:1708.07747) from its four idx files, gzipped or not."""
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from sde_vae.data.dataset import DataOptions, Dataset, Split
+from sde_vae.errors import BadInput
+
+# Where Debian's package dataset-fashion-mnist puts them.
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+# The last images of the official training set: it has no validation split of its own.
+VALID = 5000
+MAGIC = {1: b"\0\0\x08\x01", 3: b"\0\0\x08\x03"}
+
+
+def fashion_mnist(options: DataOptions) -> Dataset:
+    """Splits train (55,000), valid (5,000) and test (10,000) of 28x28; the attribute is the class, 0 to 9.
+
+    Any folder with the four files of MNIST's form does. Raises BadInput that names the file that is missing or damaged.
+    """
+    folder = options.dir or DEBIAN
+    train, test = _split(folder, "train"), _split(folder, "t10k")
+    if len(train.images) <= VALID:
+        raise BadInput(f"{folder}: expected more than {VALID} training images, found {len(train.images)}")
+    splits = {
+        "train": Split(train.images[:-VALID], train.attributes[:-VALID]),
+        "valid": Split(train.images[-VALID:], train.attributes[-VALID:]),
+        "test": test,
+    }
+    return Dataset("fashion_mnist", splits, attributes=("class",))
+
+
+def _split(folder: Path, name: str) -> Split:
+    images = read_idx(folder / f"{name}-images-idx3-ubyte", 3)
+    labels = read_idx(folder / f"{name}-labels-idx1-ubyte", 1)
+    if len(images) != len(labels):
+        raise BadInput(f"{folder}: {name} has {len(images)} images but {len(labels)} labels; get the four files anew")
+    return Split(images[..., None], labels.astype(np.int32)[:, None])
+
+
+def read_idx(path: Path, rank: int) -> np.ndarray:
+    """The uint8 array of an idx file of this rank, at `path` or at `path`.gz. Raises BadInput that names the file."""
+    gz = path.with_name(path.name + ".gz")
+    if not path.exists() and not gz.exists():
+        raise BadInput(
+            f"config.data.dir: expected {path.name} or {gz.name} in {path.parent}, found neither; give the folder of the "
+            "four files (Debian's package dataset-fashion-mnist has them)"
+        )
+    found = path if path.exists() else gz
+    try:
+        data = found.read_bytes() if found == path else gzip.decompress(found.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadInput(f"{found}: can't be read ({error}); get it anew") from error
+    header = 4 + 4 * rank
+    if len(data) < header or data[:4] != MAGIC[rank]:
+        raise BadInput(f"{found}: expected an idx file of unsigned bytes with {rank} dimensions, found {data[:4].hex()}")
+    shape = tuple(int(n) for n in np.frombuffer(data[4:header], ">i4"))
+    if len(data) - header != math.prod(shape):
+        raise BadInput(f"{found}: expected {math.prod(shape)} bytes for {shape}, found {len(data) - header}; truncated?")
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
