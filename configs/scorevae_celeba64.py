@@ -17,6 +17,7 @@ def get_config() -> ConfigDict:
     config.data.name = "celeba"
     config.data.image_size = 64
     config.data.channels = 3
+    config.data.crop = 140
     config.sde.t_min = 1e-5
     config.model.latent_dim = 512
     for net in (config.model.prior, config.model.encoder):

@@ -1,7 +1,7 @@
 """ScoreVAE on Fashion-MNIST at 28x28, small enough for two CPU cores.
 
-    python main.py --config configs/scorevae_fashion_mnist.py --mode train
-    python main.py --config configs/scorevae_fashion_mnist.py --mode eval
+python main.py --config configs/scorevae_fashion_mnist.py --mode train
+python main.py --config configs/scorevae_fashion_mnist.py --mode eval
 """
 
 from ml_collections import ConfigDict

@@ -12,24 +12,33 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from sde_vae import losses, sdes, solvers
-from sde_vae.data.dataset import DataOptions, Dataset, take, to_model
+from sde_vae.data.avatars import avatars
+from sde_vae.data.celeba import celeba
+from sde_vae.data.dataset import DataOptions, Dataset, fingerprint, take, to_model
 from sde_vae.data.digits import digits
 from sde_vae.data.fashion_mnist import fashion_mnist
+from sde_vae.data.folder import folder
 from sde_vae.data.mnist5k import mnist5k
 from sde_vae.data.pipeline import Pipeline
+from sde_vae.data.tfds import tfds
 from sde_vae.errors import BadInput, choose
 from sde_vae.evaluators.bits_per_dim import bits_per_dim
+from sde_vae.evaluators.decoding import Decoder
 from sde_vae.evaluators.reconstruction import reconstruction
 from sde_vae.evaluators.samples import samples
-from sde_vae.evaluators.subject import Decoder, Evaluator, Subject, make_subject
+from sde_vae.evaluators.subject import Evaluator, Held, Judges, Subject, make_subject
 from sde_vae.method import Method
 from sde_vae.methods.prior import predicts_noise, predicts_velocity, prior
 from sde_vae.methods.score_vae import score_vae
+from sde_vae.metrics.efficientnet import load_efficientnet
+from sde_vae.metrics.inception import load_inception
+from sde_vae.metrics.lpips import load_lpips
 from sde_vae.nets.encoder import Encoder, HalfUNet
 from sde_vae.nets.network import network
 from sde_vae.nets.unet import UNet
+from sde_vae.parts import Parts
 from sde_vae.train import Stage
-from sde_vae.train_state import adam
+from sde_vae.train_state import adam, constant, cosine
 from sde_vae.types import Params
 
 SDES = {"vp": sdes.VP, "cosine_vp": sdes.CosineVP, "sub_vp": sdes.SubVP, "ve": sdes.VE}
@@ -46,8 +55,21 @@ PREDICTIONS = {"noise": predicts_noise, "velocity": predicts_velocity}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 SOLVERS = {"euler_maruyama": solvers.euler_maruyama, "ddim": solvers.ddim}
 GRIDS = {"uniform_t": solvers.uniform_t_grid, "uniform_log_snr": solvers.uniform_log_snr_grid}
-DECAYS = {"constant": "constant", "cosine": "cosine"}
-DATASETS = {"digits": digits, "mnist5k": mnist5k, "fashion_mnist": fashion_mnist}
+DECAYS = {"constant": constant, "cosine": cosine}
+DATASETS = {
+    "digits": digits,
+    "mnist5k": mnist5k,
+    "fashion_mnist": fashion_mnist,
+    "celeba": celeba,
+    "folder": folder,
+    "avatars": avatars,
+}
+TFDS = "tfds:"  # before the name of a data set of tensorflow-datasets
+EXTRACTORS = {
+    "none": lambda weights: None,
+    "efflite0": lambda weights: load_efficientnet(),
+    "fid": load_inception,
+}
 EVALUATORS = {"reconstruction": reconstruction, "samples": samples, "bits_per_dim": bits_per_dim}
 
 
@@ -152,8 +174,29 @@ def build_stage(
     )
 
 
+def build_judges(config: ConfigDict) -> Judges:
+    """The networks that judge images. Raises BadInput that says which extra or which file is missing."""
+    extractor = choose("config.eval.extractor", config.eval.extractor, EXTRACTORS)
+    if config.eval.extractor == "fid" and not config.eval.fid_weights:
+        raise BadInput(
+            "config.eval.fid_weights: expected the file of the FID's Inception, pt_inception-2015-12-05-6726825d.pth; "
+            "without it take config.eval.extractor=efflite0"
+        )
+    return Judges(
+        {f"lpips_{name}": load_lpips(name).distance for name in config.eval.lpips},
+        extractor(Path(config.eval.fid_weights)),
+        Path(config.data.cache).expanduser() / "moments",
+    )
+
+
 def build_subject(
-    config: ConfigDict, experiment: Experiment, params: Params, prior_params: Params, out: Path
+    config: ConfigDict,
+    experiment: Experiment,
+    params: Params,
+    prior_params: Params,
+    judges: Judges,
+    parts: Parts | None,
+    out: Path,
 ) -> Subject:
     data = experiment.load()
     train, test = data.split("train").images, data.split(config.eval.split).images
@@ -167,10 +210,18 @@ def build_subject(
         params=params,
         prior=experiment.prior,
         prior_params=prior_params,
-        levels=data.levels,
-        train=to_model(take(train, np.arange(len(train))), data.levels),
-        test=to_model(take(test, np.arange(config.eval.n)), data.levels),
+        data=Held(
+            data.name,
+            config.eval.split,
+            fingerprint(train),
+            data.levels,
+            train,
+            to_model(take(test, np.arange(config.eval.n)), data.levels),
+        ),
+        judges=judges,
+        parts=parts,
         latent=config.model.latent_dim,
+        samples=config.eval.samples,
         batch_size=config.eval.batch_size,
         seed=config.seed,
         pictures=out,
@@ -179,7 +230,12 @@ def build_subject(
 
 def load_data(config: ConfigDict, shape: tuple[int, int, int]) -> Dataset:
     """Raises BadInput if the data has another shape than the networks were built for."""
-    data = choose("config.data.name", config.data.name, DATASETS)(
+    name = config.data.name
+    if name.startswith(TFDS):
+        load = tfds(name.removeprefix(TFDS))
+    else:
+        load = choose(f"config.data.name (or {TFDS}NAME)", name, DATASETS)
+    data = load(
         DataOptions(
             dir=Path(config.data.dir) if config.data.dir else None,
             image_size=config.data.image_size,
@@ -217,7 +273,15 @@ def _net(name: str, config: ConfigDict, size: int) -> dict[str, Any]:
 
 def check_values(config: ConfigDict) -> None:
     """BadInput for a number out of its range."""
-    counts = ["data.image_size", "data.channels", "model.latent_dim", "sampling.steps", "eval.n", "eval.batch_size"]
+    counts = [
+        "data.image_size",
+        "data.channels",
+        "model.latent_dim",
+        "sampling.steps",
+        "eval.n",
+        "eval.batch_size",
+        "eval.samples",
+    ]
     counts += ["keep_checkpoints"]
     counts += [f"model.{net}.{field}" for net in ("prior", "encoder") for field in ("channels", "blocks")]
     positive = ["sde.t_min", "model.log_var_bound", "optim.clip"]

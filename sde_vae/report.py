@@ -1,4 +1,4 @@
-"""report.html: one page with everything inside it, readable on a phone, without a network."""
+"""report.html: one page with everything inside it, readable on a phone and in print, without a network."""
 
 import base64
 import html
@@ -6,59 +6,91 @@ from pathlib import Path
 from typing import Any
 
 from sde_vae.logs import write_text
+from sde_vae.tables import Table, figure, tables
 
 STYLE = """
 :root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-table { border-collapse: collapse; } td, th { padding: .2rem .9rem .2rem 0; text-align: left; }
-td.figure { font-variant-numeric: tabular-nums; text-align: right; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
+td, th { padding: .25rem .9rem .25rem 0; text-align: right; white-space: nowrap; }
+tr > :first-child { text-align: left; }
+thead th { border-bottom: 1px solid currentColor; }
+tbody tr:first-child td { font-weight: 600; }
+table.all td { font-weight: 400; }
+figure { margin: 0; }
 img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
+figcaption, .note { font-size: .85rem; opacity: .8; }
 code, pre { font-size: .85rem; } pre { overflow-x: auto; white-space: pre-wrap; }
+@media print { body { margin: 0; max-width: none; font-size: 10pt; } h2, figure, tr { break-inside: avoid; } h2 { break-after: avoid; } }
 """
 
-CAPTIONS = {
-    "reconstructions": "Held-out images and their reconstructions",
-    "samples": "New images, drawn from the prior",
-    "curves": "Training curves",
+# Picture -> (heading, caption), in the order of the page.
+PICTURES = {
+    "reconstructions": ("Reconstructions", "Held-out images, the first of the split, and what becomes of them."),
+    "worst": ("The worst reconstructions", "The 16 held-out images with the largest l2, the worst first."),
+    "trajectory": (
+        "How an image is decoded",
+        "From noise (left) to image (right), from the mean of three posteriors: x_t at half contrast, and E[x_0 | x_t, z].",
+    ),
+    "samples": ("New images", "Drawn from the prior."),
+    "curves": ("Training", "The loss and its terms against the steps; faint: as logged; strong: a running mean."),
 }
 
 
-def write_report(path: Path, title: str, metrics: dict[str, Any], pictures: list[Path], run: dict[str, Any]) -> None:
-    """`metrics` as a table, each picture under a heading, and `run` (command, versions, devices) at the end."""
-    sections = [
-        f"<h2>{html.escape(CAPTIONS.get(p.stem, p.stem))}</h2>\n<img alt={p.stem!r} src='{_data_uri(p)}'>"
-        for p in pictures
+def write_report(path: Path, title: str, metrics: dict[str, Any], run: dict[str, Any]) -> None:
+    """The tables, the pictures that lie beside `path`, every figure, and `run` (command, versions, devices) at the end."""
+    sections = [_table(table) for table in tables(metrics)]
+    sections += [
+        _picture(file, *text) for stem, text in PICTURES.items() if (file := path.parent / f"{stem}.png").exists()
     ]
-    rows = "\n".join(
-        f"<tr><td><code>{html.escape(name)}</code></td><td class='figure'>{_figure(value)}</td></tr>"
+    named = "\n".join(
+        f"<tr><td><code>{html.escape(name)}</code></td><td>{_value(value, metrics.get(f'{name}_stderr'))}</td></tr>"
         for name, value in metrics.items()
         if not name.endswith("_stderr")
-        for value in [(value, metrics.get(f"{name}_stderr"))]
     )
-    facts = "\n".join(f"{html.escape(name)}: {html.escape(str(value))}" for name, value in run.items())
+    facts = "\n".join(f"{html.escape(name)}: {html.escape(_plain(value))}" for name, value in run.items())
     write_text(
         path,
         f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
 <title>{html.escape(title)}</title><style>{STYLE}</style></head><body>
 <h1>{html.escape(title)}</h1>
-<p>Images on [0, 1]; <code>l2</code> is the mean Euclidean norm per image; &plusmn; is one standard error over the images.</p>
+<p class="note">Images on [0, 1]; <code>l2</code> is the mean Euclidean norm per image, <code>psnr</code> in dB; &plusmn; is one
+standard error over the images. Frechet distances (<code>fd_*</code>, <code>fid</code>) grow as n falls: they compare only at
+equal n, and are to be read against what real images get.</p>
 {chr(10).join(sections)}
-<h2>Metrics</h2>
-<table>{rows}</table>
-<h2>How it was made</h2>
-<pre>{facts}</pre>
+<section><h2>Every figure</h2>
+<div class="wide"><table class="all">{named}</table></div></section>
+<section><h2>How it was made</h2>
+<pre>{facts}</pre></section>
 </body></html>
 """,
     )
 
 
-def _figure(pair: tuple[Any, Any]) -> str:
-    value, error = pair
-    text = f"{value:.4g}" if isinstance(value, float) else html.escape(str(value))
-    return text if error is None else f"{text} &plusmn; {error:.1g}"
+def _table(table: Table) -> str:
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in ("", *table.head))
+    rows = "\n".join(
+        f"<tr><td>{html.escape(name)}</td>{''.join(f'<td>{html.escape(figure(*cell))}</td>' for cell in cells)}</tr>"
+        for name, cells in table.rows
+    )
+    return f"""<section><h2>{html.escape(table.title)}</h2>
+<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></section>"""
 
 
-def _data_uri(picture: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+def _picture(file: Path, heading: str, caption: str) -> str:
+    data = base64.b64encode(file.read_bytes()).decode()
+    return f"""<section><h2>{html.escape(heading)}</h2><figure>
+<img alt="{html.escape(caption)}" src="data:image/png;base64,{data}">
+<figcaption>{html.escape(caption)}</figcaption></figure></section>"""
+
+
+def _value(value: Any, error: float | None) -> str:
+    return html.escape(figure(value, error) if isinstance(value, float) else str(value))
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)

@@ -6,20 +6,29 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from sde_vae.parts import Parts
 
-def stream(function: Callable, batch_size: int, *arrays: np.ndarray, label: str | None = None) -> np.ndarray:
+
+def stream(
+    function: Callable, batch_size: int, *arrays: np.ndarray, label: str | None = None, parts: Parts | None = None
+) -> np.ndarray:
     """function(*batches) over all rows of `arrays`, concatenated on the host; `function` returns one array.
 
     The last batch is filled up with copies of the last row, and cut afterwards: an odd number does not compile again. With a
-    `label`, a progress bar counts the examples.
+    `label`, a progress bar counts the examples; with `parts` too, every batch is kept under that label, and a run that was
+    stopped finds them there.
     """
     n = len(arrays[0])
     size = min(batch_size, n)
+
+    def compute(start: int) -> np.ndarray:
+        rows = np.minimum(np.arange(start, start + size), n - 1)
+        return np.asarray(jax.device_get(function(*(a[rows] for a in arrays))))[: n - start]
+
     outputs = []
     with tqdm(total=n, desc=label, unit="image", disable=label is None) as bar:
-        for start in range(0, n, size):
-            rows = np.minimum(np.arange(start, start + size), n - 1)
-            kept = min(size, n - start)
-            outputs.append(np.asarray(jax.device_get(function(*(a[rows] for a in arrays))))[:kept])
-            bar.update(kept)
+        for number, start in enumerate(range(0, n, size)):
+            make = lambda start=start: compute(start)
+            outputs.append(parts.array(label, number, make) if parts and label else make())
+            bar.update(len(outputs[-1]))
     return np.concatenate(outputs)

@@ -10,6 +10,8 @@ import optax
 from sde_vae.method import Method
 from sde_vae.types import Batch, Metrics, Params, PRNGKey
 
+# Decay(learning_rate, steps) -> the learning rate at each step after the warm-up
+Decay = Callable[[float, int], optax.Schedule]
 # Update(state, frozen, key, batch) -> (state, metrics)
 Update = Callable[["TrainState", Params, PRNGKey, Batch], tuple["TrainState", Metrics]]
 
@@ -29,12 +31,19 @@ def init_state(method: Method, optimiser: optax.GradientTransformation, key: PRN
     return TrainState(jnp.int32(0), params, jax.tree.map(jnp.copy, params), optimiser.init(params))
 
 
-def adam(learning_rate: float, steps: int, warmup: int, clip: float, decay: str) -> optax.GradientTransformation:
-    """Clip by global norm, Adam, linear warm-up over `warmup` steps, then constant or a cosine to zero at `steps`."""
-    after = {
-        "constant": optax.constant_schedule(learning_rate),
-        "cosine": optax.cosine_decay_schedule(learning_rate, max(steps - warmup, 1)),
-    }[decay]
+def constant(learning_rate: float, steps: int) -> optax.Schedule:
+    del steps
+    return optax.constant_schedule(learning_rate)
+
+
+def cosine(learning_rate: float, steps: int) -> optax.Schedule:
+    """Half a cosine, to zero after `steps`."""
+    return optax.cosine_decay_schedule(learning_rate, max(steps, 1))
+
+
+def adam(learning_rate: float, steps: int, warmup: int, clip: float, decay: Decay) -> optax.GradientTransformation:
+    """Clip by global norm, Adam, linear warm-up over `warmup` steps, then `decay` over the rest of `steps`."""
+    after = decay(learning_rate, steps - warmup)
     schedule = optax.join_schedules([optax.linear_schedule(0.0, learning_rate, warmup), after], [warmup])
     return optax.chain(
         optax.clip_by_global_norm(clip),

@@ -13,7 +13,7 @@ import pytest
 from sde_vae.checkpoints import Checkpoints, latest_step, load_ema
 from sde_vae.errors import BadInput
 from sde_vae.method import Method
-from sde_vae.train_state import adam, init_state
+from sde_vae.train_state import adam, constant, init_state
 
 # A read that fails leaves one of orbax's own coroutines behind, which complains when it is collected.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -27,7 +27,7 @@ def _collect():
 
 def state_at(step, width=4):
     method = Method(lambda key: {"w": jax.random.normal(key, (width, 3)), "b": jnp.zeros(3)}, None, None, None)
-    state = init_state(method, adam(1e-3, 10, 1, 1.0, "constant"), jax.random.key(step))
+    state = init_state(method, adam(1e-3, 10, 1, 1.0, constant), jax.random.key(step))
     return state._replace(step=jnp.int32(step))
 
 

@@ -7,11 +7,10 @@ import pytest
 
 from sde_vae.data.dataset import DataOptions, fingerprint, to_model, to_unit
 from sde_vae.data.digits import digits
-from sde_vae.data.fashion_mnist import fashion_mnist
+from sde_vae.data.fashion_mnist import DEBIAN, fashion_mnist
 from sde_vae.data.mnist5k import mnist5k
 from sde_vae.data.pipeline import Pipeline, prefetch
 from sde_vae.errors import BadInput
-from sde_vae.metrics import images as metrics
 from sde_vae.streaming import stream
 
 OPTIONS = DataOptions(None, 28, 1, 0, "bilinear", False, Path("unused"))
@@ -64,7 +63,9 @@ def test_idx_files_are_read_exactly_gzipped_or_not(tmp_path):
 
 def test_idx_files_that_are_wrong_are_named(tmp_path):
     options = OPTIONS._replace(dir=tmp_path)
-    with pytest.raises(BadInput, match="expected train-images-idx3-ubyte or train-images-idx3-ubyte.gz in .* neither"):
+    with pytest.raises(
+        BadInput, match=r"expected train-images-idx3-ubyte or train-images-idx3-ubyte\.gz in .* neither"
+    ):
         fashion_mnist(options)
     fashion_like(tmp_path)
     images, labels = tmp_path / "t10k-images-idx3-ubyte", tmp_path / "t10k-labels-idx1-ubyte"
@@ -154,16 +155,6 @@ def test_prefetching_keeps_the_order_and_places_ahead():
     assert list(out) == [101, 102, 103, 104, 105]
 
 
-def test_metrics_on_a_case_done_by_hand():
-    x, y = np.zeros((2, 2, 2, 1)), np.zeros((2, 2, 2, 1))
-    x[0, 0, 0, 0], x[1] = 0.5, 1.0
-    np.testing.assert_allclose(metrics.l2(x, y), [0.5, 2.0])
-    np.testing.assert_allclose(metrics.mse(x, y), [0.0625, 1.0])
-    np.testing.assert_allclose(metrics.standard_error(np.array([1.0, 3.0])), 1.0)
-    with pytest.raises(ValueError, match="one shape"):
-        metrics.l2(x, y[:1])
-
-
 def test_stream_cuts_the_filling_of_the_last_batch():
     sizes = []
 
@@ -174,3 +165,11 @@ def test_stream_cuts_the_filling_of_the_last_batch():
     x, index = np.arange(14.0).reshape(7, 2), np.arange(7.0)
     np.testing.assert_array_equal(stream(double, 3, x, index), 2 * x + index[:, None])
     assert sizes == [3, 3, 3]
+
+
+@pytest.mark.skipif(not DEBIAN.is_dir(), reason="no dataset-fashion-mnist on this machine")
+def test_the_real_fashion_mnist():
+    data = fashion_mnist(OPTIONS)
+    assert [len(split.images) for split in data.splits.values()] == [55_000, 5_000, 10_000]
+    classes = np.concatenate([split.attributes[:, 0] for split in data.splits.values()])
+    np.testing.assert_array_equal(np.bincount(classes), 7000)

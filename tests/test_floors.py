@@ -20,12 +20,14 @@ FLOORS = [
         "logs",
         "platform",
         "streaming",
+        "parts",
         "pictures",
+        "pretrained",
         "data",
         "metrics",
         "workdir",
     ),
-    ("train", "evaluate", "evaluators", "report"),
+    ("train", "evaluate", "evaluators", "report", "tables"),
     ("build",),
 ]
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}

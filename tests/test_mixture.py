@@ -18,7 +18,7 @@ from sde_vae.nets.encoder import Encoder
 from sde_vae.nets.mlp import MLP
 from sde_vae.nets.network import network
 from sde_vae.sdes import VP, terminal
-from sde_vae.train_state import adam, init_state, make_update
+from sde_vae.train_state import adam, cosine, init_state, make_update
 from sde_vae.types import Batch
 from tests.oracles import Mixture
 
@@ -33,7 +33,7 @@ def world():
 
 
 def train(method, frozen, steps, batch_of, rate=3e-3):
-    optimiser = adam(rate, steps, 50, 1.0, "cosine")
+    optimiser = adam(rate, steps, 50, 1.0, cosine)
     state = init_state(method, optimiser, jax.random.key(0))
     update = jax.jit(make_update(method, optimiser, 0.99))
     for step in range(steps):

@@ -8,7 +8,7 @@ import pytest
 
 from sde_vae.errors import BadInput
 from sde_vae.parallel import longest_divisible, parallelise
-from sde_vae.train_state import adam, init_state, make_update
+from sde_vae.train_state import adam, cosine, init_state, make_update
 from tests.small import awake, image_batch, image_methods
 
 
@@ -23,7 +23,7 @@ def case(name):
     """(make_update, method, optimiser, frozen). The prior has dropout, so its randomness is tried too."""
     p, method = image_methods(dropout=0.3)
     method, frozen = (p, None) if name == "prior" else (method, awake(p.init(jax.random.key(0))))
-    optimiser = adam(1e-3, 100, 2, 1.0, "cosine")
+    optimiser = adam(1e-3, 100, 2, 1.0, cosine)
     return partial(make_update, method, optimiser, 0.99), method, optimiser, frozen
 
 

@@ -57,8 +57,12 @@ def read_idx(path: Path, rank: int) -> np.ndarray:
         raise BadInput(f"{found}: can't be read ({error}); get it anew") from error
     header = 4 + 4 * rank
     if len(data) < header or data[:4] != MAGIC[rank]:
-        raise BadInput(f"{found}: expected an idx file of unsigned bytes with {rank} dimensions, found {data[:4].hex()}")
+        raise BadInput(
+            f"{found}: expected an idx file of unsigned bytes with {rank} dimensions, found {data[:4].hex()}"
+        )
     shape = tuple(int(n) for n in np.frombuffer(data[4:header], ">i4"))
     if len(data) - header != math.prod(shape):
-        raise BadInput(f"{found}: expected {math.prod(shape)} bytes for {shape}, found {len(data) - header}; truncated?")
+        raise BadInput(
+            f"{found}: expected {math.prod(shape)} bytes for {shape}, found {len(data) - header}; truncated?"
+        )
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)

@@ -6,47 +6,84 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from sde_vae import pictures
-from sde_vae.data.dataset import to_unit
+from sde_vae.data.dataset import spread, to_model, to_unit
+from sde_vae.evaluators.distribution import compare_sets, features, real_features
 from sde_vae.evaluators.subject import Subject
-from sde_vae.metrics.images import l2, mse, standard_error
+from sde_vae.metrics.images import WINDOW, l2, mse, psnr, ssim, standard_error
+from sde_vae.streaming import stream
 
 SHOWN = 12
+WORST = 16
+FOLLOWED = 3
+# PCA and the mean image are fitted to this many training images at most.
+FITTED = 20_000
 
 
 def reconstruction(subject: Subject) -> Iterator[tuple[str, float]]:
-    """One decoding of one z ~ q(z | x_0), and one of the posterior's mean; the mean image and PCA on the same images."""
-    test = to_unit(subject.test)
+    """One decoding of one z ~ q(z | x_0), and one of the posterior's mean; the mean image and PCA on the same images.
+
+    Distances are per image; Frechet's distance and KID are between the set of reconstructions and the set of originals. The
+    floor of those two is what they are between as many real images and the originals.
+    """
+    test = to_unit(subject.data.test)
     index = np.arange(len(test), dtype=np.int32)
-    q = subject.encode(subject.test)
+    q = subject.encode(subject.data.test)
     noise = np.random.default_rng(subject.seed).standard_normal(q.mean.shape, np.float32)
     drawn = to_unit(subject.decode(q.mean + np.exp(0.5 * q.log_var) * noise, index, "reconstruct"))
     of_mean = to_unit(subject.decode(q.mean, index, "reconstruct from the mean"))
+    train = to_unit(to_model(spread(subject.data.train, FITTED), subject.data.levels))
+    rows = {
+        "reconstruction": drawn,
+        "reconstruction_of_mean": of_mean,
+        "baseline/pca": by_pca(train, test, subject.latent),
+        "baseline/mean_image": np.broadcast_to(train.mean(axis=0), test.shape),
+    }
 
-    yield from compare("reconstruction", drawn, test)
+    originals = features(subject, test, "features of originals") if subject.judges.extractor else None
+    for name, images in rows.items():
+        yield from compare(name, subject, images, test)
+        if originals is not None:
+            yield from compare_sets(name, subject, features(subject, images, f"features of {name}"), originals)
+    if originals is not None and len(test) <= len(subject.data.train):
+        yield from compare_sets("floor", subject, real_features(subject, len(test)), originals)
     yield "reconstruction/nfe", float(subject.nfe)
-    yield from compare("reconstruction_of_mean", of_mean, test)
     yield "latent/kl", float(np.mean(q.kl_to_standard()))
 
-    train = to_unit(subject.train)
-    mean_image = np.broadcast_to(train.mean(axis=0), test.shape)
-    of_pca = by_pca(train, test, subject.latent)
-    yield from compare("baseline/mean_image", mean_image, test)
-    yield from compare("baseline/pca", of_pca, test)
+    titles = ("ScoreVAE", "ScoreVAE, mean z", f"PCA, {subject.latent}")
+    shown = {"original": test} | dict(zip(titles, rows.values(), strict=False))
+    out = subject.pictures
+    pictures.rows({title: images[:SHOWN] for title, images in shown.items()}, out / "reconstructions.png")
+    worst = np.argsort(-l2(drawn, test))[:WORST]
+    pictures.rows({title: shown[title][worst] for title in ("original", "ScoreVAE")}, out / "worst.png")
+    follow(subject, q.mean[:FOLLOWED], index[:FOLLOWED])
 
-    rows = {"original": test, "ScoreVAE": drawn, "ScoreVAE, mean z": of_mean, f"PCA, {subject.latent}": of_pca}
-    pictures.rows({name: images[:SHOWN] for name, images in rows.items()}, subject.pictures / "reconstructions.png")
+
+def follow(subject: Subject, z: np.ndarray, index: np.ndarray) -> None:
+    """Draw the decodings of a few z, from noise to image: x_t (at half contrast) above, the decoder's guess at x_0 below."""
+    named = {}
+    for i, path in enumerate(subject.trajectory(z, index), start=1):
+        named |= {f"{i}: x_t": to_unit(path[:, 0] / 2), f"E[x_0 | x_t, z]{' ' * i}": to_unit(path[:, 1])}
+    pictures.rows(named, subject.pictures / "trajectory.png")
 
 
 def by_pca(train: np.ndarray, test: np.ndarray, components: int) -> np.ndarray:
     """`test` through the `components` principal components of `train` and back, clipped to [0, 1]."""
-    pca = PCA(components, svd_solver="full").fit(train.reshape(len(train), -1))
-    back = pca.inverse_transform(pca.transform(test.reshape(len(test), -1)))
-    return np.clip(back, 0, 1).reshape(test.shape)
+    flat = train.reshape(len(train), -1)
+    # Exact where that is cheap; randomised for large images, with enough iterations to make no difference.
+    exact = flat.shape[1] <= 1024
+    pca = PCA(components, svd_solver="covariance_eigh" if exact else "randomized", iterated_power=7, random_state=0)
+    back = pca.fit(flat).transform(test.reshape(len(test), -1))
+    return np.clip(pca.inverse_transform(back), 0, 1).astype(np.float32).reshape(test.shape)
 
 
-def compare(name: str, x: np.ndarray, y: np.ndarray) -> Iterator[tuple[str, float]]:
-    """name/l2 and name/mse with their standard errors over the images."""
-    for metric in (l2, mse):
-        values = metric(x, y)
-        yield f"{name}/{metric.__name__}", float(values.mean())
-        yield f"{name}/{metric.__name__}_stderr", standard_error(values)
+def compare(name: str, subject: Subject, x: np.ndarray, y: np.ndarray) -> Iterator[tuple[str, float]]:
+    """name/l2, mse, ... with their standard errors over the images; SSIM where its window fits."""
+    metrics = {"l2": l2, "mse": mse, "psnr": psnr}
+    if min(x.shape[1:3]) >= WINDOW:
+        metrics["ssim"] = ssim
+    for metric, distance in subject.judges.lpips.items():
+        metrics[metric] = lambda a, b, distance=distance: stream(distance, subject.batch_size, a, b)
+    for metric, distance in metrics.items():
+        values = np.asarray(distance(x, y), np.float64)
+        yield f"{name}/{metric}", float(values.mean())
+        yield f"{name}/{metric}_stderr", standard_error(values)

@@ -1,102 +1,79 @@
-"""What is evaluated, as evaluators see it: a few functions on host arrays, and the data."""
+"""What is evaluated, as evaluators see it: a few functions on host arrays, the data, and the judges."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sde_vae import bounds
-from sde_vae.arrays import keys_of, normal
+from sde_vae.data.dataset import Images
+from sde_vae.evaluators.decoding import Decoder, bound_terms, decode, trajectory
 from sde_vae.gaussians import DiagGaussian
 from sde_vae.method import Method
-from sde_vae.sdes import SDE, terminal
-from sde_vae.solvers import Grid, Solver, denoise, integrate
+from sde_vae.metrics.extractors import Extractor
+from sde_vae.parts import Parts
 from sde_vae.streaming import stream
-from sde_vae.types import Batch, Indices, Latents, Params, Points, PRNGKey
+from sde_vae.types import Params
+
+# Steps of a decoding that are shown.
+STOPS = 8
+
+
+class Judges(NamedTuple):
+    """Networks that judge images. lpips: metric name -> distance(x, y) on [0, 1] images; extractor: of FD and KID, or None.
+
+    moments: a folder where the moments of real images are kept.
+    """
+
+    lpips: dict[str, Callable]
+    extractor: Extractor | None
+    moments: Path
+
+
+class Held(NamedTuple):
+    """The data of an evaluation. train: uint8, maybe not in memory; test: the images judged, float32 in [-1, 1].
+
+    name, split and fingerprint say which they are.
+    """
+
+    name: str
+    split: str
+    fingerprint: str
+    levels: int
+    train: Images
+    test: np.ndarray
 
 
 class Subject(NamedTuple):
     """Images are float32 in [-1, 1]; `index` gives each example its own randomness, whatever batch it falls into.
 
     encode(x) -> q(z | x_0); decode(z, index, label) -> x; sample(index, label) -> x from the unconditional prior;
+    trajectory(z, index) -> x_t and E[x_0 | x_t, z] along a decoding, [n, STOPS, 2, ...];
     bound(x, index, label) -> the four terms of the bound in bits/dim, [n, 4]: kl, prior, diffusion, reconstruction.
-    With a label, a progress bar.
+    With a label, a progress bar, and the result is kept until the evaluation is complete.
     """
 
     encode: Callable[[np.ndarray], DiagGaussian]
     decode: Callable[[np.ndarray, np.ndarray, str], np.ndarray]
     sample: Callable[[np.ndarray, str], np.ndarray]
+    trajectory: Callable[[np.ndarray, np.ndarray], np.ndarray]
     bound: Callable[[np.ndarray, np.ndarray, str], np.ndarray]
-    train: np.ndarray
-    test: np.ndarray
+    data: Held
+    judges: Judges
+    parts: Parts | None
     latent: int
     nfe: int
+    samples: int
+    batch_size: int
     seed: int
     pictures: Path
 
 
 # An evaluator yields (name, value): a new metric is a new file, and no loop is edited for it.
-Evaluator = Callable[[Subject], Iterator[tuple[str, float]]]
-
-
-class Decoder(NamedTuple):
-    """How scores become images: a solver along a grid of times, then Tweedie's denoising at its end."""
-
-    sde: SDE
-    solver: Solver
-    grid: Grid
-
-    @property
-    def nfe(self) -> int:
-        """Evaluations of the score for one image."""
-        return self.grid.shape[0]
-
-
-def decode(
-    decoder: Decoder,
-    method: Method,
-    params: Params,
-    frozen: Params,
-    key: PRNGKey,
-    z: Latents | None,
-    like: Points,
-    index: Indices,
-) -> Points:
-    """x_0 of the shape of `like`, decoded from z (or from nothing) and from noise that `index` determines."""
-    key_start, key_steps = jax.random.split(key)
-    x_T = terminal(decoder.sde, normal(keys_of(key_start, index), like))
-    score = method.score(params, frozen, z)
-    x = integrate(decoder.solver(decoder.sde, score), keys_of(key_steps, index), x_T, decoder.grid)
-    return denoise(decoder.sde, score, x, decoder.sde.t_min)
-
-
-def bound_terms(
-    sde: SDE,
-    levels: int,
-    strata: int,
-    method: Method,
-    params: Params,
-    frozen: Params,
-    key: PRNGKey,
-    x: Points,
-    index: Indices,
-) -> jax.Array:
-    """The terms of the bound in bits/dim, [batch, 4]: kl, prior, diffusion, reconstruction."""
-    key_z, key_diffusion, key_reconstruction = jax.random.split(key, 3)
-    batch = Batch(x, index)
-    q = method.encode(params, frozen, x)
-    score = method.score(params, frozen, q.sample(keys_of(key_z, index)))
-    terms = (
-        q.kl_to_standard(),
-        bounds.prior_kl(sde, x),
-        bounds.diffusion(sde, score, key_diffusion, batch, strata),
-        bounds.reconstruction(sde, levels, key_reconstruction, batch),
-    )
-    return jnp.stack([bounds.bits_per_dim(term, x) for term in terms], axis=-1)
+Evaluator = Callable[[Subject], Iterator[tuple[str, Any]]]
 
 
 def make_subject(
@@ -106,27 +83,27 @@ def make_subject(
     params: Params,
     prior: Method,
     prior_params: Params,
-    levels: int,
-    train: np.ndarray,
-    test: np.ndarray,
+    data: Held,
+    judges: Judges,
+    parts: Parts | None,
     latent: int,
+    samples: int,
     batch_size: int,
     seed: int,
     pictures: Path,
 ) -> Subject:
     """Compile the method's functions and stream them over host arrays. `params` are EMA parameters."""
     key = jax.random.key(seed)
-    like = partial(jnp.zeros, dtype=jnp.float32)
-    shape = train.shape[1:]
+    shape = data.test.shape[1:]
+
+    def like(n: int) -> jax.Array:
+        return jnp.zeros((n, *shape), jnp.float32)
 
     encode = jax.jit(lambda x: jnp.stack(method.encode(params, prior_params, x), axis=1))
-    decode_z = jax.jit(
-        lambda z, index: decode(decoder, method, params, prior_params, key, z, like((len(z), *shape)), index)
-    )
-    decode_prior = jax.jit(
-        lambda index: decode(decoder, prior, prior_params, None, key, None, like((len(index), *shape)), index)
-    )
-    bound = jax.jit(partial(bound_terms, decoder.sde, levels, batch_size, method, params, prior_params, key))
+    decode_z = jax.jit(lambda z, i: decode(decoder, method, params, prior_params, key, z, like(len(z)), i))
+    decode_prior = jax.jit(lambda i: decode(decoder, prior, prior_params, None, key, None, like(len(i)), i))
+    follow = jax.jit(lambda z, i: trajectory(decoder, STOPS, method, params, prior_params, key, z, like(len(z)), i))
+    bound = jax.jit(partial(bound_terms, decoder.sde, data.levels, batch_size, method, params, prior_params, key))
 
     def encode_all(x: np.ndarray) -> DiagGaussian:
         both = stream(encode, batch_size, x)
@@ -134,13 +111,17 @@ def make_subject(
 
     return Subject(
         encode=encode_all,
-        decode=lambda z, index, label: stream(decode_z, batch_size, z, index, label=label),
-        sample=lambda index, label: stream(decode_prior, batch_size, index, label=label),
-        bound=lambda x, index, label: stream(bound, batch_size, x, index, label=label),
-        train=train,
-        test=test,
+        decode=lambda z, index, label: stream(decode_z, batch_size, z, index, label=label, parts=parts),
+        sample=lambda index, label: stream(decode_prior, batch_size, index, label=label, parts=parts),
+        trajectory=lambda z, index: stream(follow, batch_size, z, index),
+        bound=lambda x, index, label: stream(bound, batch_size, x, index, label=label, parts=parts),
+        data=data,
+        judges=judges,
+        parts=parts,
         latent=latent,
         nfe=decoder.nfe,
+        samples=samples,
+        batch_size=batch_size,
         seed=seed,
         pictures=pictures,
     )

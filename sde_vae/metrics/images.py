@@ -1,25 +1,67 @@
-"""Distances between two batches of images on [0, 1], per image."""
+"""Distances between two batches of images [batch, H, W, C] on [0, 1]: one figure per image, in float64.
+
+All raise ValueError if the shapes differ: nothing is broadcast.
+"""
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
-
-def squared_errors(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(x - y)^2 as [batch, dims]. Raises ValueError if the shapes differ: nothing is broadcast."""
-    if x.shape != y.shape:
-        raise ValueError(f"expected two batches of one shape, got {x.shape} and {y.shape}")
-    return np.square(x.astype(np.float64) - y.astype(np.float64)).reshape(len(x), -1)
+# Of SSIM (Wang et al. 2004, IEEE TIP 13(4), section III.C): an 11 x 11 Gaussian window, and the constants for a range of 1.
+WINDOW, SIGMA = 11, 1.5
+C1, C2 = 0.01**2, 0.03**2
 
 
 def l2(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Euclidean norm of the difference of each pair: shape [batch]. Its mean is the figure of arXiv:2304.12141."""
-    return np.sqrt(squared_errors(x, y).sum(axis=1))
+    return np.sqrt(_squared_errors(x, y).sum(axis=1))
 
 
 def mse(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Mean squared error of each pair: shape [batch]."""
-    return squared_errors(x, y).mean(axis=1)
+    return _squared_errors(x, y).mean(axis=1)
+
+
+def psnr(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Peak signal-to-noise ratio of each pair in dB, the peak being 1: shape [batch]; infinite for equal images."""
+    with np.errstate(divide="ignore"):
+        return -10 * np.log10(mse(x, y))
+
+
+def ssim(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Structural similarity (Wang et al. 2004, eq. 13), mean over the places where the whole window fits, and over channels.
+
+    Shape [batch]. Raises ValueError for images smaller than the window.
+    """
+    _same_shape(x, y)
+    if min(x.shape[1:3]) < WINDOW:
+        raise ValueError(f"expected images of at least {WINDOW} x {WINDOW} pixels for SSIM, got {x.shape[1:3]}")
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    mu_x, mu_y = _window(x), _window(y)
+    var_x, var_y = _window(x * x) - mu_x**2, _window(y * y) - mu_y**2
+    cov = _window(x * y) - mu_x * mu_y
+    luminance = (2 * mu_x * mu_y + C1) / (mu_x**2 + mu_y**2 + C1)
+    structure = (2 * cov + C2) / (var_x + var_y + C2)
+    return (luminance * structure).mean(axis=(1, 2, 3))
 
 
 def standard_error(values: np.ndarray) -> float:
     """Of the mean of independent values."""
     return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+
+
+def _window(a: np.ndarray) -> np.ndarray:
+    """Gaussian means of a [batch, H, W, C] where the window fits: [batch, H - 10, W - 10, C]."""
+    r = WINDOW // 2
+    for axis in (1, 2):
+        a = gaussian_filter1d(a, SIGMA, axis=axis, radius=r)
+    return a[:, r:-r, r:-r]
+
+
+def _squared_errors(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    _same_shape(x, y)
+    return np.square(x.astype(np.float64) - y.astype(np.float64)).reshape(len(x), -1)
+
+
+def _same_shape(x: np.ndarray, y: np.ndarray) -> None:
+    if x.shape != y.shape:
+        raise ValueError(f"expected two batches of one shape, got {x.shape} and {y.shape}")

@@ -1,0 +1,131 @@
+"""The files of a folder or of a .zip, read by name, and nothing outside of it.
+
+Both are strangers' work: a name may climb out (`../`, a symbolic link), a zip may inflate without end. Such a source is refused
+as a whole before any of its files is read. Hidden files are not seen.
+"""
+
+import contextlib
+import hashlib
+import os
+import stat
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from sde_vae.errors import BadInput
+
+MAX_BYTES = 2**28  # of one file: what is decoded from more is over decode.MAX_PIXELS anyhow
+# Compressed pictures hardly deflate, and an empty one ten- or fiftyfold; deflate itself ends at 1,032.
+MAX_RATIO = 200
+FREE_BYTES = 2**20  # what may inflate at any ratio
+
+
+class Files(NamedTuple):
+    """names: of all files, sorted, relative, with "/". read(name) -> bytes, or BadInput. where: the source, for messages."""
+
+    names: tuple[str, ...]
+    read: Callable[[str], bytes]
+    where: Path
+
+
+def fingerprint(path: Path) -> str:
+    """A digest of the names, sizes and times of change of all files below `path`, or of `path` if it is a file."""
+    digest = hashlib.sha256()
+    for file in sorted(_walk(path)) if path.is_dir() else [path]:
+        s = file.lstat()
+        digest.update(
+            f"{file.relative_to(path).as_posix()}\0{s.st_size}\0{s.st_mtime_ns}\n".encode("utf-8", "surrogateescape")
+        )
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def open_files(path: Path) -> Iterator[Files]:
+    """The files of a folder or of a zip."""
+    if path.is_dir():
+        yield _folder(path)
+        return
+    try:
+        file = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile, ValueError) as error:
+        raise BadInput(f"{path}: neither a folder nor a readable .zip ({error})") from None
+    with file:
+        yield _zip(path, file)
+
+
+def _folder(path: Path) -> Files:
+    root = path.resolve()
+    names = []
+    for file in _walk(path):
+        if file.is_symlink() and not file.resolve().is_relative_to(root):
+            raise BadInput(f"{file}: a link that leads out of {path}: copy what it points to, or remove it")
+        names += [file.relative_to(path).as_posix()] if file.is_file() else []
+
+    def read(name: str) -> bytes:
+        try:
+            with open(path / name, "rb") as f:
+                data = f.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise BadInput(f"{path / name}: cannot be read ({error.strerror})") from None
+        if len(data) > MAX_BYTES:
+            raise BadInput(f"{path / name}: has more than {MAX_BYTES} bytes")
+        return data
+
+    return Files(tuple(sorted(names)), read, path)
+
+
+def _zip(path: Path, file: zipfile.ZipFile) -> Files:
+    entries = {}
+    for info in file.infolist():
+        if not info.is_dir():
+            _check_entry(path, info)
+            if info.filename in entries:
+                raise BadInput(f"{path}: holds {info.filename!r} twice")
+            entries[info.filename] = info
+    total = sum(info.file_size for info in entries.values())
+    if total > max(FREE_BYTES, MAX_RATIO * path.stat().st_size):
+        raise BadInput(f"{path}: declares {total} bytes, over {MAX_RATIO} times its own size: looks like a zip bomb")
+    lock = threading.Lock()  # ZipFile shares one file between its readers
+
+    def read(name: str) -> bytes:
+        try:
+            # With a length: without one, zipfile inflates all there is before it looks at the size declared.
+            with lock, file.open(name) as f:
+                return f.read(entries[name].file_size + 1)
+        except Exception as error:  # strangers' bytes: zipfile and its decompressors raise a dozen kinds
+            raise BadInput(f"{path}/{name}: damaged, or not of the size the zip declares ({error})") from None
+
+    return Files(tuple(sorted(name for name in entries if not _hidden(name))), read, path)
+
+
+def _check_entry(path: Path, info: zipfile.ZipInfo) -> None:
+    name = info.filename
+    if name.startswith("/") or "\\" in name or ":" in name.split("/")[0] or ".." in PurePosixPath(name).parts:
+        raise BadInput(f"{path}: the name {name!r} leads out of the zip")
+    if stat.S_ISLNK(info.external_attr >> 16):
+        raise BadInput(f"{path}: {name!r} is a symbolic link: pack what it points to")
+    if info.flag_bits & 1:
+        raise BadInput(f"{path}: {name!r} is encrypted: pack it without a password")
+    if info.file_size > MAX_BYTES:
+        raise BadInput(f"{path}: {name!r} declares {info.file_size} bytes, over {MAX_BYTES}")
+    if info.file_size > max(FREE_BYTES, MAX_RATIO * info.compress_size):
+        raise BadInput(f"{path}: {name!r} inflates over {MAX_RATIO} times: looks like a zip bomb")
+
+
+def _walk(path: Path) -> Iterator[Path]:
+    """All files and links below, hidden ones left out; linked folders are listed but not entered."""
+    for folder, folders, files in os.walk(path, onerror=_raise):
+        folders[:] = [f for f in folders if not _hidden(f)]
+        links = [f for f in folders if (Path(folder) / f).is_symlink()]
+        yield from (Path(folder) / f for f in files + links if not _hidden(f))
+
+
+def _raise(error: OSError) -> None:
+    raise BadInput(f"{error.filename}: cannot be read ({error.strerror})") from None
+
+
+def _hidden(name: str) -> bool:
+    """What systems leave behind: .DS_Store, the ._* twins that macOS packs."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))

@@ -1,0 +1,137 @@
+"""Decoded images on disk: decoded, cropped and resized once, then read at random as fast as memory allows.
+
+A cache is a folder of three files: `images.array_record`, one uncompressed record of H W C bytes per image; `attributes.npy`,
+one row per image, where there are any; `meta.json`, with the key that says what is in it. The folder's name carries a digest
+of the key, so another source, size or filter has another folder. A folder is written under another name and renamed when it
+is whole: what has the right name was finished, and what a killed process leaves (`*.building-*`) is never used.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from array_record.python.array_record_module import ArrayRecordWriter
+from tqdm import tqdm
+
+from sde_vae.data.records import Records
+from sde_vae.errors import BadInput
+
+VERSION = 1  # of the layout; part of every digest
+# Groups of one: a reader reads whole groups. Not compressed: pictures hardly shrink, and zstd only slows the building.
+WRITER = "group_size:1,uncompressed"
+
+
+class Picture(NamedTuple):
+    """image: uint8 [H, W, C]. attributes: its row, or None; either all pictures of a cache have one or none has."""
+
+    image: np.ndarray
+    attributes: np.ndarray | None = None
+
+
+class Skipped(NamedTuple):
+    """A picture left out: `line` names it and says why."""
+
+    line: str
+
+
+class Cache(NamedTuple):
+    """attributes: [len(images), columns] or None. skipped: the lines of what was left out, in order."""
+
+    images: Records
+    attributes: np.ndarray | None
+    skipped: tuple[str, ...]
+
+
+def cached(folder: Path, key: dict[str, Any], total: int, make: Callable[[], Iterator[Picture | Skipped]]) -> Cache:
+    """The cache of `key` below `folder`; `make()` is called, and its up to `total` pictures written, if it is not there yet.
+
+    `key` holds what decides the pictures, in JSON's types, with a "name" to call the folder by. A damaged cache is built again,
+    with a warning. Two processes may build at once: the first to finish is used. BadInput if `make` yields no picture.
+    """
+    key = json.loads(json.dumps({**key, "version": VERSION}))  # as it will be read back: tuples are lists
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    path = folder / f"{re.sub(r'[^A-Za-z0-9.-]', '_', key['name'])}-{digest}"
+    if path.exists():
+        try:
+            return _opened(path, key)
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            warnings.warn(f"cache {path}: {error}; built again", stacklevel=2)
+            _discard(path)
+    building = _beside(path, "building")
+    building.mkdir(parents=True)
+    try:
+        _build(building, key, total, make())
+        with contextlib.suppress(OSError):  # another process was first; if that is not why, the next line says so
+            building.rename(path)
+        return _opened(path, key)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _build(path: Path, key: dict[str, Any], total: int, pictures: Iterator[Picture | Skipped]) -> None:
+    records = path / "images.array_record"
+    shape: tuple[int, ...] | None = None
+    rows: list[np.ndarray] = []
+    n, skipped = 0, []
+    writer = ArrayRecordWriter(str(records), WRITER)
+    try:
+        for item in tqdm(pictures, desc=f"decoding {key['name']}", total=total, unit="image"):
+            if isinstance(item, Skipped):
+                skipped.append(item.line)
+                continue
+            shape = shape or item.image.shape
+            if item.image.dtype != np.uint8 or item.image.shape != shape:
+                raise TypeError(f"picture {n} is {item.image.dtype} {item.image.shape}, not uint8 {shape}")
+            writer.write(item.image.tobytes())
+            rows += [] if item.attributes is None else [item.attributes]
+            n += 1
+    finally:
+        writer.close()
+    if shape is None:
+        raise BadInput(f"{key['name']}: none of its {total} images can be used: {'; '.join(skipped[:3])}")
+    if rows:
+        if len(rows) != n:
+            raise TypeError(f"{len(rows)} of {n} pictures have attributes")
+        np.save(path / "attributes.npy", np.stack(rows), allow_pickle=False)
+    meta = {"key": key, "n": n, "shape": shape, "attributes": bool(rows), "skipped": skipped, "bytes": _size(records)}
+    (path / "meta.json").write_text(json.dumps(meta, indent=1))
+
+
+def _opened(path: Path, key: dict[str, Any]) -> Cache:
+    """One of the errors that `cached` expects if something is missing, cut short or not of this key."""
+    meta = json.loads((path / "meta.json").read_text())
+    if meta["key"] != key:
+        raise ValueError("its key is another one")
+    records = path / "images.array_record"
+    if _size(records) != meta["bytes"]:
+        raise ValueError(f"{records.name} has {_size(records)} bytes instead of {meta['bytes']}")
+    images = Records(records, meta["n"], tuple(meta["shape"]))
+    attributes = np.load(path / "attributes.npy", allow_pickle=False) if meta["attributes"] else None
+    if attributes is not None and len(attributes) != len(images):
+        raise ValueError(f"attributes.npy has {len(attributes)} rows instead of {len(images)}")
+    return Cache(images, attributes, tuple(meta["skipped"]))
+
+
+def _discard(path: Path) -> None:
+    """Out of the way in one step, so that no other process sees half of it."""
+    grave = _beside(path, "damaged")
+    with contextlib.suppress(FileNotFoundError):  # another process did it
+        path.rename(grave)
+    shutil.rmtree(grave, ignore_errors=True)
+
+
+def _beside(path: Path, why: str) -> Path:
+    return path.with_name(f"{path.name}.{why}-{uuid.uuid4().hex[:8]}")
+
+
+def _size(path: Path) -> int:
+    return os.stat(path).st_size

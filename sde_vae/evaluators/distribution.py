@@ -1,0 +1,67 @@
+"""How far one set of images is from another, by the features of the extractor: Frechet's distance and KID."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from sde_vae.data.dataset import spread, take, to_model, to_unit
+from sde_vae.evaluators.subject import Subject
+from sde_vae.metrics.extractors import Extractor
+from sde_vae.metrics.frechet import Moments, frechet_distance, moments, moments_of
+from sde_vae.metrics.kid import kid
+from sde_vae.metrics.moments_cache import cached_moments
+from sde_vae.streaming import stream
+
+Named = Iterator[tuple[str, float]]
+
+
+def fd_name(extractor: Extractor) -> str:
+    """ "fid" is only ever the standard one."""
+    return extractor.name if extractor.name == "fid" else f"fd_{extractor.name}"
+
+
+def to_bytes(images: np.ndarray) -> np.ndarray:
+    """[0, 1] -> uint8: images as they would be saved."""
+    return np.round(images * 255).astype(np.uint8)
+
+
+def features(subject: Subject, images: np.ndarray, label: str | None = None) -> np.ndarray:
+    """Of images on [0, 1]: [n, dim] float32."""
+    return stream(subject.judges.extractor.features, subject.batch_size, to_bytes(images), label=label)
+
+
+def real_features(subject: Subject, n: int) -> np.ndarray:
+    """Of n training images, evenly spaced."""
+    images = to_unit(to_model(spread(subject.data.train, n), subject.data.levels))
+    return features(subject, images, "features of real images")
+
+
+def train_moments(subject: Subject) -> Moments:
+    """Of the whole training set, kept on disk."""
+    data, extractor = subject.data, subject.judges.extractor
+    n = len(data.train)
+
+    def make() -> Moments:
+        starts = range(0, n, subject.batch_size)
+        chunks = (take(data.train, np.arange(s, min(s + subject.batch_size, n))) for s in starts)
+        return moments_of(extractor, (to_bytes(to_unit(to_model(chunk, data.levels))) for chunk in chunks))
+
+    key = {
+        "dataset": data.name,
+        "split": "train",
+        "n": n,
+        "extractor": extractor.name,
+        "identity": extractor.identity,
+        "fingerprint": data.fingerprint,
+    }
+    # A folder for each set of images: the same data at another size or crop is another set under the same name.
+    return cached_moments(subject.judges.moments / data.fingerprint[:16], key, make)
+
+
+def compare_sets(name: str, subject: Subject, ours: np.ndarray, theirs: np.ndarray) -> Named:
+    """name/fd_* and name/kid_* between two arrays of features."""
+    extractor = subject.judges.extractor
+    yield f"{name}/{fd_name(extractor)}", frechet_distance(moments(ours), moments(theirs))
+    found = kid(ours, theirs)
+    yield f"{name}/kid_{extractor.name}", found.value
+    yield f"{name}/kid_{extractor.name}_stderr", found.standard_error

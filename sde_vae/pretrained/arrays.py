@@ -1,0 +1,111 @@
+"""Other people's weight files, as plain arrays under flat names.
+
+The format is told by the content: PyTorch state dicts (both formats of torch.save), pickles of nested dicts of numpy arrays,
+and safetensors. Nothing that a file names is run or imported, and nothing is allocated on a file's word alone.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import safetensors
+
+from sde_vae.errors import BadInput
+from sde_vae.pretrained import numpy_files, torch_files
+from sde_vae.pretrained.pickles import Refused
+
+# Arrays may share their bytes (tied weights), but a file may not claim memory without end.
+MOST_SHARED = 8
+SAFETENSORS = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": ml_dtypes.bfloat16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """name -> array, not to be written to. Nested dicts are joined by "/" ("Conv_0/kernel"); torch's dots stay as they are.
+
+    Python numbers become arrays of shape [], None is left out. Raises BadInput, which names the file, if it cannot be read,
+    is cut short or corrupt, or holds anything but arrays.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); give the path of a weight file") from error
+    reader = _reader(path, data)
+    try:
+        return _gather(reader(data), MOST_SHARED * len(data))
+    except Refused as error:
+        raise BadInput(f"{path}: refused: {error}") from error
+    except Exception as error:  # a corrupt pickle or archive may raise anything at all
+        raise BadInput(f"{path}: corrupt or cut short ({type(error).__name__}: {error}); fetch it again") from error
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256, in lower-case hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _reader(path: Path, data: bytes) -> Callable[[bytes], Any]:
+    """The format, by the first bytes: a zip archive, torch's magic number, a pickle's header, or safetensors' JSON header."""
+    if data.startswith(b"PK\x03\x04"):
+        return torch_files.read_zip
+    if torch_files.is_legacy(data):
+        return torch_files.read_legacy
+    if len(data) > 1 and data[0] == 0x80 and data[1] <= 5:
+        return numpy_files.read
+    if data[8:9] == b"{":
+        return _read_safetensors
+    raise BadInput(
+        f"{path}: not a weight file we know; expected torch.save's, a pickle of numpy arrays, or safetensors"
+    )
+
+
+def _read_safetensors(data: bytes) -> dict[str, np.ndarray]:
+    """The package's own numpy reader knows no bfloat16."""
+    described = safetensors.deserialize(data)
+    if unknown := {tensor["dtype"] for _, tensor in described} - SAFETENSORS.keys():
+        raise Refused(f"it holds arrays of type {', '.join(sorted(unknown))}, which we do not read")
+    return {name: np.frombuffer(t["data"], SAFETENSORS[t["dtype"]]).reshape(t["shape"]) for name, t in described}
+
+
+def _gather(tree: Any, most: int) -> dict[str, np.ndarray]:
+    if not isinstance(tree, dict):
+        raise Refused(f"it holds one {type(tree).__name__} and not a dict of arrays")
+    arrays, size = {}, 0
+    for name, array in _flatten(tree, (), set()):
+        if name in arrays:
+            raise Refused(f"two of its arrays have the same name {name!r}")
+        if (size := size + array.nbytes) > most:
+            raise Refused(f"its arrays are of over {most} bytes in all, far more than the file")
+        arrays[name] = array
+    return arrays
+
+
+def _flatten(node: Any, place: tuple[str, ...], seen: set[int]) -> Iterator[tuple[str, np.ndarray]]:
+    """Every leaf under its name. A dict that is met twice is refused: a few of them, nested, would unfold without end."""
+    name = "/".join(place)
+    if isinstance(node, dict):
+        if id(node) in seen:
+            raise Refused(f"the dict at {name!r} is there twice")
+        seen.add(id(node))
+        for key, child in node.items():
+            yield from _flatten(child, (*place, str(key)), seen)
+    elif isinstance(node, numpy_files.NumpyArray | torch_files.Tensor):
+        yield name, node.array
+    elif isinstance(node, np.ndarray | bool | float) or (isinstance(node, int) and abs(node) < 2**63):
+        yield name, np.asarray(node)
+    elif node is not None:
+        raise Refused(f"{name!r} is of type {type(node).__name__}, and not an array or a number of 64 bits")

@@ -1,0 +1,94 @@
+"""Pickles of nested dicts of numpy arrays: what stands in for the types and functions that numpy pickles name."""
+
+import io
+import math
+import re
+from typing import Any
+
+import numpy as np
+
+from sde_vae.pretrained.pickles import Refused, StandIn, load, ordered
+
+
+class DType:
+    """A plain number type: bool, int, uint, float or complex, of either byte order."""
+
+    __slots__ = ("code", "order")
+
+    def __init__(self, code: str, *_):
+        if not (isinstance(code, str) and re.fullmatch(r"[<>|=]?([biuc]\d{1,2}|f[248])", code)):
+            raise Refused(f"it holds an array of type {code!r}, which is not a type of number")
+        self.code, self.order = code.lstrip("<>|="), code[0] if code[0] in "<>|=" else "="
+
+    def __setstate__(self, state):
+        order, plain = state[1], all(part is None for part in state[2:5])
+        if order not in ("<", ">", "|", "=") or not plain:
+            raise Refused("it holds an array of records")
+        self.order = order
+
+    @property
+    def numpy(self) -> np.dtype:
+        return np.dtype(self.order + self.code)
+
+
+class NumpyArray:
+    """An array as the pickle describes it: numpy's state for it is (version, shape, dtype, is it Fortran, data)."""
+
+    __slots__ = ("axes", "data", "dtype", "order", "shape")
+
+    def __setstate__(self, state):
+        self.shape, self.dtype, fortran, self.data = state[-4:]
+        self.order, self.axes = "F" if fortran is True else "C", None
+
+    @property
+    def array(self) -> np.ndarray:
+        """A view of the pickle's own bytes. Raises Refused unless they are exactly as many as the shape needs."""
+        if not (isinstance(self.data, bytes | bytearray | str) and isinstance(self.dtype, DType)):
+            raise Refused("it holds an array that is not plain numbers")
+        if math.prod(self.shape) * self.dtype.numpy.itemsize != len(self.data):
+            raise Refused(f"it holds an array of shape {self.shape} in {len(self.data)} bytes")
+        data = self.data.encode("latin1") if isinstance(self.data, str) else self.data
+        whole = np.frombuffer(data, self.dtype.numpy).reshape(self.shape, order=self.order)
+        return whole if self.axes is None else whole.transpose(self.axes)
+
+
+def finished(data: Any, dtype: Any, shape: Any, order: Any = "C", axes: Any = None) -> NumpyArray:
+    """An array in one call, as protocol 5 makes it; order "K" is C order with the axes then exchanged."""
+    whole = NumpyArray()
+    whole.shape, whole.dtype, whole.data, whole.axes = shape, dtype, data, axes
+    whole.order = "C" if order == "K" else order
+    return whole
+
+
+def latin1(text: Any, encoding: Any) -> Any:
+    """Protocol 2 writes bytes as text in Latin-1, which NumpyArray takes as it is."""
+    if encoding != "latin1":
+        raise Refused(f"it encodes text as {encoding!r}")
+    return text
+
+
+def frozen(tree: Any) -> Any:
+    return tree
+
+
+def never(*_):
+    raise Refused("it makes an array other than by numpy's own recipe")
+
+
+CORE = ("numpy.core", "numpy._core")  # numpy 1 and 2
+GLOBALS = {
+    "collections.OrderedDict": StandIn(ordered),
+    "flax.core.frozen_dict.FrozenDict": StandIn(frozen),
+    "_codecs.encode": StandIn(latin1),
+    "__builtin__.bytes": StandIn(lambda: b""),  # how protocol 2 writes no bytes at all
+    "numpy.ndarray": StandIn(never),
+    "numpy.dtype": StandIn(DType),
+    **{f"{core}.multiarray._reconstruct": StandIn(lambda *_: NumpyArray()) for core in CORE},
+    **{f"{core}.multiarray.scalar": StandIn(lambda dtype, data: finished(data, dtype, ())) for core in CORE},
+    **{f"{core}.numeric._frombuffer": StandIn(finished) for core in CORE},
+}
+
+
+def read(data: bytes) -> Any:
+    """The object pickled, with a NumpyArray for each array. Raises what pickles.load raises."""
+    return load(io.BytesIO(data), GLOBALS)

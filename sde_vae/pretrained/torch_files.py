@@ -1,0 +1,145 @@
+"""torch.save's two formats, read without torch.
+
+Since 1.6 a file is a zip archive: `data.pkl` describes the tensors, `data/KEY` holds the bytes of each storage. Before, it was
+five pickles in a row (a magic number, a protocol, facts on the machine, the description, the list of the storages' keys),
+and then each storage as its number of elements (int64) and its bytes. The description names a storage by a "persistent id"
+and a tensor by its storage, offset, sizes and strides, all counted in elements.
+"""
+
+import io
+import math
+import zipfile
+from typing import Any, NamedTuple
+
+import ml_dtypes
+import numpy as np
+
+from sde_vae.pretrained import pickles
+from sde_vae.pretrained.pickles import Refused, Sealed, StandIn
+
+MAGIC = 0x1950A86A20F9469CFC6C
+PROTOCOL = 1001
+
+
+class StorageType(NamedTuple):
+    dtype: np.dtype
+
+
+class Storage(Sealed):
+    """`flat` is None until the bytes have been found."""
+
+    __slots__ = ("dtype", "flat", "size")
+
+    def __init__(self, dtype: np.dtype, size: int):
+        self.dtype, self.size, self.flat = dtype, size, None
+
+    def fill(self, key: str, data: bytes) -> None:
+        if len(data) != self.size * self.dtype.itemsize:
+            raise Refused(f"storage {key} has {len(data)} bytes for {self.size} elements of {self.dtype}")
+        self.flat = np.frombuffer(data, self.dtype)
+
+
+class Tensor(Sealed):
+    """A tensor as the pickle describes it."""
+
+    __slots__ = ("offset", "size", "storage", "stride")
+
+    def __init__(self, storage: Any, offset: Any, size: Any, stride: Any, *_):
+        counts = (offset, *size, *stride)
+        if not (isinstance(storage, Storage) and all(type(n) is int and n >= 0 for n in counts)):
+            raise Refused("it describes a tensor in a way we do not know")
+        self.storage, self.offset, self.size, self.stride = storage, offset, size, stride
+
+    @property
+    def array(self) -> np.ndarray:
+        """A view. Raises Refused if it reaches outside its storage, or repeats elements so that a copy would be larger."""
+        flat = self.storage.flat
+        if math.prod(self.size) == 0:
+            return np.zeros(self.size, flat.dtype)
+        last = self.offset + sum((n - 1) * s for n, s in zip(self.size, self.stride, strict=True))
+        if last >= len(flat) or math.prod(self.size) > len(flat):
+            raise Refused(f"a tensor of sizes {self.size} does not fit its storage of {len(flat)} elements")
+        strides = [s * flat.itemsize for s in self.stride]
+        return np.lib.stride_tricks.as_strided(flat[self.offset :], self.size, strides, writeable=False)
+
+
+def parameter(tensor: Any, *_) -> Any:
+    return tensor
+
+
+TYPES = {
+    "Double": np.float64,
+    "Float": np.float32,
+    "Half": np.float16,
+    "BFloat16": ml_dtypes.bfloat16,
+    "Long": np.int64,
+    "Int": np.int32,
+    "Short": np.int16,
+    "Char": np.int8,
+    "Byte": np.uint8,
+    "Bool": np.bool_,
+}
+GLOBALS = {
+    "collections.OrderedDict": StandIn(pickles.ordered),
+    "torch._utils._rebuild_tensor": StandIn(Tensor),
+    "torch._utils._rebuild_tensor_v2": StandIn(Tensor),
+    "torch._utils._rebuild_parameter": StandIn(parameter),
+    **{f"torch.{name}Storage": StorageType(np.dtype(dtype)) for name, dtype in TYPES.items()},
+}
+
+
+class Storages(dict[str, Storage]):
+    """Every storage that a description has named, by its key."""
+
+    def named(self, pid: Any) -> Storage:
+        """The storage of a persistent id: ("storage", type, key, device, number of elements[, view])."""
+        kind, storage_type, key, _, size, *view = pid
+        known = (
+            kind == "storage" and isinstance(storage_type, StorageType) and isinstance(key, str) and type(size) is int
+        )
+        if not known or size < 0 or any(view):
+            raise Refused("it describes a storage in a way we do not know")
+        return self.setdefault(key, Storage(storage_type.dtype, size))
+
+
+def is_legacy(data: bytes) -> bool:
+    """Whether a pickle of torch's magic number, a ten-byte LONG1 after a header of any protocol, comes first."""
+    return b"\x8a\x0a" + MAGIC.to_bytes(10, "little") + b"." in data[:32]
+
+
+def read_zip(data: bytes) -> Any:
+    """The object saved. Raises Refused, or what a corrupt archive makes raise."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entries = archive.infolist()
+        if any(e.compress_type != zipfile.ZIP_STORED for e in entries) or sum(e.file_size for e in entries) > len(data):
+            raise Refused("it is a compressed archive; torch stores its files as they are")
+        names = archive.namelist()
+        roots = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")]
+        if len(roots) != 1:
+            raise Refused("it is a zip archive without a data.pkl, and so none of torch's")
+        root = roots[0]
+        if f"{root}byteorder" in names and archive.read(f"{root}byteorder") != b"little":
+            raise Refused("it was written on a big-endian machine")
+        storages = Storages()
+        described = pickles.load(io.BytesIO(archive.read(f"{root}data.pkl")), GLOBALS, storages.named)
+        for key, storage in storages.items():
+            storage.fill(key, archive.read(f"{root}data/{key}"))
+    return described
+
+
+def read_legacy(data: bytes) -> Any:
+    """As read_zip, for the format before 1.6."""
+    stream = io.BytesIO(data)
+    magic, protocol, machine = (pickles.load(stream, {}) for _ in range(3))
+    if (magic, protocol) != (MAGIC, PROTOCOL) or machine["little_endian"] is not True:
+        raise Refused(f"it is of protocol {protocol!r}, or of a big-endian machine")
+    storages = Storages()
+    described = pickles.load(stream, GLOBALS, storages.named)
+    if sorted(keys := pickles.load(stream, {})) != sorted(storages):
+        raise Refused("the storages that it holds are not those that its tensors use")
+    for key in keys:
+        storage = storages[key]
+        if (size := int.from_bytes(stream.read(8), "little")) != storage.size:
+            raise Refused(f"storage {key} has {size} elements, and not {storage.size}")
+        storage.fill(key, stream.read(size * storage.dtype.itemsize))
+    return described

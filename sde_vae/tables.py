@@ -1,0 +1,84 @@
+"""The figures of an evaluation as tables: what a reader compares stands in one column."""
+
+from typing import Any, NamedTuple
+
+COLUMNS = ("l2", "mse", "psnr", "ssim", "lpips_alex", "lpips_vgg")
+ROWS = {
+    "reconstruction": "ScoreVAE",
+    "reconstruction_of_mean": "ScoreVAE, mean z",
+    "baseline/pca": "PCA",
+    "baseline/mean_image": "mean image",
+    "floor": "as many real images",
+}
+
+
+class Table(NamedTuple):
+    """The first column of each row is its name; every other cell is (value, standard error), each a number or None."""
+
+    title: str
+    head: list[str]
+    rows: list[tuple[str, list[tuple[float | None, float | None]]]]
+
+
+def tables(metrics: dict[str, Any]) -> list[Table]:
+    """Reconstructions beside the baselines; samples; the bound. Those of which there are figures."""
+    found = [_reconstructions(metrics), _samples(metrics), _bound(metrics)]
+    return [table for table in found if table.rows]
+
+
+def figure(value: float | None, error: float | None = None) -> str:
+    """The value to the precision that its error allows (two digits of the error), or to four digits."""
+    if value is None:
+        return ""
+    if error is None or not 0 < error < float("inf"):
+        return f"{value:.4g}"
+    digits = max(0, 1 - int(f"{error:e}".split("e")[1]))
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
+
+
+def as_text(table: Table) -> str:
+    """For a terminal."""
+    lines = [("", *table.head), *((name, *(figure(*cell) for cell in cells)) for name, cells in table.rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rows = [
+        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
+        for line in lines
+    ]
+    return "\n".join([table.title, *rows])
+
+
+def _reconstructions(metrics: dict[str, Any]) -> Table:
+    of_sets = sorted({n.split("/")[-1] for n in metrics if n.startswith("reconstruction/") and _of_sets(n)})
+    columns = [c for c in (*COLUMNS, *of_sets) if f"reconstruction/{c}" in metrics]
+    rows = [(title, [_cell(metrics, f"{name}/{c}") for c in columns]) for name, title in ROWS.items()]
+    rows = [row for row in rows if any(value is not None for value, _ in row[1])]
+    return Table(f"Reconstruction of {metrics.get('n', '?')} held-out images", columns, rows)
+
+
+def _samples(metrics: dict[str, Any]) -> Table:
+    names = [n.split("/")[1] for n in metrics if n.startswith("samples/") and _of_sets(n)]
+    rows = [(name, [_cell(metrics, f"samples/{name}"), _cell(metrics, f"samples/{name}_floor")]) for name in names]
+    nearest = [_cell(metrics, f"samples/nearest_train_l2{s}") for s in ("", "_of_held_out")]
+    if nearest[0][0] is not None:
+        rows.append(("l2 to the nearest training image", nearest))
+    n, floor_n = (
+        metrics.get("samples/n"),
+        metrics.get("samples/fd_efflite0_floor_n", metrics.get("samples/fid_floor_n")),
+    )
+    held_out = f"{floor_n:.0f} held-out images" if floor_n else "held-out images"
+    return Table("New images, against the training set", [f"{n or 0:.0f} samples", held_out], rows)
+
+
+def _bound(metrics: dict[str, Any]) -> Table:
+    terms = ("kl", "prior", "diffusion", "reconstruction", "total")
+    cells = [_cell(metrics, f"bits_per_dim/{term}") for term in terms]
+    return Table("The evidence bound", list(terms), [("bits/dim", cells)] if cells[-1][0] is not None else [])
+
+
+def _of_sets(name: str) -> bool:
+    last = name.split("/")[-1]
+    return last.startswith(("fd_", "kid_", "fid")) and not last.endswith(("_stderr", "_floor", "_floor_n"))
+
+
+def _cell(metrics: dict[str, Any], name: str) -> tuple[float | None, float | None]:
+    return metrics.get(name), metrics.get(f"{name}_stderr")

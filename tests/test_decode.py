@@ -1,0 +1,151 @@
+"""Bytes to pixels: exact where nothing is to be done, Pillow's crop and resize where something is, and strict."""
+
+import io
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sde_vae.data import decode as module
+from sde_vae.data.decode import FILTERS, decode, pictures
+from sde_vae.data.record_cache import Picture, Skipped
+from sde_vae.errors import BadInput
+from tests.files import encoded, noise, options, smooth
+
+
+def read(data, **changes):
+    return decode(data, "a.png", options(None, None, **changes)).image
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_png_of_the_right_size_comes_back_exactly(channels):
+    (x,) = noise(1, channels=channels)
+    np.testing.assert_array_equal(read(encoded(x), channels=channels), x)
+
+
+def test_jpeg_is_what_pillow_decodes():
+    data = encoded(smooth(8, 8), "JPEG")
+    with Image.open(io.BytesIO(data)) as picture:
+        np.testing.assert_array_equal(read(data), np.asarray(picture))
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_crop_and_resize_are_pillows(name):
+    x = smooth(218, 178)
+    expected = Image.fromarray(x[39:179, 19:159]).resize((64, 64), FILTERS[name])
+    np.testing.assert_array_equal(read(encoded(x), crop=140, image_size=64, filter=name), np.asarray(expected))
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_every_filter_is_antialiased(name):
+    """A board of single pixels, made 8 times smaller, is grey: a filter that only looked at neighbours would alias."""
+    board = np.indices((64, 64)).sum(0) % 2 * np.uint8(255)
+    small = read(encoded(np.repeat(board[..., None], 3, 2).astype(np.uint8)), filter=name)
+    assert np.abs(small.astype(int) - 127.5)[1:-1, 1:-1].max() <= 2
+
+
+@pytest.mark.parametrize(("format", "how"), [("PNG", {}), ("JPEG", {}), ("JPEG", {"progressive": True})])
+def test_a_file_cut_anywhere_is_an_error_or_the_whole_picture(format, how):
+    data = encoded(smooth(8, 8), format, **how)
+    whole, errors = read(data), 0
+    for end in range(len(data)):
+        try:
+            np.testing.assert_array_equal(read(data[:end]), whole)  # PNG's last chunk holds no pixels
+        except BadInput:
+            errors += 1
+    assert errors >= len(data) - 24
+
+
+def test_what_loses_nothing_is_converted():
+    (x,) = noise(1, channels=1)
+    grey = Image.fromarray(x[..., 0])
+    np.testing.assert_array_equal(read(encoded(grey)), np.repeat(x, 3, -1))
+    palette = Image.fromarray(noise(1)[0]).quantize(16)
+    np.testing.assert_array_equal(read(encoded(palette)), np.asarray(palette.convert("RGB")))
+    np.testing.assert_array_equal(read(encoded(palette, transparency=200)), np.asarray(palette.convert("RGB")))
+    opaque = Image.fromarray(noise(1)[0]).convert("RGBA")
+    np.testing.assert_array_equal(read(encoded(opaque)), noise(1)[0])
+    bits = Image.fromarray(x[..., 0] > 127)
+    np.testing.assert_array_equal(read(encoded(bits), channels=1), 255 * (x > 127).astype(np.uint8))
+
+
+def test_orientation_is_applied():
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be shown turned clockwise by a quarter
+    x = noise(1)[0]
+    np.testing.assert_array_equal(read(encoded(x, exif=turned)), np.rot90(x, -1))
+
+
+@pytest.mark.parametrize(
+    ("data", "changes", "message"),
+    [
+        (b"", {}, "not a PNG or JPEG"),
+        (b"<svg/>", {}, "not a PNG or JPEG"),
+        (encoded(noise(1)[0], "BMP"), {}, "not a PNG or JPEG"),
+        (encoded(noise(1)[0], "GIF"), {}, "not a PNG or JPEG"),
+        (encoded(noise(1)[0]), {"channels": 1}, r"in colour \(RGB\), and config.data.channels is 1"),
+        (encoded(noise(1, channels=4)[0]), {}, "transparent in places"),
+        (encoded(Image.fromarray(noise(1)[0]).quantize(4), transparency=0), {}, "transparent in places"),
+        (encoded(Image.new("CMYK", (8, 8)), "JPEG"), {}, "is of mode CMYK"),
+        (encoded(Image.new("I;16", (8, 8))), {}, "is of mode I;16"),
+        (encoded(noise(1, 8, 9)[0]), {}, "is 9x8, not square: set config.data.crop, to 8 or less"),
+        (encoded(noise(1)[0]), {"crop": 9}, "is 8x8, smaller than config.data.crop=9"),
+        (encoded(noise(1, 9, 9)[0]), {"filter": "nearest"}, "config.data.filter: unknown name 'nearest'"),
+        (encoded(noise(1)[0]), {"channels": 2}, "config.data.channels: got 2, expected 1"),
+    ],
+)
+def test_bad_input_is_named(data, changes, message):
+    with pytest.raises(BadInput, match=message) as error:
+        read(data, **changes)
+    assert str(error.value).startswith(("a.png: ", "config.data."))
+    assert "\n" not in str(error.value)
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(monkeypatch):
+    """By our own limit, and by Pillow's, which warns first: a few kilobytes that declare gigabytes."""
+    data = bytearray(encoded(Image.new("1", (60_000, 2))))
+    monkeypatch.setattr(module, "MAX_PIXELS", 60_000)
+    with pytest.raises(BadInput, match="over 60000 pixels"):
+        read(bytes(data))
+    monkeypatch.undo()
+    for side in (10_000, 60_000):  # Pillow: a warning for the one, an error for the other
+        header = b"IHDR" + side.to_bytes(4) + side.to_bytes(4) + bytes(data[24:29])
+        bomb = bytes(data[:12]) + header + zlib.crc32(header).to_bytes(4) + bytes(data[33:])
+        with pytest.raises(BadInput, match=r"pixels"):
+            read(bomb)
+
+
+def test_pictures_come_in_order_with_their_attributes():
+    x = noise(100)
+    data = [encoded(a) for a in x]
+    rows = np.arange(100)[:, None]
+    found = list(pictures([f"{i}.png" for i in range(100)], lambda i: data[i], options(None, None), rows))
+    np.testing.assert_array_equal(np.stack([p.image for p in found]), x)
+    np.testing.assert_array_equal(np.stack([p.attributes for p in found]), rows)
+
+
+ODD = {
+    "other size": (encoded(noise(1, 16, 16)[0]), "c.png: is 16x16 colour, while a.png is 8x8 colour"),
+    "other channels": (encoded(noise(1, channels=1)[0]), "c.png: is 8x8 grey, while a.png is 8x8 colour"),
+    "truncated": (encoded(noise(1)[0])[:-40], "c.png: corrupt or truncated"),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_an_odd_one_is_an_error_or_left_out(case):
+    good = encoded(noise(1)[0])
+    data, message = [good, good, ODD[case][0], good], ODD[case][1]
+    names = ["a.png", "b.png", "c.png", "d.png"]
+    with pytest.raises(BadInput, match=message):
+        list(pictures(names, lambda i: data[i], options(None, None)))
+    a, b, c, d = pictures(names, lambda i: data[i], options(None, None, skip_corrupt=True), np.arange(4))
+    assert isinstance(c, Skipped)
+    assert c.line.startswith(message)
+    assert all(isinstance(p, Picture) for p in (a, b, d))
+    assert d.attributes == 3
+
+
+def test_a_wrong_option_is_not_the_fault_of_the_files():
+    with pytest.raises(BadInput, match=r"^config.data.filter"):
+        list(pictures(["a.png"], lambda i: b"", options(None, None, filter="nearest", skip_corrupt=True)))

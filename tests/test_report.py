@@ -1,0 +1,92 @@
+"""The report, opened in a browser as a reader opens it: everything is in the page, and nothing is asked of a network."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from sde_vae import pictures
+from sde_vae.report import PICTURES, write_report
+from sde_vae.tables import as_text, figure, tables
+
+METRICS = {
+    "n": 9,
+    "reconstruction/l2": 0.7301,
+    "reconstruction/l2_stderr": 0.0134,
+    "reconstruction/fd_efflite0": 12.5,
+    "baseline/pca/l2": 0.801,
+    "floor/fd_efflite0": 3.25,
+    "samples/n": 64.0,
+    "samples/fd_efflite0": 40.0,
+    "samples/fd_efflite0_floor": 4.5,
+    "samples/fd_efflite0_floor_n": 50.0,
+    "bits_per_dim/total": 3.28,
+    "bits_per_dim/total_stderr": 0.12,
+}
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def report(folder):
+    images = np.random.default_rng(0).uniform(0, 1, (16, 8, 8, 3)).astype(np.float32)
+    for stem in PICTURES:
+        pictures.rows({"original": images, "<b>ScoreVAE</b>": images}, folder / f"{stem}.png")
+    path = folder / "report.html"
+    write_report(
+        path, "score_vae on <digits> & co", METRICS, {"command": "python main.py", "versions": {"jax": "0.10"}}
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1400, 900)], ids=["phone", "desktop"])
+def test_pictures_load_nothing_leaves_the_page_and_it_fits(browser, tmp_path, width, height):
+    path = report(tmp_path)
+    page = browser.new_page(viewport={"width": width, "height": height})
+    asked, said = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(path.as_uri())
+    page.wait_for_load_state("networkidle")
+    sizes = page.evaluate("[...document.images].map(i => i.complete ? i.naturalWidth : 0)")
+    assert len(sizes) == len(PICTURES)
+    assert min(sizes) > 100
+    assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
+    assert not said
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page scrolls sideways"
+    assert page.title() == "score_vae on <digits> & co"
+    assert "0.730 ± 0.013" in page.inner_text("table")
+    assert page.pdf()[:5] == b"%PDF-"
+    page.close()
+
+
+def test_figures_are_told_as_precisely_as_their_errors_allow():
+    assert figure(0.7301, 0.0134) == "0.730 ± 0.013"
+    assert figure(123.456, 7.8) == "123.5 ± 7.8"
+    assert figure(1234.5, 78.0) == "1234 ± 78"
+    assert figure(0.00123456, 0.0000999) == "0.001235 ± 0.000100"
+    assert figure(0.00123456) == "0.001235"
+    assert figure(2.0, float("nan")) == "2"
+    assert figure(None) == ""
+
+
+def test_the_tables_hold_what_there_is_and_no_more():
+    reconstruction, samples, bound = tables(METRICS)
+    assert reconstruction.head == ["l2", "fd_efflite0"]
+    assert [name for name, _ in reconstruction.rows] == ["ScoreVAE", "PCA", "as many real images"]
+    assert samples.rows == [("fd_efflite0", [(40.0, None), (4.5, None)])]
+    assert (samples.head, bound.head[-1]) == (["64 samples", "50 held-out images"], "total")
+    assert tables({"n": 3}) == []
+    text = as_text(reconstruction).splitlines()
+    assert len({len(line) for line in text[1:]}) == 1
