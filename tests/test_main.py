@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,22 +131,52 @@ def test_sigterm_saves_and_the_same_command_goes_on(whole, tmp_path):
     assert_same_run(tmp_path, whole)
 
 
-def test_evaluation_writes_what_the_contract_names(whole):
+@pytest.fixture(scope="module")
+def evaluated(whole):
+    """What the evaluation of the whole run printed."""
     code, out, err = run(command("eval", whole))
     assert code == 0, err
+    return out
+
+
+def test_evaluation_writes_what_the_contract_names(whole, evaluated):
     metrics = json.loads((whole / "eval" / "metrics.json").read_text())
-    expected = {"reconstruction/l2", "reconstruction/mse", "baseline/pca/l2", "baseline/mean_image/l2", "n", "seed"}
+    expected = {"baseline/pca/l2", "baseline/mean_image/l2", "n", "seed"}
+    expected |= {f"reconstruction/{metric}" for metric in ("l2", "mse", "psnr", "nfe")}
+    expected |= {f"reconstruction_of_mean/{metric}_stderr" for metric in ("l2", "mse", "psnr")}
     expected |= {f"bits_per_dim/{term}" for term in ("total", "kl", "prior", "diffusion", "reconstruction")}
     assert expected <= metrics.keys()
     assert (metrics["n"], metrics["reconstruction/nfe"]) == (9, 4)
     total = sum(metrics[f"bits_per_dim/{term}"] for term in ("kl", "prior", "diffusion", "reconstruction"))
     np.testing.assert_allclose(metrics["bits_per_dim/total"], total, rtol=1e-6)
     page = (whole / "eval" / "report.html").read_text()
-    assert page.count("src='data:image/png;base64,") == 3
+    assert page.count('src="data:image/png;base64,') == 5
     # Self-contained: nothing is fetched.
     assert not re.findall(r"(?:src|href)=.https?:", page)
-    assert "ScoreVAE" in out
-    assert str(whole / "eval" / "report.html") in out
+    assert "ScoreVAE" in evaluated
+    assert str(whole / "eval" / "report.html") in evaluated
+    assert not (whole / "eval" / "parts").exists()
+
+
+def test_an_evaluation_that_was_killed_goes_on_and_ends_the_same(whole, evaluated, tmp_path):
+    again = tmp_path / "again"
+    shutil.copytree(whole, again, ignore=shutil.ignore_patterns("eval"))
+    process = start(command("eval", again))
+    wait_for(lambda: (again / "eval" / "parts" / "reconstruct_from_the_mean").is_dir(), process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    made = again / "eval" / "parts" / "reconstruct" / "000000.npy"
+    before = made.stat().st_mtime_ns
+    process = start(command("eval", again))
+    wait_for(lambda: (again / "eval" / "parts" / "reconstruction.json").exists(), process)
+    assert made.stat().st_mtime_ns == before
+    process.communicate(timeout=200)
+    assert process.returncode == 0
+    a, b = (json.loads((w / "eval" / "metrics.json").read_text()) for w in (whole, again))
+    for metrics in (a, b):
+        for name in [name for name in metrics if name.startswith("seconds/")]:
+            del metrics[name]
+    assert a == b
 
 
 def test_sampling(whole):
