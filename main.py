@@ -65,10 +65,11 @@ def eval_(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
     # What decides the outcome: a part that was made with anything else is made again.
     key = {"config": config.to_dict(), "steps": [prior_step, step], "data": fingerprint(data.split("train").images)}
     parts = Parts(out / "parts", key)
-    subject = build_subject(config, experiment, params, frozen, build_judges(config), parts, out)
+    judges = build_judges(config)
+    subject = build_subject(config, experiment, params, frozen, judges, parts, out)
 
     facts: dict[str, Any] = {"n": config.eval.n, "seed": config.seed, "latent_dim": config.model.latent_dim}
-    facts["step"] = step
+    facts |= {"step": step, "split": config.eval.split, **judges.weights}
     for stage in ("prior", "encoder"):
         rates = [
             row["steps_per_second"]
@@ -80,6 +81,8 @@ def eval_(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
     title = f"{config.method} on {config.data.name}, {config.model.latent_dim} latents"
     metrics = evaluate(experiment.evaluators, subject, parts, out, title, facts, workdir.facts())
     print("\n\n".join(as_text(table) for table in tables(metrics)))
+    for name, identity in judges.weights.items():
+        print(f"{name}  {identity}")
     report_skipped(data)
     print(f"\nmetrics  {out / 'metrics.json'}\nreport   {out / 'report.html'}")
 
@@ -90,7 +93,7 @@ def sample(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
     frozen, _ = load_prior(config, experiment, directory)
     # Only the prior is asked; the encoder's parameters may be any.
     params = jax.jit(experiment.method.init)(jax.random.key(0))
-    subject = build_subject(config, experiment, params, frozen, Judges({}, None, out), None, out)
+    subject = build_subject(config, experiment, params, frozen, Judges({}, None, {}, out), None, out)
     drawn = to_unit(subject.sample(np.arange(SAMPLES, dtype=np.int32), "sample"))
     pictures.grid(drawn, out / "samples.png")
     np.save(out / "samples.npy", drawn)

@@ -37,6 +37,7 @@ from sde_vae.nets.encoder import Encoder, HalfUNet
 from sde_vae.nets.network import network
 from sde_vae.nets.unet import UNet
 from sde_vae.parts import Parts
+from sde_vae.pretrained.arrays import sha256
 from sde_vae.train import Stage
 from sde_vae.train_state import adam, constant, cosine
 from sde_vae.types import Params
@@ -176,17 +177,22 @@ def build_stage(
 
 def build_judges(config: ConfigDict) -> Judges:
     """The networks that judge images. Raises BadInput that says which extra or which file is missing."""
-    extractor = choose("config.eval.extractor", config.eval.extractor, EXTRACTORS)
     if config.eval.extractor == "fid" and not config.eval.fid_weights:
         raise BadInput(
             "config.eval.fid_weights: expected the file of the FID's Inception, pt_inception-2015-12-05-6726825d.pth; "
             "without it take config.eval.extractor=efflite0"
         )
-    return Judges(
-        {f"lpips_{name}": load_lpips(name).distance for name in config.eval.lpips},
-        extractor(Path(config.eval.fid_weights)),
-        Path(config.data.cache).expanduser() / "moments",
-    )
+    weights = Path(config.eval.fid_weights).expanduser()
+    extractor = choose("config.eval.extractor", config.eval.extractor, EXTRACTORS)(weights)
+    lpips = {f"lpips_{name}": load_lpips(name) for name in config.eval.lpips}
+    told = {f"weights/{name}": network.identity for name, network in lpips.items()}
+    if extractor:
+        told[f"weights/{extractor.name}"] = extractor.identity
+        told[f"weights/{extractor.name}_are"] = "as published" if extractor.verified else "not the published file"
+    if config.eval.extractor == "fid":
+        told["weights/inception_file_sha256"] = sha256(weights)
+    moments = Path(config.data.cache).expanduser() / "moments"
+    return Judges({name: network.distance for name, network in lpips.items()}, extractor, told, moments)
 
 
 def build_subject(

@@ -61,10 +61,8 @@ def _samples(metrics: dict[str, Any]) -> Table:
     nearest = [_cell(metrics, f"samples/nearest_train_l2{s}") for s in ("", "_of_held_out")]
     if nearest[0][0] is not None:
         rows.append(("l2 to the nearest training image", nearest))
-    n, floor_n = (
-        metrics.get("samples/n"),
-        metrics.get("samples/fd_efflite0_floor_n", metrics.get("samples/fid_floor_n")),
-    )
+    n = metrics.get("samples/n")
+    floor_n = next((metrics[m] for m in metrics if m.startswith("samples/") and m.endswith("_floor_n")), None)
     held_out = f"{floor_n:.0f} held-out images" if floor_n else "held-out images"
     return Table("New images, against the training set", [f"{n or 0:.0f} samples", held_out], rows)
 

@@ -98,7 +98,7 @@ def test_each_format_gives_the_twins_features(extractors, exact):
         assert features.dtype == jnp.float32
         assert error(features, exact["features"]) < 1e-5, file
     assert len({extractor.identity for extractor in extractors}) == 1
-    assert [(e.name, e.dim, e.verified) for e in extractors] == [("fid", 2048, False)] * 3
+    assert [(e.name, e.dim, e.verified) for e in extractors] == [("inception", 2048, False)] * 3
 
 
 def test_each_format_gives_the_twins_logits(files, exact):

@@ -16,8 +16,8 @@ Named = Iterator[tuple[str, float]]
 
 
 def fd_name(extractor: Extractor) -> str:
-    """ "fid" is only ever the standard one."""
-    return extractor.name if extractor.name == "fid" else f"fd_{extractor.name}"
+    """ "fid" is only ever the standard one: that of the published weights."""
+    return "fid" if extractor.name == "inception" and extractor.verified else f"fd_{extractor.name}"
 
 
 def to_bytes(images: np.ndarray) -> np.ndarray:

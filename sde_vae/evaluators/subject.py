@@ -25,11 +25,13 @@ STOPS = 8
 class Judges(NamedTuple):
     """Networks that judge images. lpips: metric name -> distance(x, y) on [0, 1] images; extractor: of FD and KID, or None.
 
-    moments: a folder where the moments of real images are kept.
+    weights says of each which weights it has, to be told beside its figures. moments: a folder where the moments of real
+    images are kept.
     """
 
     lpips: dict[str, Callable]
     extractor: Extractor | None
+    weights: dict[str, str]
     moments: Path
 
 

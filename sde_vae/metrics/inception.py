@@ -27,7 +27,7 @@ class Head(NamedTuple):
 
 
 def load_inception(path: Path) -> Extractor:
-    """The extractor "fid" from a weight file (inception_weights.py says which): uint8 images -> features [n, 2048].
+    """The extractor "inception" from a weight file (inception_weights.py says which): uint8 images -> features [n, 2048].
 
     `identity` is a digest of the arrays, the same in every format. `verified` says that the file itself is one of the two
     published ones, by its SHA-256; a conversion of them is unverified, but has their identity. Raises BadInput, which names
@@ -36,7 +36,7 @@ def load_inception(path: Path) -> Extractor:
     body, _ = read_state(path)
     params = fold(body)
     return Extractor(
-        name="fid",
+        name="inception",
         dim=FEATURES,
         features=lambda images: pooled(params, images),
         identity=digest(body),
