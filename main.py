@@ -21,16 +21,15 @@ from ml_collections import ConfigDict, config_flags
 
 from configs import default
 from sde_vae import logs, pictures, workdir
-from sde_vae.build import Experiment, build, build_judges, build_subject
-from sde_vae.checkpoints import load_ema
+from sde_vae.build import Experiment, build, build_judges, build_sampler, build_subject, held_out_split
+from sde_vae.checkpoints import Trained, describe, load_ema
 from sde_vae.data.dataset import Dataset, fingerprint, to_unit
+from sde_vae.data.pipeline import check_images
 from sde_vae.errors import BadInput, choose
 from sde_vae.evaluate import evaluate
-from sde_vae.evaluators.subject import Judges
 from sde_vae.parts import Parts
 from sde_vae.tables import as_text, tables
 from sde_vae.train import Diverged, StopRequest, train_stage
-from sde_vae.types import Params
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The config file, and its fields as --config.section.field=value."
@@ -41,35 +40,47 @@ SAMPLES = 64
 
 
 def train(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
+    if jax.process_count() > 1:
+        raise BadInput("several hosts: training runs on the devices of one host so far; start it on one")
     # What can be wrong with the input is found before anything is written.
     workdir.check(directory, config.to_dict())
-    report_skipped(experiment.load())
+    data = experiment.load()
     if config.prior.checkpoint:
-        load_prior(config, experiment, directory)
+        before = load_prior(config, experiment, directory).data
+        if before is None or before.get("fingerprint") != fingerprint(data.split("train").images):
+            print("note: config.prior.checkpoint was trained on other images, perhaps on some that are held out here")
     workdir.claim(directory, config.to_dict())
     with StopRequest() as stop:
         for stage in experiment.stages:
-            frozen = load_prior(config, experiment, directory)[0] if stage.stands_on else None
+            frozen = load_prior(config, experiment, directory).params if stage.stands_on else None
             if not train_stage(stage, frozen, directory / stage.name, stop):
                 print(f"{stage.name}: stopped by SIGTERM, the state is saved; the same command goes on from here")
-                return
+                break
+    report_skipped(data, directory)
 
 
 def eval_(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
     workdir.check(directory, config.to_dict())
     out = directory / "eval"
-    frozen, prior_step = load_prior(config, experiment, directory)
+    prior = load_prior(config, experiment, directory)
     abstract = jax.eval_shape(experiment.method.init, jax.random.key(0))
-    params, step = load_ema(directory / "encoder" / "checkpoints", "encoder", abstract, "--workdir")
+    encoder = load_ema(directory / "encoder" / "checkpoints", "encoder", abstract, "--workdir")
     data = experiment.load()
-    # What decides the outcome: a part that was made with anything else is made again.
-    key = {"config": config.to_dict(), "steps": [prior_step, step], "data": fingerprint(data.split("train").images)}
-    parts = Parts(out / "parts", key)
+    check_images(encoder.data, data.split("train").images, str(directory / "encoder"))
     judges = build_judges(config)
-    subject = build_subject(config, experiment, params, frozen, judges, parts, out)
+    # What decides the outcome: a part that was made with anything else is made again.
+    key = {
+        "config": config.to_dict(),
+        "data": [fingerprint(data.split("train").images), fingerprint(held_out_split(config, data))],
+        "weights": judges.weights,
+        "prior": describe(prior.params),
+        "encoder": describe(encoder.params),
+    }
+    parts = Parts(out / "parts", key)
+    subject = build_subject(config, experiment, encoder.params, prior.params, judges, parts)
 
-    facts: dict[str, Any] = {"n": config.eval.n, "seed": config.seed, "latent_dim": config.model.latent_dim}
-    facts |= {"step": step, "split": config.eval.split, **judges.weights}
+    facts: dict[str, Any] = {"n": len(subject.data.test), "seed": config.seed, "latent_dim": config.model.latent_dim}
+    facts |= {"step": encoder.step, "split": config.eval.split, **judges.weights}
     for stage in ("prior", "encoder"):
         rates = [
             row["steps_per_second"]
@@ -83,35 +94,36 @@ def eval_(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
     print("\n\n".join(as_text(table) for table in tables(metrics)))
     for name, identity in judges.weights.items():
         print(f"{name}  {identity}")
-    report_skipped(data)
+    report_skipped(data, directory)
     print(f"\nmetrics  {out / 'metrics.json'}\nreport   {out / 'report.html'}")
 
 
 def sample(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
     workdir.check(directory, config.to_dict())
     out = directory / "samples"
-    frozen, _ = load_prior(config, experiment, directory)
-    # Only the prior is asked; the encoder's parameters may be any.
-    params = jax.jit(experiment.method.init)(jax.random.key(0))
-    subject = build_subject(config, experiment, params, frozen, Judges({}, None, {}, out), None, out)
-    drawn = to_unit(subject.sample(np.arange(SAMPLES, dtype=np.int32), "sample"))
+    draw = build_sampler(config, experiment, load_prior(config, experiment, directory).params)
+    drawn = to_unit(draw(np.arange(SAMPLES, dtype=np.int32), "sample"))
     pictures.grid(drawn, out / "samples.png")
     np.save(out / "samples.npy", drawn)
     print(f"samples  {out / 'samples.png'}, {out / 'samples.npy'}")
 
 
-def report_skipped(data: Dataset) -> None:
-    """The images left out, as config.data.skip_corrupt allows."""
+def report_skipped(data: Dataset, directory: Path) -> None:
+    """The images left out, as config.data.skip_corrupt allows: the first few here, all of them in WORKDIR/skipped.txt."""
     if data.skipped:
-        print(f"\n{data.name}: {len(data.skipped)} images were left out", *data.skipped, sep="\n  ")
+        logs.write_text(directory / "skipped.txt", "\n".join(data.skipped) + "\n")
+        print(f"{data.name}: {len(data.skipped)} images were left out, see {directory / 'skipped.txt'}; the first:")
+        print(*data.skipped[:10], sep="\n")
 
 
-def load_prior(config: ConfigDict, experiment: Experiment, directory: Path) -> tuple[Params, int]:
-    """The prior's EMA and its step, from this workdir or from config.prior.checkpoint."""
+def load_prior(config: ConfigDict, experiment: Experiment, directory: Path) -> Trained:
+    """The prior's EMA, from this workdir or from config.prior.checkpoint."""
     given = config.prior.checkpoint
     field = "config.prior.checkpoint" if given else "--workdir"
     abstract = jax.eval_shape(experiment.prior.init, jax.random.key(0))
-    return load_ema((Path(given) if given else directory) / "prior" / "checkpoints", "prior", abstract, field)
+    return load_ema(
+        (Path(given).expanduser() if given else directory) / "prior" / "checkpoints", "prior", abstract, field
+    )
 
 
 def parse(argv: list[str]) -> tuple[ConfigDict, str, Path]:

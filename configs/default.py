@@ -66,11 +66,12 @@ def get_config() -> ConfigDict:
     config.sampling.guidance = 1.0
 
     config.eval = ConfigDict()
-    config.eval.n = 360  # held-out images
+    config.eval.n = 360  # held-out images, or as many as there are
     config.eval.samples = 1000  # new images
     config.eval.batch_size = 128
     config.eval.split = "test"  # test | valid: settings are chosen on valid
     config.eval.lpips = ("alex", "vgg")  # of the extra `metrics`
+    config.eval.lpips_dir = ""  # the reference's own files instead: alexnet-*.pth and alex.pth, vgg16-*.pth and vgg.pth
     config.eval.extractor = "efflite0"  # none | efflite0 (of the extra `metrics`) | fid (of config.eval.fid_weights)
     config.eval.fid_weights = ""  # pt_inception-2015-12-05-6726825d.pth, a safetensors of it, or jax-fid's pickle
     config.eval.evaluators = ("reconstruction", "samples", "bits_per_dim")

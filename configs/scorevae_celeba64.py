@@ -1,8 +1,10 @@
 """ScoreVAE on CelebA at 64x64: the set-up of arXiv:2304.12141 (section 5 and its appendix).
 
     python main.py --config configs/scorevae_celeba64.py --mode train --config.data.dir=DIR
-    python main.py --config configs/scorevae_celeba64.py --mode eval  --config.data.dir=DIR
+    python main.py --config configs/scorevae_celeba64.py --mode eval  --config.data.dir=DIR \\
+        --config.eval.extractor=fid --config.eval.fid_weights=pt_inception-2015-12-05-6726825d.pth
 
+DIR holds CelebA's three files. Without the FID's weights, leave out the last two fields: the distance is then fd_efflite0.
 DDPM's U-Net with 128 channels as the prior, half a U-Net as the encoder, 512 latents, beta 0.01. It is sized for one or more
 accelerators.
 """
@@ -33,4 +35,5 @@ def get_config() -> ConfigDict:
         stage.checkpoint_every = 5000
     config.sampling.steps = 1000
     config.eval.n = 10_000
+    config.eval.samples = 50_000
     return config

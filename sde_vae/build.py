@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,32 +12,27 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from sde_vae import losses, sdes, solvers
-from sde_vae.data.avatars import avatars
-from sde_vae.data.celeba import celeba
-from sde_vae.data.dataset import DataOptions, Dataset, fingerprint, take, to_model
-from sde_vae.data.digits import digits
-from sde_vae.data.fashion_mnist import fashion_mnist
-from sde_vae.data.folder import folder
-from sde_vae.data.mnist5k import mnist5k
+from sde_vae.data.dataset import DataOptions, Dataset, Images, fingerprint, take, to_model
+from sde_vae.data.decode import FILTERS
+from sde_vae.data.load import load
 from sde_vae.data.pipeline import Pipeline
-from sde_vae.data.tfds import tfds
 from sde_vae.errors import BadInput, choose
 from sde_vae.evaluators.bits_per_dim import bits_per_dim
 from sde_vae.evaluators.decoding import Decoder
 from sde_vae.evaluators.reconstruction import reconstruction
 from sde_vae.evaluators.samples import samples
-from sde_vae.evaluators.subject import Evaluator, Held, Judges, Subject, make_subject
+from sde_vae.evaluators.subject import Evaluator, Held, Judges, Sampler, Subject, make_sampler, make_subject
 from sde_vae.method import Method
 from sde_vae.methods.prior import predicts_noise, predicts_velocity, prior
 from sde_vae.methods.score_vae import score_vae
 from sde_vae.metrics.efficientnet import load_efficientnet
 from sde_vae.metrics.inception import load_inception
 from sde_vae.metrics.lpips import load_lpips
+from sde_vae.metrics.lpips_weights import NETS
 from sde_vae.nets.encoder import Encoder, HalfUNet
 from sde_vae.nets.network import network
 from sde_vae.nets.unet import UNet
 from sde_vae.parts import Parts
-from sde_vae.pretrained.arrays import sha256
 from sde_vae.train import Stage
 from sde_vae.train_state import adam, constant, cosine
 from sde_vae.types import Params
@@ -57,15 +52,7 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 SOLVERS = {"euler_maruyama": solvers.euler_maruyama, "ddim": solvers.ddim}
 GRIDS = {"uniform_t": solvers.uniform_t_grid, "uniform_log_snr": solvers.uniform_log_snr_grid}
 DECAYS = {"constant": constant, "cosine": cosine}
-DATASETS = {
-    "digits": digits,
-    "mnist5k": mnist5k,
-    "fashion_mnist": fashion_mnist,
-    "celeba": celeba,
-    "folder": folder,
-    "avatars": avatars,
-}
-TFDS = "tfds:"  # before the name of a data set of tensorflow-datasets
+HELD_OUT = ("test", "valid")
 EXTRACTORS = {
     "none": lambda weights: None,
     "efflite0": lambda weights: load_efficientnet(),
@@ -118,15 +105,20 @@ def build(config: ConfigDict) -> Experiment:
         config.sampling.guidance,
     )
 
-    load = partial(load_data, config, shape)
-    stages = [] if config.prior.checkpoint else [build_stage(config, "prior", prior_method, None, load)]
-    stages.append(build_stage(config, "encoder", method, "prior", load))
+    # Read once, however often it is asked for.
+    open_dataset = cache(partial(load, config.data.name, data_options(config)))
+    stages = [] if config.prior.checkpoint else [build_stage(config, "prior", prior_method, None, open_dataset)]
+    stages.append(build_stage(config, "encoder", method, "prior", open_dataset))
     grid = choose("config.sampling.grid", config.sampling.grid, GRIDS)
     decoder = Decoder(
         sde, choose("config.sampling.solver", config.sampling.solver, SOLVERS), grid(sde, config.sampling.steps)
     )
+    choose("config.eval.extractor", config.eval.extractor, EXTRACTORS)
+    for name in config.eval.lpips:
+        choose("config.eval.lpips", name, NETS)
+    choose("config.eval.split", config.eval.split, dict.fromkeys(HELD_OUT))
     evaluators = {name: choose("config.eval.evaluators", name, EVALUATORS) for name in config.eval.evaluators}
-    return Experiment(shape, prior_method, method, tuple(stages), load, decoder, evaluators)
+    return Experiment(shape, prior_method, method, tuple(stages), open_dataset, decoder, evaluators)
 
 
 def build_sde(config: ConfigDict) -> sdes.SDE:
@@ -136,12 +128,12 @@ def build_sde(config: ConfigDict) -> sdes.SDE:
 
 
 def build_stage(
-    config: ConfigDict, name: str, method: Method, stands_on: str | None, load: Callable[[], Dataset]
+    config: ConfigDict, name: str, method: Method, stands_on: str | None, open_dataset: Callable[[], Dataset]
 ) -> Stage:
     stage, optim = config.stages[name], config.optim
 
     def open_data() -> Pipeline:
-        data = load()
+        data = open_dataset()
         images = data.split("train").images
         n = len(images)
         if stage.batch_size > n:
@@ -175,6 +167,14 @@ def build_stage(
     )
 
 
+def held_out_split(config: ConfigDict, data: Dataset) -> Images:
+    """The split that is evaluated. Raises BadInput if the data has none of this name."""
+    name = config.eval.split
+    if name not in data.splits:
+        raise BadInput(f"config.eval.split: got {name!r}, but {data.name} has only {', '.join(data.splits)}")
+    return data.splits[name].images
+
+
 def build_judges(config: ConfigDict) -> Judges:
     """The networks that judge images. Raises BadInput that says which extra or which file is missing."""
     if config.eval.extractor == "fid" and not config.eval.fid_weights:
@@ -184,15 +184,33 @@ def build_judges(config: ConfigDict) -> Judges:
         )
     weights = Path(config.eval.fid_weights).expanduser()
     extractor = choose("config.eval.extractor", config.eval.extractor, EXTRACTORS)(weights)
-    lpips = {f"lpips_{name}": load_lpips(name) for name in config.eval.lpips}
+    lpips = {f"lpips_{name}": load_lpips(name, lpips_files(config, name)) for name in config.eval.lpips}
     told = {f"weights/{name}": network.identity for name, network in lpips.items()}
     if extractor:
-        told[f"weights/{extractor.name}"] = extractor.identity
-        told[f"weights/{extractor.name}_are"] = "as published" if extractor.verified else "not the published file"
-    if config.eval.extractor == "fid":
-        told["weights/inception_file_sha256"] = sha256(weights)
+        published = "as published" if extractor.verified else "not the file that was published"
+        told[f"weights/{extractor.name}"] = f"sha256 {extractor.file}, {published}"
     moments = Path(config.data.cache).expanduser() / "moments"
     return Judges({name: network.distance for name, network in lpips.items()}, extractor, told, moments)
+
+
+def build_sampler(config: ConfigDict, experiment: Experiment, prior_params: Params) -> Sampler:
+    return make_sampler(
+        experiment.decoder, experiment.prior, prior_params, experiment.shape, config.eval.batch_size, config.seed, None
+    )
+
+
+def lpips_files(config: ConfigDict, name: str) -> tuple[Path, Path] | None:
+    """(torchvision's network, the reference's heads) in config.eval.lpips_dir, if it is given."""
+    if not config.eval.lpips_dir:
+        return None
+    folder = Path(config.eval.lpips_dir).expanduser()
+    networks, heads = sorted(folder.glob(f"{name}*-*.pth")), folder / f"{name}.pth"
+    if len(networks) != 1 or not heads.exists():
+        raise BadInput(
+            f"config.eval.lpips_dir: expected {name}.pth (the heads of LPIPS 0.1) and one {name}*-*.pth (torchvision's "
+            f"network) in {folder}, found {', '.join(sorted(p.name for p in folder.glob('*.pth'))) or 'neither'}"
+        )
+    return networks[0], heads
 
 
 def build_subject(
@@ -201,15 +219,11 @@ def build_subject(
     params: Params,
     prior_params: Params,
     judges: Judges,
-    parts: Parts | None,
-    out: Path,
+    parts: Parts,
 ) -> Subject:
     data = experiment.load()
-    train, test = data.split("train").images, data.split(config.eval.split).images
-    if config.eval.n > len(test):
-        raise BadInput(
-            f"config.eval.n: got {config.eval.n}, but {config.eval.split} of {data.name} has {len(test)} images; take no more"
-        )
+    train, held_out = data.split("train").images, held_out_split(config, data)
+    n = min(config.eval.n, len(held_out))
     return make_subject(
         decoder=experiment.decoder,
         method=experiment.method,
@@ -218,11 +232,11 @@ def build_subject(
         prior_params=prior_params,
         data=Held(
             data.name,
-            config.eval.split,
             fingerprint(train),
             data.levels,
             train,
-            to_model(take(test, np.arange(config.eval.n)), data.levels),
+            held_out,
+            to_model(take(held_out, np.arange(n)), data.levels),
         ),
         judges=judges,
         parts=parts,
@@ -230,34 +244,21 @@ def build_subject(
         samples=config.eval.samples,
         batch_size=config.eval.batch_size,
         seed=config.seed,
-        pictures=out,
     )
 
 
-def load_data(config: ConfigDict, shape: tuple[int, int, int]) -> Dataset:
-    """Raises BadInput if the data has another shape than the networks were built for."""
-    name = config.data.name
-    if name.startswith(TFDS):
-        load = tfds(name.removeprefix(TFDS))
-    else:
-        load = choose(f"config.data.name (or {TFDS}NAME)", name, DATASETS)
-    data = load(
-        DataOptions(
-            dir=Path(config.data.dir) if config.data.dir else None,
-            image_size=config.data.image_size,
-            channels=config.data.channels,
-            crop=config.data.crop,
-            filter=config.data.filter,
-            skip_corrupt=config.data.skip_corrupt,
-            cache=Path(config.data.cache).expanduser(),
-        )
+def data_options(config: ConfigDict) -> DataOptions:
+    """The section config.data, as loaders see it."""
+    choose("config.data.filter", config.data.filter, FILTERS)
+    return DataOptions(
+        dir=Path(config.data.dir).expanduser() if config.data.dir else None,
+        image_size=config.data.image_size,
+        channels=config.data.channels,
+        crop=config.data.crop,
+        filter=config.data.filter,
+        skip_corrupt=config.data.skip_corrupt,
+        cache=Path(config.data.cache).expanduser(),
     )
-    if data.shape != shape:
-        raise BadInput(
-            f"config.data.image_size, config.data.channels: got {shape[0]}, {shape[2]}, but the images of {data.name} "
-            f"are {'x'.join(map(str, data.shape))}"
-        )
-    return data
 
 
 def _net(name: str, config: ConfigDict, size: int) -> dict[str, Any]:
@@ -284,9 +285,7 @@ def check_values(config: ConfigDict) -> None:
         "data.channels",
         "model.latent_dim",
         "sampling.steps",
-        "eval.n",
         "eval.batch_size",
-        "eval.samples",
     ]
     counts += ["keep_checkpoints"]
     counts += [f"model.{net}.{field}" for net in ("prior", "encoder") for field in ("channels", "blocks")]
@@ -294,11 +293,14 @@ def check_values(config: ConfigDict) -> None:
     for stage in ("prior", "encoder"):
         counts += [f"stages.{stage}.{f}" for f in ("steps", "batch_size", "checkpoint_every", "log_every")]
         positive += [f"stages.{stage}.learning_rate"]
+    # Distances between sets take a few images.
+    for name in ("eval.n", "eval.samples"):
+        _require(config, name, lambda v: v >= 4, "at least 4")
     for name in counts:
         _require(config, name, lambda v: v >= 1, "at least 1")
     for name in positive:
         _require(config, name, lambda v: v > 0 and np.isfinite(v), "above 0")
-    for name in ("loss.beta", "optim.warmup"):
+    for name in ("loss.beta", "optim.warmup", "data.crop", "data.workers"):
         _require(config, name, lambda v: v >= 0, "at least 0")
     for name in ("model.prior.channels", "model.encoder.channels"):
         _require(config, name, lambda v: v % 4 == 0 and (v <= 128 or v % 32 == 0), "a multiple of 4 (of 32 above 128)")

@@ -10,7 +10,7 @@ import warnings
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -78,8 +78,16 @@ class Checkpoints:
         return _read(self.directory / str(step), {META: ocp.args.JsonRestore()})[META].get("data")
 
 
-def load_ema(directory: Path, stage: str, abstract: Params, field: str) -> tuple[Params, int]:
-    """(EMA parameters, step) of the newest whole checkpoint in `directory`, on the host; changes nothing on disk.
+class Trained(NamedTuple):
+    """What a checkpoint hands on: EMA parameters on the host, their step, and what it was told of the data (or None)."""
+
+    params: Params
+    step: int
+    data: dict[str, Any] | None
+
+
+def load_ema(directory: Path, stage: str, abstract: Params, field: str) -> Trained:
+    """Of the newest whole checkpoint in `directory`; changes nothing on disk.
 
     Raises BadInput, naming `field`, if there is none, or if it belongs to another stage or network.
     """
@@ -87,7 +95,9 @@ def load_ema(directory: Path, stage: str, abstract: Params, field: str) -> tuple
         raise BadInput(f"{field}: expected checkpoints of the stage {stage!r} in {directory}, found no such folder")
     for step in _steps(directory):
         try:
-            return _restore(directory / str(step), stage, {"ema_params": abstract})["ema_params"], step
+            path = directory / str(step)
+            params = _restore(path, stage, {"ema_params": abstract})["ema_params"]
+            return Trained(params, step, _read(path, {META: ocp.args.JsonRestore()})[META].get("data"))
         except Damaged as error:
             warnings.warn(f"skipping {directory / str(step)}: {error}", stacklevel=2)
     found = ", ".join(sorted(p.name for p in directory.iterdir())) or "nothing"

@@ -1,14 +1,14 @@
 """The evaluation: run the evaluators, write metrics.json, pictures and the report."""
 
-import time
+import math
 from pathlib import Path
 from typing import Any
 
-from sde_vae import pictures
+from sde_vae import logs, pictures
 from sde_vae.evaluators.subject import Evaluator, Subject
 from sde_vae.logs import write_json
 from sde_vae.parts import Parts
-from sde_vae.report import write_report
+from sde_vae.report import PICTURES, write_report
 
 
 def evaluate(
@@ -26,18 +26,23 @@ def evaluate(
     """
     metrics: dict[str, Any] = {}
     for name, evaluator in evaluators.items():
-        metrics |= parts.values(name, lambda name=name, evaluator=evaluator: _timed(name, evaluator, subject))
+        metrics |= parts.values(name, lambda evaluator=evaluator: _finite(dict(evaluator(subject))))
     metrics |= facts
     write_json(out / "metrics.json", metrics)
 
-    logged = {p.parent.name: p for p in sorted(out.parent.glob("*/metrics.jsonl"), key=lambda p: p.stat().st_mtime)}
-    if logged:
-        pictures.curves(logged, out / "curves.png")
+    logged = sorted(out.parent.glob("*/metrics.jsonl"), key=lambda p: p.stat().st_mtime)
+    if logged := {p.parent.name: rows for p in logged if (rows := logs.read(p))}:
+        pictures.curves(logged, subject.pictures / "curves.png")
+    # The pictures of this evaluation take the places of an older one's, all of them.
+    for stem in PICTURES:
+        (out / f"{stem}.png").unlink(missing_ok=True)
+    for picture in subject.pictures.glob("*.png"):
+        picture.replace(out / picture.name)
     write_report(out / "report.html", title, metrics, run)
     parts.discard()
     return metrics
 
 
-def _timed(name: str, evaluator: Evaluator, subject: Subject) -> dict[str, Any]:
-    start = time.perf_counter()
-    return dict(evaluator(subject)) | {f"seconds/{name}": time.perf_counter() - start}
+def _finite(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Without what is not defined, such as the standard error of one image: JSON has no NaN."""
+    return {name: value for name, value in metrics.items() if not isinstance(value, float) or math.isfinite(value)}

@@ -8,8 +8,6 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from sde_vae import logs
-
 DPI = 120
 
 
@@ -35,14 +33,13 @@ def grid(images: np.ndarray, path: Path) -> None:
     _save(figure, path)
 
 
-def curves(files: dict[str, Path], path: Path) -> None:
-    """The loss of each stage against its steps, faint, with a running mean over a twentieth of the run."""
-    figure, axes = plt.subplots(1, len(files), figsize=(4.2 * len(files), 2.8), squeeze=False)
-    for (stage, file), ax in zip(files.items(), axes[0], strict=True):
-        logged = logs.read(file)
-        steps = np.asarray([row["step"] for row in logged])
-        for name in (name for name in logged[0] if name.split("/")[0] == "loss"):
-            values = np.asarray([row[name] for row in logged])
+def curves(logged: dict[str, list[dict[str, float]]], path: Path) -> None:
+    """The loss of each stage, of whose log these are the rows, against its steps: faint, with a running mean over a twentieth of the run."""
+    figure, axes = plt.subplots(1, len(logged), figsize=(4.2 * len(logged), 2.8), squeeze=False)
+    for (stage, rows), ax in zip(logged.items(), axes[0], strict=True):
+        steps = np.asarray([row["step"] for row in rows])
+        for name in (name for name in rows[0] if name.split("/")[0] == "loss"):
+            values = np.asarray([row[name] for row in rows])
             window = max(1, len(values) // 20)
             smooth = np.convolve(values, np.ones(window) / window, mode="valid")
             (line,) = ax.plot(steps[window - 1 :], smooth, label=name, lw=1.5)

@@ -17,13 +17,15 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 td, th { padding: .25rem .9rem .25rem 0; text-align: right; white-space: nowrap; }
 tr > :first-child { text-align: left; }
 thead th { border-bottom: 1px solid currentColor; }
-tbody tr:first-child td { font-weight: 600; }
-table.all td { font-weight: 400; }
-figure { margin: 0; }
-img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
+figure { margin: 0; overflow-x: auto; }
+img { width: 100%; min-width: 36rem; height: auto; background: #fff; border-radius: 4px; }
 figcaption, .note { font-size: .85rem; opacity: .8; }
-code, pre { font-size: .85rem; } pre { overflow-x: auto; white-space: pre-wrap; }
-@media print { body { margin: 0; max-width: none; font-size: 10pt; } h2, figure, tr { break-inside: avoid; } h2 { break-after: avoid; } }
+code, pre { font-size: .85rem; } td code { white-space: normal; overflow-wrap: anywhere; } pre { white-space: pre-wrap; overflow-wrap: anywhere; }
+@media print {
+  body { margin: 0; max-width: none; font-size: 10pt; } h2, figure, tr { break-inside: avoid; } h2 { break-after: avoid; }
+  .wide, figure { overflow: visible; } img { min-width: 0; max-height: 22cm; object-fit: contain; }
+  table { font-size: 8pt; } td, th { white-space: normal; overflow-wrap: anywhere; padding-right: .5rem; }
+}
 """
 
 # Picture -> (heading, caption), in the order of the page.
@@ -48,8 +50,9 @@ def write_report(path: Path, title: str, metrics: dict[str, Any], run: dict[str,
     named = "\n".join(
         f"<tr><td><code>{html.escape(name)}</code></td><td>{_value(value, metrics.get(f'{name}_stderr'))}</td></tr>"
         for name, value in metrics.items()
-        if not name.endswith("_stderr")
+        if not name.endswith("_stderr") and not name.startswith("weights/")
     )
+    run = run | {name: value for name, value in metrics.items() if name.startswith("weights/")}
     facts = "\n".join(f"{html.escape(name)}: {html.escape(_plain(value))}" for name, value in run.items())
     write_text(
         path,
@@ -60,10 +63,11 @@ def write_report(path: Path, title: str, metrics: dict[str, Any], run: dict[str,
 <h1>{html.escape(title)}</h1>
 <p class="note">Images on [0, 1]; <code>l2</code> is the mean Euclidean norm per image, <code>psnr</code> in dB; &plusmn; is one
 standard error over the images. Frechet distances (<code>fd_*</code>, <code>fid</code>) grow as n falls: they compare only at
-equal n, and are to be read against what real images get.</p>
+equal n, and are to be read against what real images get. Those of reconstructions are to their own originals: they may fall
+below that.</p>
 {chr(10).join(sections)}
 <section><h2>Every figure</h2>
-<div class="wide"><table class="all">{named}</table></div></section>
+<div class="wide"><table>{named}</table></div></section>
 <section><h2>How it was made</h2>
 <pre>{facts}</pre></section>
 </body></html>

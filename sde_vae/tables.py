@@ -1,14 +1,14 @@
-"""The figures of an evaluation as tables: what a reader compares stands in one column."""
+"""The figures of an evaluation as tables: what a reader compares stands side by side."""
 
 from typing import Any, NamedTuple
 
-COLUMNS = ("l2", "mse", "psnr", "ssim", "lpips_alex", "lpips_vgg")
-ROWS = {
+METRICS = ("l2", "mse", "psnr", "ssim", "lpips_alex", "lpips_vgg")
+METHODS = {
     "reconstruction": "ScoreVAE",
     "reconstruction_of_mean": "ScoreVAE, mean z",
     "baseline/pca": "PCA",
     "baseline/mean_image": "mean image",
-    "floor": "as many real images",
+    "floor": "other real images",
 }
 
 
@@ -48,11 +48,11 @@ def as_text(table: Table) -> str:
 
 
 def _reconstructions(metrics: dict[str, Any]) -> Table:
-    of_sets = sorted({n.split("/")[-1] for n in metrics if n.startswith("reconstruction/") and _of_sets(n)})
-    columns = [c for c in (*COLUMNS, *of_sets) if f"reconstruction/{c}" in metrics]
-    rows = [(title, [_cell(metrics, f"{name}/{c}") for c in columns]) for name, title in ROWS.items()]
-    rows = [row for row in rows if any(value is not None for value, _ in row[1])]
-    return Table(f"Reconstruction of {metrics.get('n', '?')} held-out images", columns, rows)
+    of_sets = sorted({n.split("/")[1] for n in metrics if n.startswith("reconstruction/") and _of_sets(n)})
+    names = [m for m in (*METRICS, *of_sets) if f"reconstruction/{m}" in metrics]
+    methods = {name: title for name, title in METHODS.items() if any(f"{name}/{m}" in metrics for m in names)}
+    rows = [(m, [_cell(metrics, f"{name}/{m}") for name in methods]) for m in names]
+    return Table(f"Reconstruction of {metrics.get('n', '?')} held-out images", list(methods.values()), rows)
 
 
 def _samples(metrics: dict[str, Any]) -> Table:
@@ -61,10 +61,9 @@ def _samples(metrics: dict[str, Any]) -> Table:
     nearest = [_cell(metrics, f"samples/nearest_train_l2{s}") for s in ("", "_of_held_out")]
     if nearest[0][0] is not None:
         rows.append(("l2 to the nearest training image", nearest))
-    n = metrics.get("samples/n")
-    floor_n = next((metrics[m] for m in metrics if m.startswith("samples/") and m.endswith("_floor_n")), None)
+    n, floor_n = metrics.get("samples/n", 0), metrics.get("samples/floor_n")
     held_out = f"{floor_n:.0f} held-out images" if floor_n else "held-out images"
-    return Table("New images, against the training set", [f"{n or 0:.0f} samples", held_out], rows)
+    return Table("New images, against the training set", [f"{n:.0f} samples", held_out], rows)
 
 
 def _bound(metrics: dict[str, Any]) -> Table:
@@ -75,7 +74,7 @@ def _bound(metrics: dict[str, Any]) -> Table:
 
 def _of_sets(name: str) -> bool:
     last = name.split("/")[-1]
-    return last.startswith(("fd_", "kid_", "fid")) and not last.endswith(("_stderr", "_floor", "_floor_n"))
+    return last.startswith(("fd_", "kid_", "fid")) and not last.endswith(("_stderr", "_floor"))
 
 
 def _cell(metrics: dict[str, Any], name: str) -> tuple[float | None, float | None]:

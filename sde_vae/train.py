@@ -1,5 +1,6 @@
 """The training loop: one stage, from its newest checkpoint to its last step."""
 
+import contextlib
 import math
 import signal
 import time
@@ -86,13 +87,12 @@ def train_stage(stage: Stage, frozen: Params, directory: Path, stop: StopRequest
             state, start = fresh(init_key), 0
         else:
             start = int(state.step)
-        if start >= stage.steps:
-            print(f"{stage.name}: finished at step {start}")
-            return True
-
         data = stage.open_data()
         if (before := checkpoints.data_state(start) if start else None) is not None:
             data.check(before, str(directory / "checkpoints" / str(start)))
+        if start >= stage.steps:
+            print(f"{stage.name}: finished at step {start}")
+            return True
 
         saved, seen = start, []
         # Not the first step, which compiles.
@@ -100,8 +100,9 @@ def train_stage(stage: Stage, frozen: Params, directory: Path, stop: StopRequest
         with (
             MetricsLog(directory, start) as log,
             tqdm(total=stage.steps, initial=start, desc=stage.name, unit="step") as bar,
+            contextlib.closing(prefetch(data.batches(start, stage.steps), place)) as batches,
         ):
-            for step, batch in enumerate(prefetch(data.batches(start, stage.steps), place), start + 1):
+            for step, batch in enumerate(batches, start + 1):
                 state, metrics = update(state, frozen, train_key, batch)
                 seen.append((step, metrics))
                 bar.update()

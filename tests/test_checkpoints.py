@@ -49,8 +49,8 @@ def same(a, b):
 def test_round_trip_bit_for_bit(tmp_path):
     write(tmp_path, [1, 2])
     same(read(tmp_path), state_at(2))
-    ema, step = load_ema(tmp_path, "prior", jax.eval_shape(lambda: state_at(0).ema_params), "field")
-    assert step == 2
+    ema, step, data = load_ema(tmp_path, "prior", jax.eval_shape(lambda: state_at(0).ema_params), "field")
+    assert (step, data) == (2, {"next_batch": 2})
     same(ema, state_at(2).ema_params)
 
 

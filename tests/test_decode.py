@@ -1,6 +1,7 @@
 """Bytes to pixels: exact where nothing is to be done, Pillow's crop and resize where something is, and strict."""
 
 import io
+import struct
 import zlib
 
 import numpy as np
@@ -102,6 +103,24 @@ def test_bad_input_is_named(data, changes, message):
     assert "\n" not in str(error.value)
 
 
+def png16(colour_type, channels):
+    """A black PNG of 8x8 with 16 bits per channel, by the specification: Pillow writes none in colour."""
+    header = struct.pack(">IIBBBBB", 8, 8, 16, colour_type, 0, 0, 0)
+    body = zlib.compress(8 * (b"\0" + 8 * channels * b"\0\0"))
+    chunks = [(b"IHDR", header), (b"IDAT", body), (b"IEND", b"")]
+    packed = [struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+@pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_16_bits_are_refused_and_not_cut_to_8(colour_type, channels):
+    data = png16(colour_type, channels)
+    with Image.open(io.BytesIO(data)) as picture:
+        picture.load()  # a whole file
+    with pytest.raises(BadInput, match=r"a\.png: is of mode .* with 16 bits, which 8-bit grey or RGB cannot hold"):
+        read(data)
+
+
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(monkeypatch):
     """By our own limit, and by Pillow's, which warns first: a few kilobytes that declare gigabytes."""
     data = bytearray(encoded(Image.new("1", (60_000, 2))))
@@ -128,6 +147,7 @@ def test_pictures_come_in_order_with_their_attributes():
 ODD = {
     "other size": (encoded(noise(1, 16, 16)[0]), "c.png: is 16x16 colour, while a.png is 8x8 colour"),
     "other channels": (encoded(noise(1, channels=1)[0]), "c.png: is 8x8 grey, while a.png is 8x8 colour"),
+    "not square": (encoded(noise(1, 8, 9)[0]), "c.png: is 9x8 colour, while a.png is 8x8 colour"),
     "truncated": (encoded(noise(1)[0])[:-40], "c.png: corrupt or truncated"),
 }
 
@@ -144,6 +164,44 @@ def test_an_odd_one_is_an_error_or_left_out(case):
     assert c.line.startswith(message)
     assert all(isinstance(p, Picture) for p in (a, b, d))
     assert d.attributes == 3
+
+
+UNFIT = {
+    "colour": (encoded(noise(1)[0]), {"channels": 1}, "config.data.channels is 1: set it to 3"),
+    "crop": (encoded(noise(1)[0]), {"crop": 9}, "smaller than config.data.crop=9"),
+    "oblong": (encoded(noise(1, 8, 9)[0]), {}, "not square: set config.data.crop"),
+}
+
+
+@pytest.mark.parametrize("alike", [True, False])
+@pytest.mark.parametrize("case", UNFIT)
+def test_options_that_fit_no_file_are_not_made_up_for_by_skipping(case, alike):
+    """At the first file that shows it: what comes after is not looked at."""
+    data, changes, message = UNFIT[case]
+    found = pictures(100 * ["a.png"], lambda i: data, options(None, None, skip_corrupt=True, **changes), alike=alike)
+    with pytest.raises(BadInput, match=f"^a.png: .*{message}") as error:
+        next(found)
+    assert "skip_corrupt" not in str(error.value)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+@pytest.mark.parametrize(("bad", "refused"), [(1, False), (2, False), (3, True), (4, True)])
+def test_more_than_half_skipped_is_an_error(bad, refused, alike):
+    good = encoded(noise(1)[0])
+    names = [f"{i}.png" for i in range(4)]
+    found = pictures(names, lambda i: b"" if i < bad else good, options(None, None, skip_corrupt=True), alike=alike)
+    if refused:
+        with pytest.raises(BadInput, match=rf"config\.data\.dir: {bad} of 4 .*: 0\.png: .*; 1\.png: .*; 2\.png: ") as e:
+            list(found)
+        assert "3.png" not in str(e.value)
+    else:
+        assert sum(isinstance(p, Skipped) for p in found) == bad
+
+
+def test_a_first_file_that_is_the_odd_one():
+    data = [encoded(x) for x in (noise(1, 9, 9)[0], *noise(3))]
+    with pytest.raises(BadInput, match=r"3 of 4 files cannot be used: 1\.png: is 8x8 colour, while 0\.png is 9x9"):
+        list(pictures([f"{i}.png" for i in range(4)], data.__getitem__, options(None, None, skip_corrupt=True)))
 
 
 def test_a_wrong_option_is_not_the_fault_of_the_files():

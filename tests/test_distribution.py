@@ -20,12 +20,12 @@ IMAGES = RNG.integers(0, 256, (40, 2, 2, 1), dtype=np.uint8)
 def extractor(name="flat", verified=False):
     """The pixels themselves, as features."""
     features = lambda images: np.asarray(images, np.float32).reshape(len(images), -1)
-    return Extractor(name, 4, features, hashlib.sha256(name.encode()).hexdigest(), verified)
+    return Extractor(name, 4, features, hashlib.sha256(name.encode()).hexdigest(), "ab", verified)
 
 
 def subject_of(folder, train=IMAGES, **of_extractor):
     """A Subject with the part that this room looks at."""
-    data = Held("flat", "test", fingerprint(train), 256, train, to_model(IMAGES[:8], 256))
+    data = Held("flat", fingerprint(train), 256, train, IMAGES[:8], to_model(IMAGES[:8], 256))
     judges = Judges({}, extractor(**of_extractor), {}, folder)
     nothing = dict.fromkeys(Subject._fields)
     return Subject(**nothing | {"data": data, "judges": judges, "batch_size": 16, "seed": 0})

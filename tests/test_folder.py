@@ -114,7 +114,7 @@ BAD = {
     "size": ({"b.png": encoded(noise(1, 9, 9)[0])}, r"b\.png: is 9x9 colour, while .*a\.png is 8x8 colour"),
     "channels": ({"b.png": encoded(noise(1, channels=1)[0])}, r"b\.png: is 8x8 grey, while .*a\.png is 8x8 colour"),
     "alpha": ({"b.png": encoded(noise(1, channels=4)[0])}, r"b\.png: is transparent"),
-    "oblong": ({"b.png": encoded(noise(1, 8, 9)[0])}, r"b\.png: is 9x8, not square: set config\.data\.crop"),
+    "oblong": ({"b.png": encoded(noise(1, 8, 9)[0])}, r"b\.png: is 9x8 colour, while .*a\.png is 8x8 colour"),
 }
 
 
@@ -131,12 +131,30 @@ def test_a_bad_picture_is_refused_or_left_out(tmp_path, source, case):
 
 
 def test_all_bad_is_an_error(tmp_path, source):
-    refused(tmp_path, source({"a.png": b"", "b.png": b""}), "none of its 2 images can be used", skip_corrupt=True)
+    path = source({"a.png": b"", "b.png": b""})
+    refused(tmp_path, path, r"2 of 2 files cannot be used: .*a\.png: not a PNG .*b\.png: not a PNG", skip_corrupt=True)
 
 
 def test_a_picture_outside_of_the_splits(tmp_path, source):
     files = {"train/a.png": b"", "val/b.png": b"", "train/c.png": b""}
     refused(tmp_path, source(files), r"val/b\.png: outside of train/, valid/, test/")
+
+
+@pytest.mark.parametrize("inside", ["", "all/"])
+@pytest.mark.parametrize("name", ["Train", "training", "TEST", "test", "val", "valid", "Validation"])
+def test_a_folder_that_looks_like_a_split_without_train(tmp_path, name, inside):
+    """Its pictures would be mixed with the others: those of a test set would be trained on."""
+    pictures = {f"{inside}{folder}/{i}.png": b"" for folder in (name, "other") for i in range(9)}
+    match = rf"config\.data\.dir: .* has {inside}{name}/, which looks like a split.* expected train/, valid/, test/"
+    refused(tmp_path, write(tmp_path / "source", pictures), match)
+    alone = {f"{inside}{name}/{i}.png": b"" for i in range(9)}
+    refused(tmp_path, write(tmp_path / "alone", alone), match)
+
+
+def test_one_folder_of_another_name_and_pictures_called_like_splits(tmp_path):
+    files = {f"mine/{name}": encoded(x) for name, x in zip(("test.png", "train.png", "val.png"), IMAGES, strict=False)}
+    data = load(write(tmp_path / "source", files), tmp_path)
+    np.testing.assert_array_equal(stacked(data.split("train").images), IMAGES[:3])
 
 
 @pytest.mark.parametrize(
@@ -171,6 +189,17 @@ def test_a_link_out_of_the_folder(tmp_path):
         (path / "outer.png").symlink_to(link)
         refused(tmp_path / "again", path, r"outer\.png: a link that leads out")
         (path / "outer.png").unlink()
+
+
+def test_a_link_that_leads_nowhere(tmp_path):
+    path = write(tmp_path / "source", {"a.png": encoded(IMAGES[0])})
+    (path / "loop.png").symlink_to("pool.png")
+    (path / "pool.png").symlink_to("loop.png")
+    refused(tmp_path, path, r"(loop|pool)\.png: a link that leads nowhere", skip_corrupt=True)
+    for name in ("loop.png", "pool.png"):
+        (path / name).unlink()
+    (path / "gone.png").symlink_to(path / "nothing.png")
+    refused(tmp_path, path, r"gone\.png: a link that leads nowhere", skip_corrupt=True)
 
 
 @pytest.mark.parametrize("name", ["../b.png", "x/../../b.png", "/b.png", "..\\b.png", "C:/b.png"])
@@ -230,11 +259,20 @@ def test_a_damaged_zip(tmp_path):
     refused(tmp_path, tmp_path / "flip.zip", r"a\.png: damaged")
 
 
-def test_what_is_hidden_behind_a_declared_size_is_not_inflated(tmp_path):
-    path = pack(tmp_path / "a.zip", {"a.png": bytes(2**26)})
+METHODS = {
+    zipfile.ZIP_STORED: r"a\.png: damaged",
+    zipfile.ZIP_DEFLATED: r"a\.png: damaged",
+    zipfile.ZIP_BZIP2: r"'a\.png' is packed by method 12",
+    zipfile.ZIP_LZMA: r"'a\.png' is packed by method 14",
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_hidden_behind_a_declared_size_is_not_inflated(tmp_path, method):
+    path = pack(tmp_path / "a.zip", {"a.png": bytes(2**24)}, method)
     entry(path, 24, "<I", 100)
     tracemalloc.start()
-    refused(tmp_path, path, r"a\.png: damaged")
+    refused(tmp_path, path, METHODS[method])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2**22

@@ -91,7 +91,7 @@ def test_a_stream_is_the_whole_and_one_shape_is_compiled():
         shapes.append(batch.shape)
         return batch.reshape(len(batch), -1).astype(np.float32)
 
-    extractor = Extractor("pixels", 4, features, "0", False)
+    extractor = Extractor("pixels", 4, features, "0", "1", False)
     streamed = frechet.moments_of(extractor, iter(np.split(images, [8, 16])))
     whole = moments(features(images))
     assert streamed.n == 23
@@ -106,27 +106,18 @@ def test_what_has_no_moments_is_refused():
     with pytest.raises(BadInput, match="1 not finite"):
         moments(np.array([[1.0, 2.0], [np.nan, np.inf]]))
     with pytest.raises(BadInput, match="at least one batch"):
-        frechet.moments_of(Extractor("none", 1, lambda x: x, "0", False), iter([]))
+        frechet.moments_of(Extractor("none", 1, lambda x: x, "0", "1", False), iter([]))
     with pytest.raises(BadInput, match="one dimension, got 2 and 3"):
         frechet_distance(moments(np.ones((4, 2))), moments(np.ones((4, 3))))
 
 
-def test_the_floor_is_of_two_parts_without_overlap():
-    """Of 0, 1, 2, 10 there are three pairs of pairs; an overlap would give other distances."""
-    x = np.array([[0.0], [1.0], [2.0], [10.0]])
-    pairs = itertools.permutations(range(4))
-    possible = {round(frechet_distance(moments(x[list(p[:2])]), moments(x[list(p[2:])])), 9) for p in pairs}
-    found = {round(frechet.floor(x, 2, seed=seed), 9) for seed in range(30)}
-    assert len(possible) == 3
-    assert found == possible
-    with pytest.raises(BadInput, match="without overlap take 5, got 4"):
-        frechet.floor(x, 2, 3)
-
-
-def test_the_floor_falls_with_the_number_of_images():
-    x = RNG(5).normal(size=(2000, 10))
-    small, large = (np.mean([frechet.floor(x, n, seed=seed) for seed in range(5)]) for n in (50, 1000))
-    assert small > 5 * large > 0
+def test_the_distance_of_equal_distributions_falls_with_the_number_of_images():
+    x = np.random.default_rng(5).normal(size=(4000, 6))
+    parts = {n: [moments(x[i : i + n]) for i in range(0, 20 * n, n)] for n in (20, 200)}
+    small, large = (
+        np.mean([frechet_distance(a, b) for a, b in zip(p[::2], p[1::2], strict=True)]) for p in parts.values()
+    )
+    assert large < small / 5
 
 
 KEY = {"dataset": "digits", "split": "test", "n": 30, "extractor": "pixels", "identity": "ab", "data": "cd"}
@@ -246,3 +237,21 @@ def test_the_kernel_distance_takes_at_most_half_of_a_set():
     assert kid.kid(x, y, size=1000) == kid.kid(x, y, size=5)
     with pytest.raises(BadInput, match="4 images"):
         kid.kid(x[:3], y)
+
+
+def test_kid_of_pairs_is_unbiased_where_the_sets_are_not_independent():
+    """Equal sets have distance zero; compared as if they were independent, they seem nearer than nothing."""
+    x = RNG(7).normal(size=(40, 3))
+    assert kid.mmd2_of_pairs(x, x) == pytest.approx(0, abs=1e-12)
+    assert kid.kid_of_pairs(x, x).value == pytest.approx(0, abs=1e-12)
+    assert kid.mmd2(x, x) < -0.1
+
+
+def test_kid_of_pairs_by_brute_force():
+    x, y = RNG(8).normal(size=(6, 2)), RNG(9).normal(size=(6, 2))
+    k = lambda a, b: (a @ b / 2 + 1) ** 3
+    pairs = list(itertools.permutations(range(6), 2))
+    terms = [k(x[i], x[j]) + k(y[i], y[j]) - 2 * k(x[i], y[j]) for i, j in pairs]
+    assert kid.mmd2_of_pairs(x, y) == pytest.approx(np.mean(terms), rel=1e-12)
+    with pytest.raises(BadInput, match="expected pairs, got 6 and 5"):
+        kid.kid_of_pairs(x, y[:5])

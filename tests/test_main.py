@@ -218,7 +218,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
         ({"prior.checkpoint": "nowhere"}, "config.prior.checkpoint: expected checkpoints of the stage 'prior'"),
         (
             {"stages.prior.batch_size": 2000},
-            "config.stages.prior.batch_size: got 2000, but digits has 1437 images to train on",
+            "config.stages.prior.batch_size: got 2000, but digits has 1077 images to train on",
         ),
     ],
 )

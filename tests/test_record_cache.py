@@ -1,15 +1,20 @@
 """The cache of decoded images: what goes in comes out, in any process, and nothing half-written is ever read."""
 
 import json
+import os
 import pickle
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from array_record.python.array_record_module import ArrayRecordWriter
 
-from sde_vae.data.dataset import take
+from sde_vae.data import record_cache
+from sde_vae.data.cache_folders import beside
+from sde_vae.data.dataset import fingerprint, take
 from sde_vae.data.record_cache import Picture, Skipped, cached
 from sde_vae.data.records import Records, Subset
 from sde_vae.errors import BadInput
@@ -195,4 +200,111 @@ def test_wrong_shapes_and_lengths_are_the_programmers_error(tmp_path, images):
         cached(tmp_path, KEY, 2, lambda: iter([Picture(images[0]), Picture(images[1, 1:])]))
     cache = build(tmp_path, images)
     with pytest.raises(ValueError, match="does not hold 3 whole records"):
-        Records(cache.images.path, 3, SHAPE)
+        Records(cache.images.path, 3, SHAPE, "")
+
+
+def test_identity_is_that_of_all_the_images_in_their_order(tmp_path, images):
+    """Not of where they lie, and not of a sample of them: any one byte makes another."""
+    records = build(tmp_path / "a", images).images
+    same = [build(tmp_path / "b", images, KEY | {"source": "abd"}).images, reopen(tmp_path / "a").images]
+    assert {r.identity for r in (*same, pickle.loads(pickle.dumps(records)))} == {records.identity}
+    assert fingerprint(records) == records.identity
+    others = [images[::-1], images[:-1], images.reshape(N, 5, 6, 3)]
+    for place in np.random.default_rng(3).integers(0, images.size, 5):
+        others.append(images.copy())
+        others[-1].flat[place] ^= 1
+
+    def identity(i, x):
+        return cached(tmp_path / str(i), KEY, len(x), lambda: map(Picture, x)).images.identity
+
+    assert len({records.identity, *(identity(i, x) for i, x in enumerate(others))}) == 1 + len(others)
+
+
+def test_identity_of_a_subset_is_that_of_its_images_and_places(tmp_path, images):
+    records = build(tmp_path / "a", images).images
+    other = build(tmp_path / "b", 255 - images).images
+    subsets = [Subset(records, np.array(i)) for i in ([1, 2], [2, 1], [1], [1, 2, 3])] + [
+        Subset(of, np.array([1, 2])) for of in (other, images)
+    ]
+    assert len({fingerprint(s) for s in subsets}) == len(subsets)
+    again = Subset(reopen(tmp_path / "a").images, np.array([1, 2], np.int32))
+    assert fingerprint(again) == fingerprint(pickle.loads(pickle.dumps(again))) == subsets[0].identity
+
+
+def refused(folder, images):
+    with pytest.raises(BadInput, match=r"^config\.data\.cache: ") as error:
+        build(folder, images)
+    assert str(folder) in str(error.value)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_cache_folder_that_is_a_file(tmp_path, images):
+    (tmp_path / "file").write_bytes(b"mine")
+    refused(tmp_path / "file", images)
+    refused(tmp_path / "file" / "below", images)
+    assert (tmp_path / "file").read_bytes() == b"mine"
+
+
+def test_a_cache_folder_that_cannot_be_written(tmp_path, images, monkeypatch):
+    def deny(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.mkdir", deny)
+    assert "Permission denied" in refused(tmp_path, images)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this machine")
+def test_a_full_disk(tmp_path, images, monkeypatch):
+    monkeypatch.setattr(record_cache, "ArrayRecordWriter", lambda path, how: ArrayRecordWriter("/dev/full", how))
+    assert "No space left on device" in refused(tmp_path, images)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["images.array_record", "meta.json", "attributes.npy"])
+def test_what_may_not_be_read_is_not_damaged(tmp_path, images, name, monkeypatch):
+    build(tmp_path, images)
+    whole, really = next(tmp_path.iterdir()), open
+
+    def deny(path, *how, **more):
+        if os.path.basename(path) == name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return really(path, *how, **more)
+
+    with monkeypatch.context() as patch:  # not by chmod, which stops no superuser
+        patch.setattr("builtins.open", deny)
+        patch.setattr("io.open", deny)
+        assert "Permission denied" in refused(tmp_path, images)
+    assert list(tmp_path.iterdir()) == [whole]
+    assert same(reopen(tmp_path).images, images)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from sde_vae.data.record_cache import Picture, cached
+def make():
+    yield Picture(np.zeros((6, 5, 3), np.uint8))
+    os.kill(os.getpid(), signal.SIGKILL)
+cached(Path(sys.argv[1]), {"name": "some/pictures", "source": "abc", "size": (6, 5)}, 40, make)
+"""
+
+
+def test_what_a_killed_build_left_is_removed_by_the_next(tmp_path, images):
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], stderr=subprocess.DEVNULL, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    dead = left.name.split("-")[-2]
+    path = tmp_path / left.name.partition(".building")[0]
+    mine = beside(path, "building")  # of a process that lives
+    elsewhere = tmp_path / f"{path.name}.building-some.other.host-{dead}-0123abcd"
+    other_key = tmp_path / left.name.replace(path.name, f"{path.name[:-1]}?")
+    for folder in (mine, elsewhere, other_key):
+        folder.mkdir()
+    build(tmp_path, images)
+    assert set(tmp_path.iterdir()) == {path, mine, elsewhere, other_key}
+
+
+def test_a_long_name_is_cut(tmp_path, images):
+    assert same(build(tmp_path, images, KEY | {"name": 250 * "x"}).images, images)

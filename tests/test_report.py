@@ -9,19 +9,22 @@ from sde_vae import pictures
 from sde_vae.report import PICTURES, write_report
 from sde_vae.tables import as_text, figure, tables
 
+METHODS = ("reconstruction", "reconstruction_of_mean", "baseline/pca", "baseline/mean_image")
+PER_IMAGE = ("l2", "mse", "psnr", "ssim", "lpips_alex", "lpips_vgg", "kid_efflite0")
+# As wide as it gets: every method, every metric.
 METRICS = {
     "n": 9,
-    "reconstruction/l2": 0.7301,
-    "reconstruction/l2_stderr": 0.0134,
-    "reconstruction/fd_efflite0": 12.5,
-    "baseline/pca/l2": 0.801,
+    **{f"{method}/{metric}": 0.7301 for method in METHODS for metric in PER_IMAGE},
+    **{f"{method}/{metric}_stderr": 0.0134 for method in METHODS for metric in PER_IMAGE},
+    **{f"{method}/fd_efflite0": 12.5 for method in METHODS},
     "floor/fd_efflite0": 3.25,
     "samples/n": 64.0,
     "samples/fd_efflite0": 40.0,
     "samples/fd_efflite0_floor": 4.5,
-    "samples/fd_efflite0_floor_n": 50.0,
+    "samples/floor_n": 50.0,
     "bits_per_dim/total": 3.28,
     "bits_per_dim/total_stderr": 0.12,
+    "weights/efflite0": f"sha256 {'0123456789abcdef' * 4}, as published",
 }
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -67,6 +70,13 @@ def test_pictures_load_nothing_leaves_the_page_and_it_fits(browser, tmp_path, wi
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page scrolls sideways"
     assert page.title() == "score_vae on <digits> & co"
     assert "0.730 ± 0.013" in page.inner_text("table")
+    # The figures of the long list can be read without scrolling sideways.
+    cut = "[...document.querySelectorAll('.wide')].map(box => box.scrollWidth - box.clientWidth)"
+    assert page.evaluate(cut)[-1] <= 0
+    # On paper nothing can be scrolled: A4 between margins of a centimetre and a half is 680 pixels wide.
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 680, "height": 960})
+    assert max(page.evaluate(cut)) <= 0
     assert page.pdf()[:5] == b"%PDF-"
     page.close()
 
@@ -83,8 +93,9 @@ def test_figures_are_told_as_precisely_as_their_errors_allow():
 
 def test_the_tables_hold_what_there_is_and_no_more():
     reconstruction, samples, bound = tables(METRICS)
-    assert reconstruction.head == ["l2", "fd_efflite0"]
-    assert [name for name, _ in reconstruction.rows] == ["ScoreVAE", "PCA", "as many real images"]
+    assert reconstruction.head == ["ScoreVAE", "ScoreVAE, mean z", "PCA", "mean image", "other real images"]
+    assert [name for name, _ in reconstruction.rows] == [*PER_IMAGE[:-1], "fd_efflite0", "kid_efflite0"]
+    assert [value for value, _ in dict(reconstruction.rows)["fd_efflite0"]] == [12.5, 12.5, 12.5, 12.5, 3.25]
     assert samples.rows == [("fd_efflite0", [(40.0, None), (4.5, None)])]
     assert (samples.head, bound.head[-1]) == (["64 samples", "50 held-out images"], "total")
     assert tables({"n": 3}) == []

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import sys
 
 import numpy as np
@@ -107,9 +108,9 @@ COMMAND = (
 )
 
 
-def refused(match, root, name="cifar10"):
+def refused(match, root, name="cifar10", **changes):
     with pytest.raises(BadInput, match=match) as error:
-        tfds(name)(options(root, root.parent / "cache"))
+        load(root, name, **changes)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -140,6 +141,79 @@ def test_several_versions_and_the_choice_of_one(tmp_path):
     cifar10(root)
     refused(r"several versions of cifar10: give one of .*2\.0\.0, .*3\.0\.2", root)
     assert len(load(root, "cifar10/3.0.2").split("train").images) == TRAIN
+
+
+def test_another_data_set_is_not_served_under_this_name(tmp_path):
+    root = cifar10(tmp_path / "tfds")
+    message = r"cifar10.3\.0\.2 holds cifar10, expected celeb_a"
+    refused(message, root / "cifar10" / "3.0.2", "celeb_a")
+    (root / "cifar10").rename(root / "celeb_a")
+    refused(message.replace("cifar10.3", "celeb_a.3"), root, "celeb_a")
+
+
+SHARD, INFO = "cifar10-train.array_record-00000-of-00001", "dataset_info.json"
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def lengths(n):
+    def harm(path):
+        info = json.loads(path.read_text())
+        for split in info["splits"]:
+            split["shardLengths"] = [n]
+        path.write_text(json.dumps(info))
+
+    return harm
+
+
+HARM = {
+    "shard cut": (SHARD, cut),
+    "shard gone": (SHARD, lambda path: path.unlink()),
+    "shard empty": (SHARD, lambda path: path.write_bytes(b"")),
+    "fewer records": (INFO, lengths("9")),
+    "more records": (INFO, lengths("7")),
+    "no number": (INFO, lengths("x")),
+    "features broken": ("features.json", lambda path: path.write_text("{")),
+    "features empty": ("features.json", lambda path: path.write_text("{}")),
+    "features gone": ("features.json", lambda path: path.unlink()),
+    "no version": (INFO, lambda path: path.write_text(json.dumps(json.loads(path.read_text()) | {"version": ""}))),
+    "info broken": (INFO, lambda path: path.write_text("{")),
+    "info a list": (INFO, lambda path: path.write_text("[]")),
+}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return cifar10(tmp_path_factory.mktemp("whole") / "tfds")
+
+
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("case", HARM)
+def test_damage_is_named_with_what_repairs_it(tmp_path, prepared, case, skip):
+    root = shutil.copytree(prepared, tmp_path / "tfds")
+    name, harm = HARM[case]
+    path = root / "cifar10" / "3.0.2"
+    harm(path / name)
+    for given in (root, path):
+        message = refused(rf"{path}.*: damaged .*; delete {path} and prepare it anew: ", given, skip_corrupt=skip)
+        assert message.endswith(COMMAND.format(root))
+        assert (SHARD in message) == (name == SHARD or case in ("fewer records", "more records"))
+
+
+def test_a_flipped_byte_spoils_one_picture(tmp_path, prepared):
+    root = shutil.copytree(prepared, tmp_path / "tfds")
+    path = root / "cifar10" / "3.0.2" / SHARD
+    raw = bytearray(path.read_bytes())
+    raw[bytes(raw).index(b"\x89PNG") + 500] ^= 1
+    path.write_bytes(raw)
+    refused(r"3\.0\.2 train \d: damaged .*prepare it anew", root)
+    found = load(root, skip_corrupt=True)
+    assert len(found.skipped) == 1
+    train = {x.tobytes() for x in IMAGES[:TRAIN]}
+    assert {x.tobytes() for x in stacked(found.split("train").images)} < train
+    assert len(found.split("train").images) == TRAIN - 1
 
 
 def test_no_image(tmp_path):

@@ -20,6 +20,8 @@ MAX_BYTES = 2**28  # of one file: what is decoded from more is over decode.MAX_P
 # Compressed pictures hardly deflate, and an empty one ten- or fiftyfold; deflate itself ends at 1,032.
 MAX_RATIO = 200
 FREE_BYTES = 2**20  # what may inflate at any ratio
+# Of these, zipfile inflates no more than it is asked for; of bzip2 and LZMA all that one reading of the file yields.
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class Files(NamedTuple):
@@ -59,7 +61,7 @@ def _folder(path: Path) -> Files:
     root = path.resolve()
     names = []
     for file in _walk(path):
-        if file.is_symlink() and not file.resolve().is_relative_to(root):
+        if file.is_symlink() and not _target(file).is_relative_to(root):
             raise BadInput(f"{file}: a link that leads out of {path}: copy what it points to, or remove it")
         names += [file.relative_to(path).as_posix()] if file.is_file() else []
 
@@ -74,6 +76,13 @@ def _folder(path: Path) -> Files:
         return data
 
     return Files(tuple(sorted(names)), read, path)
+
+
+def _target(link: Path) -> Path:
+    try:
+        return link.resolve(strict=True)
+    except (OSError, RuntimeError):  # nothing there; a loop, which is the one or the other, by Python's version
+        raise BadInput(f"{link}: a link that leads nowhere: mend or remove it") from None
 
 
 def _zip(path: Path, file: zipfile.ZipFile) -> Files:
@@ -108,6 +117,8 @@ def _check_entry(path: Path, info: zipfile.ZipInfo) -> None:
         raise BadInput(f"{path}: {name!r} is a symbolic link: pack what it points to")
     if info.flag_bits & 1:
         raise BadInput(f"{path}: {name!r} is encrypted: pack it without a password")
+    if info.compress_type not in METHODS:
+        raise BadInput(f"{path}: {name!r} is packed by method {info.compress_type}: pack it anew, deflated or stored")
     if info.file_size > MAX_BYTES:
         raise BadInput(f"{path}: {name!r} declares {info.file_size} bytes, over {MAX_BYTES}")
     if info.file_size > max(FREE_BYTES, MAX_RATIO * info.compress_size):

@@ -39,13 +39,21 @@ class Decoded(NamedTuple):
     kind: str
 
 
+class Unfit(BadInput):
+    """The options are wrong for a good picture; `kind` is as in Decoded."""
+
+    def __init__(self, message: str, kind: str):
+        super().__init__(message)
+        self.kind = kind
+
+
 def decode(data: bytes, name: str, options: DataOptions) -> Decoded:
-    """BadInput, naming the file, for anything but a whole PNG or JPEG that `options` can make an image of."""
+    """BadInput, naming the file, for anything but a whole PNG or JPEG; Unfit if `options` cannot make an image of it."""
     picture, kind = _whole(data, name)
     mode, resampling = _tools(options)
     if options.channels == 1 and picture.mode in COLOUR:
-        raise BadInput(f"{name}: is in colour ({picture.mode}), and config.data.channels is 1: set it to 3")
-    picture = _cropped(picture.convert(mode), name, options.crop)
+        raise Unfit(f"{name}: is in colour ({picture.mode}), and config.data.channels is 1: set it to 3", kind)
+    picture = _cropped(picture.convert(mode), name, options.crop, kind)
     size = (options.image_size, options.image_size)
     if picture.size != size:
         picture = picture.resize(size, resampling)
@@ -62,10 +70,11 @@ def pictures(
     """Decodes read(0), read(1), ... in order; attributes[i] goes with image i.
 
     With `alike`, files of another size or number of channels than the first good one are errors. An error is raised, or with
-    options.skip_corrupt handed on as Skipped.
+    options.skip_corrupt handed on as Skipped, unless the options are to blame, or more than half of the files.
     """
     _tools(options)  # what is wrong here is not the fault of a file, and not to be skipped
     first: tuple[str, str] | None = None
+    skipped = []
 
     def one(i: int) -> Decoded | BadInput:
         try:
@@ -74,15 +83,23 @@ def pictures(
             return error
 
     for i, item in enumerate(_in_order(one, len(names))):
+        # Before anything else: the options that fit the others need not fit an odd one.
+        if alike and first and isinstance(item, Decoded | Unfit) and item.kind != first[1]:
+            item = BadInput(f"{names[i]}: is {item.kind}, while {first[0]} is {first[1]}: all must be alike")
         if isinstance(item, Decoded):
             first = first or (names[i], item.kind)
-            if not alike or item.kind == first[1]:
-                yield Picture(item.image, None if attributes is None else attributes[i])
-                continue
-            item = BadInput(f"{names[i]}: is {item.kind}, while {first[0]} is {first[1]}: all must be alike")
+            yield Picture(item.image, None if attributes is None else attributes[i])
+            continue
+        if isinstance(item, Unfit):
+            raise item
         if not options.skip_corrupt:
             raise BadInput(f"{item} (config.data.skip_corrupt=True leaves such files out)")
-        yield Skipped(str(item))
+        skipped.append(str(item))
+        yield Skipped(skipped[-1])
+    if 2 * len(skipped) > len(names):  # perhaps it is the first one that is odd
+        raise BadInput(
+            f"config.data.dir: {len(skipped)} of {len(names)} files cannot be used: {'; '.join(skipped[:3])}"
+        )
 
 
 def preparation(options: DataOptions) -> dict[str, int | str | bool]:
@@ -103,6 +120,7 @@ def _whole(data: bytes, name: str) -> tuple[Image.Image, str]:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
         if picture.width * picture.height > MAX_PIXELS:
             raise Image.DecompressionBombError(f"{picture.width}x{picture.height} is over {MAX_PIXELS} pixels")
+        wide = ";16" in str([tile[3] for tile in picture.tile])  # bits; Pillow would drop the lower ones silently
         picture.load()
         picture = ImageOps.exif_transpose(picture)
         alpha = picture.convert("RGBA").getchannel("A").getextrema()[0] if picture.has_transparency_data else 255
@@ -110,21 +128,22 @@ def _whole(data: bytes, name: str) -> tuple[Image.Image, str]:
         raise BadInput(f"{name}: not a PNG or JPEG") from None
     except Exception as error:  # strangers' bytes: Pillow's decoders raise a dozen kinds
         raise BadInput(f"{name}: corrupt or truncated ({error})") from None
-    if picture.mode not in GREY + COLOUR:
-        raise BadInput(f"{name}: is of mode {picture.mode}, which 8-bit grey or RGB cannot hold: convert it")
+    if wide or picture.mode not in GREY + COLOUR:
+        mode = f"{picture.mode} with 16 bits" if wide else picture.mode
+        raise BadInput(f"{name}: is of mode {mode}, which 8-bit grey or RGB cannot hold: convert it")
     if alpha < 255:
         raise BadInput(f"{name}: is transparent in places: flatten it onto a background")
     picture.info.pop("transparency", None)  # Pillow would warn that it is lost
     return picture, f"{picture.width}x{picture.height} {'grey' if picture.mode in GREY else 'colour'}"
 
 
-def _cropped(picture: Image.Image, name: str, crop: int) -> Image.Image:
+def _cropped(picture: Image.Image, name: str, crop: int, kind: str) -> Image.Image:
     width, height = picture.size
     if crop > min(width, height):
-        raise BadInput(f"{name}: is {width}x{height}, smaller than config.data.crop={crop}")
+        raise Unfit(f"{name}: is {width}x{height}, smaller than config.data.crop={crop}", kind)
     if crop == 0 and width != height:
-        raise BadInput(
-            f"{name}: is {width}x{height}, not square: set config.data.crop, to {min(width, height)} or less"
+        raise Unfit(
+            f"{name}: is {width}x{height}, not square: set config.data.crop, to {min(width, height)} or less", kind
         )
     side = crop or width
     left, top = (width - side) // 2, (height - side) // 2

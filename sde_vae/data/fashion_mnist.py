@@ -14,6 +14,7 @@ from sde_vae.errors import BadInput
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 # The last images of the official training set: it has no validation split of its own.
 VALID = 5000
+MAX_BYTES = 2**30  # of one file's array; the largest that is handed out in this form, EMNIST's, has half of that
 MAGIC = {1: b"\0\0\x08\x01", 3: b"\0\0\x08\x03"}
 
 
@@ -52,17 +53,24 @@ def read_idx(path: Path, rank: int) -> np.ndarray:
         )
     found = path if path.exists() else gz
     try:
-        data = found.read_bytes() if found == path else gzip.decompress(found.read_bytes())
+        with gzip.open(found) if found == gz else open(found, "rb") as file:
+            shape = _shape(found, file.read(4 + 4 * rank), rank)
+            size = math.prod(shape)
+            data = file.read(size + 1)  # and not what else there may be: a gzip file can inflate without end
     except (OSError, EOFError, zlib.error) as error:
         raise BadInput(f"{found}: can't be read ({error}); get it anew") from error
-    header = 4 + 4 * rank
-    if len(data) < header or data[:4] != MAGIC[rank]:
+    if len(data) != size:
+        read = f"found {len(data)}; truncated?" if len(data) < size else "found more; get it anew"
+        raise BadInput(f"{found}: expected {size} bytes for {shape}, {read}")
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _shape(path: Path, header: bytes, rank: int) -> tuple[int, ...]:
+    if len(header) < 4 + 4 * rank or header[:4] != MAGIC[rank]:
         raise BadInput(
-            f"{found}: expected an idx file of unsigned bytes with {rank} dimensions, found {data[:4].hex()}"
+            f"{path}: expected an idx file of unsigned bytes with {rank} dimensions, found {header[:4].hex()}"
         )
-    shape = tuple(int(n) for n in np.frombuffer(data[4:header], ">i4"))
-    if len(data) - header != math.prod(shape):
-        raise BadInput(
-            f"{found}: expected {math.prod(shape)} bytes for {shape}, found {len(data) - header}; truncated?"
-        )
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+    shape = tuple(int(n) for n in np.frombuffer(header[4:], ">i4"))
+    if min(shape) < 1 or math.prod(shape) > MAX_BYTES:
+        raise BadInput(f"{path}: expected 1 to {MAX_BYTES} bytes, found the shape {shape}; get it anew")
+    return shape

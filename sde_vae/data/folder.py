@@ -2,7 +2,8 @@
 
 Pictures are found at any depth and sorted by name. The splits are the folders train/, valid/ and test/ at the top, if there is
 a train/; otherwise a tenth each is held out for valid and test, always the same (none of fewer than ten pictures). If all lies
-in one folder not called train, that one is the top. An `attributes.csv` at the top gives every picture its numbers.
+in one folder of another name, that one is the top. Folders that look like splits, without a train/, are refused: their pictures
+would be mixed. An `attributes.csv` at the top gives every picture its numbers.
 """
 
 from pathlib import Path
@@ -19,6 +20,7 @@ from sde_vae.errors import BadInput
 
 ENDINGS = (".png", ".jpg", ".jpeg")
 SPLITS = ("train", "valid", "test")
+LIKE_SPLITS = ("train", "training", "valid", "validation", "val", "test")  # in whatever case
 UNDIVIDED = -1  # in the place of a split's number
 CSV = "attributes.csv"
 
@@ -33,7 +35,7 @@ def folder(options: DataOptions) -> Dataset:
             raise BadInput(f"config.data.dir: {path} has no {', '.join(ENDINGS)} file")
         columns, table = _attributes(files, top, names)
         # The cache knows which pictures were good, so it keeps their splits, as one more column.
-        rows = np.concatenate([_split_numbers(names, path)[:, None], table], axis=1)
+        rows = np.concatenate([_split_numbers(names, path, top)[:, None], table], axis=1)
         cache = cached(
             options.cache,
             {"name": path.stem, "path": str(path.resolve()), "files": fingerprint(path), **preparation(options)},
@@ -79,10 +81,17 @@ def _top(names: tuple[str, ...]) -> str:
     return f"{first}/" if alone else ""
 
 
-def _split_numbers(names: list[str], path: Path) -> np.ndarray:
+def _split_numbers(names: list[str], path: Path, top: str) -> np.ndarray:
     """[n], float32."""
     tops = [n.partition("/")[0] for n in names]
     if "train" not in tops:
+        for folder in (top, *(f"{top}{t}/" for t in sorted(set(tops)))):
+            if folder.rstrip("/").rpartition("/")[2].casefold() in LIKE_SPLITS:
+                expected = ", ".join(f"{s}/" for s in SPLITS)
+                raise BadInput(
+                    f"config.data.dir: {path} has {folder}, which looks like a split, but no train/: expected {expected}; "
+                    "rename it"
+                )
         return np.full(len(names), UNDIVIDED, np.float32)
     for name, top in zip(names, tops, strict=True):
         if top not in SPLITS:

@@ -5,8 +5,9 @@ worker processes, nor on how many hosts share a batch, nor on where a run was st
 batches drawn, together with what must not have changed for that number to mean the same.
 """
 
+import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
 import grain
@@ -32,7 +33,7 @@ class Pipeline(NamedTuple):
     process: int = 0
     processes: int = 1
 
-    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+    def batches(self, start: int, stop: int) -> Generator[Batch]:
         """This process's part of the batches of the steps start .. stop - 1, x in [-1, 1]."""
         size, levels = self.batch_size // self.processes, self.levels
         order = grain.MapDataset.source(self.images).seed(self.seed).shuffle().repeat()
@@ -46,35 +47,49 @@ class Pipeline(NamedTuple):
                 flags.FLAGS.mark_as_parsed()
             ahead = ahead.mp_prefetch(grain.MultiprocessingOptions(num_workers=self.workers))
         index = np.arange(self.process * size, (self.process + 1) * size, dtype=np.int32)
-        for x in ahead:
-            yield Batch(x, index)
+        with contextlib.closing(iter(ahead)) as reader:
+            for x in reader:
+                yield Batch(x, index)
 
     def state(self, step: int) -> dict[str, Any]:
         """What a checkpoint says of the iterator after `step` batches."""
         return {
             "next_batch": step,
-            "images": len(self.images),
-            "fingerprint": fingerprint(self.images),
+            **identity_of(self.images),
             "batch_size": self.batch_size,
             "seed": self.seed,
         }
 
     def check(self, state: dict[str, Any], where: str) -> None:
         """BadInput, naming `where` the state was found, unless batches(state["next_batch"], ...) would go on as it had begun."""
-        now = self.state(state.get("next_batch", 0))
-        for name in now:
-            if state.get(name) != now[name]:
-                raise BadInput(
-                    f"{where}: it was trained on other data ({name} was {state.get(name)}, is {now[name]}); "
-                    "give the data that it was trained on, or another --workdir"
-                )
+        _check(state, self.state(state.get("next_batch", 0)), where)
 
 
-def prefetch(batches: Iterator[Batch], place: Callable[[Batch], Batch], ahead: int = 2) -> Iterator[Batch]:
+def identity_of(images: Images) -> dict[str, Any]:
+    return {"images": len(images), "fingerprint": fingerprint(images)}
+
+
+def check_images(state: dict[str, Any] | None, images: Images, where: str) -> None:
+    """BadInput if the checkpoint `where`, whose data state this is, was trained on other images."""
+    if state is not None:
+        _check(state, identity_of(images), where)
+
+
+def _check(before: dict[str, Any], now: dict[str, Any], where: str) -> None:
+    for name, value in now.items():
+        if before.get(name) != value:
+            raise BadInput(
+                f"{where}: it was trained on other data ({name} was {before.get(name)}, is {value}); "
+                "give the data that it was trained on, or another --workdir"
+            )
+
+
+def prefetch(batches: Generator[Batch], place: Callable[[Batch], Batch], ahead: int = 2) -> Generator[Batch]:
     """The same batches, placed on the devices `ahead` steps before they are asked for: copying runs beside computing."""
     placed: deque[Batch] = deque()
-    for batch in batches:
-        placed.append(place(batch))
-        if len(placed) > ahead:
-            yield placed.popleft()
-    yield from placed
+    with contextlib.closing(batches):
+        for batch in batches:
+            placed.append(place(batch))
+            if len(placed) > ahead:
+                yield placed.popleft()
+        yield from placed

@@ -1,5 +1,6 @@
 """uint8 images in an array_record file, and a choice of some images of a sequence."""
 
+import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import SupportsIndex
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader
 
-from sde_vae.data.dataset import Images, take
+from sde_vae.data.dataset import Images, fingerprint, take
 from sde_vae.errors import BadInput
 
 # No reading ahead and no threads: what is read at random is not followed by its neighbour.
@@ -18,11 +19,12 @@ READER = "readahead_buffer_size:0,max_parallelism:0"
 class Records:
     """n images of one shape. Pickles as its path; threads share it, and every process opens the file for itself.
 
+    identity: a digest of the images, taken when they were written, which tells them from all others.
     ValueError if the file does not hold n whole records.
     """
 
-    def __init__(self, path: Path, n: int, shape: tuple[int, int, int]):
-        self.path, self.n, self.shape = path, n, shape
+    def __init__(self, path: Path, n: int, shape: tuple[int, int, int], identity: str):
+        self.path, self.n, self.shape, self.identity = path, n, shape, identity
         self._readers: dict[int, ArrayRecordReader] = {}
         if not self._reader().ok() or self._reader().num_records() != n:
             raise ValueError(f"{path.name} does not hold {n} whole records")
@@ -44,11 +46,11 @@ class Records:
         except (RuntimeError, ValueError) as error:  # a checksum that is wrong, a record of another length
             raise BadInput(f"cache {self.path}: damaged, delete its folder to have it built again ({error})") from None
 
-    def __getstate__(self) -> tuple[Path, int, tuple[int, int, int]]:
-        return self.path, self.n, self.shape
+    def __getstate__(self) -> tuple[Path, int, tuple[int, int, int], str]:
+        return self.path, self.n, self.shape, self.identity
 
-    def __setstate__(self, state: tuple[Path, int, tuple[int, int, int]]) -> None:
-        self.path, self.n, self.shape = state
+    def __setstate__(self, state: tuple[Path, int, tuple[int, int, int], str]) -> None:
+        self.path, self.n, self.shape, self.identity = state
         self._readers = {}
 
     def _reader(self) -> ArrayRecordReader:
@@ -63,6 +65,12 @@ class Subset:
 
     def __init__(self, images: Images, index: np.ndarray):
         self.images, self.index = images, index
+
+    @property
+    def identity(self) -> str:
+        """A digest of what the images are taken from and of their places there."""
+        places = np.asarray(self.index, "<i8").tobytes()
+        return hashlib.sha256(fingerprint(self.images).encode() + places).hexdigest()
 
     def __len__(self) -> int:
         return len(self.index)

@@ -4,7 +4,6 @@ Nothing is downloaded or prepared here: the folder is looked up, and if it is no
 """
 
 import importlib
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -17,32 +16,41 @@ from sde_vae.data.dataset import DataOptions, Dataset, Split
 from sde_vae.data.decode import pictures, preparation
 from sde_vae.data.folder import given
 from sde_vae.data.record_cache import Cache, Picture, Skipped, cached
+from sde_vae.data.tfds_folder import FORMAT, check_shards, command, prepared, whole
 from sde_vae.errors import BadInput
 
 SPLITS = {"train": "train", "validation": "valid", "test": "test"}
-FORMAT = "array_record"
 Features = dict[tuple[str, ...], Any]  # the path to a feature of an example -> the feature
 
 
 def tfds(name: str) -> Callable[[DataOptions], Dataset]:
     """The loader of a data set by its tensorflow-datasets name: "cifar10", "celeb_a", with a config or version after a "/".
 
-    It has one uint8 image per example. Scalar integers and truth values, labels above all, become attributes, int64.
+    It has one uint8 image per example. Scalar integers and truth values, labels above all, become attributes, int64. Raises
+    BadInput, with the command that prepares the data, if they are not there, another data set's, or damaged; a single damaged
+    record counts as a corrupt picture.
     """
 
     def load(options: DataOptions) -> Dataset:
-        root = given(options.dir, f"a folder with {name} as {FORMAT}; to make one: {_command(name, 'DIR')}")
+        root = given(options.dir, f"a folder with {name} as {FORMAT}; to make one: {command(name, 'DIR')}")
         library = _library()
-        path = _prepared(root, name)
-        builder = library.builder_from_directory(str(path))
-        features = dict(_flat(builder.info.features))
+        path = prepared(root, name)
+        with whole(path, path, name):
+            builder = library.builder_from_directory(str(path))
+            features = dict(_flat(builder.info.features))
+            found = {split: builder.info.splits[split] for split in builder.info.splits}
+        if builder.name != name.split("/")[0]:
+            raise BadInput(
+                f"config.data.dir: {path} holds {builder.name}, expected {name}; to make that: {command(name, 'DIR')}"
+            )
+        if "train" not in found:
+            raise BadInput(f"{path}: has no split train; it has {', '.join(found) or 'none'}")
+        wanted = {theirs: ours for theirs, ours in SPLITS.items() if theirs in found}
+        for theirs in wanted:
+            check_shards(found[theirs], path, name)
         caches = {
-            ours: _cache(library, builder, features, theirs, path, options)
-            for theirs, ours in SPLITS.items()
-            if theirs in builder.info.splits
+            ours: _cache(library, builder, features, theirs, path, name, options) for theirs, ours in wanted.items()
         }
-        if "train" not in caches:
-            raise BadInput(f"{path}: has no split train; it has {', '.join(builder.info.splits)}")
         skipped = tuple(line for cache in caches.values() for line in cache.skipped)
         splits = {split: Split(cache.images, cache.attributes) for split, cache in caches.items()}
         return Dataset(name, splits, attributes=tuple(p[-1] for p in _scalars(features)), skipped=skipped)
@@ -51,21 +59,23 @@ def tfds(name: str) -> Callable[[DataOptions], Dataset]:
 
 
 def _cache(
-    library: ModuleType, builder: Any, features: Features, split: str, path: Path, options: DataOptions
+    library: ModuleType, builder: Any, features: Features, split: str, path: Path, name: str, options: DataOptions
 ) -> Cache:
     image, scalars = _image(path, features), _scalars(features)
     n = builder.info.splits[split].num_examples
 
     def make() -> Iterator[Picture | Skipped]:
         raw = library.decode.SkipDecoding()  # the bytes: we decode as everywhere else
-        source = builder.as_data_source(split, decoders=_nested(image, raw))
+        with whole(path, path, name):
+            source = builder.as_data_source(split, decoders=_nested(image, raw))
         rows = np.zeros((n, len(scalars)), np.int64) if scalars else None
 
         def read(i: int) -> bytes:
-            example = source[i]
-            if rows is not None:  # filled before image i is handed on, in one pass over the records
-                rows[i] = [_at(example, p) for p in scalars]
-            return _at(example, image)
+            with whole(f"{path} {split} {i}", path, name):
+                example = source[i]
+                if rows is not None:  # filled before image i is handed on, in one pass over the records
+                    rows[i] = [_at(example, p) for p in scalars]
+                return _at(example, image)
 
         return pictures([f"{path} {split} {i}" for i in range(n)], read, options, rows, alike=False)
 
@@ -78,33 +88,6 @@ def _library() -> ModuleType:
         return importlib.import_module("tensorflow_datasets")  # slow, and optional
     except ImportError as error:
         raise BadInput(f'config.data.name: needs tensorflow-datasets: pip install "sde_vae[tfds]" ({error})') from None
-
-
-def _prepared(root: Path, name: str) -> Path:
-    """The folder of the one version of `name` below `root`, or root itself if it is that."""
-    infos = [root / "dataset_info.json", *sorted((root / name).rglob("dataset_info.json"))]
-    found = [p.parent for p in infos if p.is_file() and "incomplete." not in p.parent.name]
-    if not found:
-        raise BadInput(f"config.data.dir: {root} has no {name}/ as {FORMAT}; to make it: {_command(name, root)}")
-    if len(found) > 1:
-        versions = ", ".join(str(p) for p in found)
-        raise BadInput(f"config.data.dir: {root} has several versions of {name}: give one of {versions}")
-    try:
-        kind = json.loads((found[0] / "dataset_info.json").read_text()).get("fileFormat", "tfrecord")
-    except (OSError, ValueError, AttributeError) as error:
-        raise BadInput(f"{found[0] / 'dataset_info.json'}: cannot be read ({error})") from None
-    if kind != FORMAT:
-        other = root / FORMAT  # the library refuses to prepare a second format where there is one
-        raise BadInput(
-            f"config.data.dir: {found[0]} holds {name} as {kind}, which needs TensorFlow to read; expected {FORMAT}; "
-            f"to make it: {_command(name, other)}, and set config.data.dir to {other}"
-        )
-    return found[0]
-
-
-def _command(name: str, folder: Path | str) -> str:
-    call = f"tfds.builder('{name}', data_dir='{folder}', file_format='{FORMAT}').download_and_prepare()"
-    return f'pip install "sde_vae[tfds]" tensorflow && python -c "import tensorflow_datasets as tfds; {call}"'
 
 
 def _flat(features: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

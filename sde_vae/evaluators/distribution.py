@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 
 import numpy as np
+from tqdm import tqdm
 
-from sde_vae.data.dataset import spread, take, to_model, to_unit
+from sde_vae.data.dataset import Images, spread, take, to_model, to_unit
 from sde_vae.evaluators.subject import Subject
 from sde_vae.metrics.extractors import Extractor
 from sde_vae.metrics.frechet import Moments, frechet_distance, moments, moments_of
-from sde_vae.metrics.kid import kid
+from sde_vae.metrics.kid import KID, kid, kid_of_pairs
 from sde_vae.metrics.moments_cache import cached_moments
 from sde_vae.streaming import stream
 
@@ -25,15 +26,15 @@ def to_bytes(images: np.ndarray) -> np.ndarray:
     return np.round(images * 255).astype(np.uint8)
 
 
-def features(subject: Subject, images: np.ndarray, label: str | None = None) -> np.ndarray:
+def features(subject: Subject, images: np.ndarray, label: str) -> np.ndarray:
     """Of images on [0, 1]: [n, dim] float32."""
-    return stream(subject.judges.extractor.features, subject.batch_size, to_bytes(images), label=label)
+    extract, size = subject.judges.extractor.features, subject.batch_size
+    return stream(extract, size, to_bytes(images), label=f"features of {label}", parts=subject.parts)
 
 
-def real_features(subject: Subject, n: int) -> np.ndarray:
-    """Of n training images, evenly spaced."""
-    images = to_unit(to_model(spread(subject.data.train, n), subject.data.levels))
-    return features(subject, images, "features of real images")
+def real_features(subject: Subject, images: Images, n: int, label: str) -> np.ndarray:
+    """Of n of them, evenly spaced."""
+    return features(subject, to_unit(to_model(spread(images, n), subject.data.levels)), label)
 
 
 def train_moments(subject: Subject) -> Moments:
@@ -42,7 +43,7 @@ def train_moments(subject: Subject) -> Moments:
     n = len(data.train)
 
     def make() -> Moments:
-        starts = range(0, n, subject.batch_size)
+        starts = tqdm(range(0, n, subject.batch_size), desc="features of the training set", unit="batch")
         chunks = (take(data.train, np.arange(s, min(s + subject.batch_size, n))) for s in starts)
         return moments_of(extractor, (to_bytes(to_unit(to_model(chunk, data.levels))) for chunk in chunks))
 
@@ -53,15 +54,25 @@ def train_moments(subject: Subject) -> Moments:
         "extractor": extractor.name,
         "identity": extractor.identity,
         "fingerprint": data.fingerprint,
+        "levels": data.levels,
     }
     # A folder for each set of images: the same data at another size or crop is another set under the same name.
     return cached_moments(subject.judges.moments / data.fingerprint[:16], key, make)
 
 
+def kid_named(name: str, subject: Subject, found: KID) -> Named:
+    full = f"{name}/kid_{subject.judges.extractor.name}"
+    yield full, found.value
+    yield f"{full}_stderr", found.standard_error
+
+
+def compare_pairs(name: str, subject: Subject, ours: np.ndarray, theirs: np.ndarray) -> Named:
+    """name/fd_* and name/kid_* of features of images, ours[i] made from theirs[i]."""
+    yield f"{name}/{fd_name(subject.judges.extractor)}", frechet_distance(moments(ours), moments(theirs))
+    yield from kid_named(name, subject, kid_of_pairs(ours, theirs))
+
+
 def compare_sets(name: str, subject: Subject, ours: np.ndarray, theirs: np.ndarray) -> Named:
-    """name/fd_* and name/kid_* between two arrays of features."""
-    extractor = subject.judges.extractor
-    yield f"{name}/{fd_name(extractor)}", frechet_distance(moments(ours), moments(theirs))
-    found = kid(ours, theirs)
-    yield f"{name}/kid_{extractor.name}", found.value
-    yield f"{name}/kid_{extractor.name}_stderr", found.standard_error
+    """The same of two independent sets."""
+    yield f"{name}/{fd_name(subject.judges.extractor)}", frechet_distance(moments(ours), moments(theirs))
+    yield from kid_named(name, subject, kid(ours, theirs))

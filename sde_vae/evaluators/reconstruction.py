@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 
 from sde_vae import pictures
 from sde_vae.data.dataset import spread, to_model, to_unit
-from sde_vae.evaluators.distribution import compare_sets, features, real_features
+from sde_vae.evaluators.distribution import compare_pairs, compare_sets, features, real_features
 from sde_vae.evaluators.subject import Subject
 from sde_vae.metrics.images import WINDOW, l2, mse, psnr, ssim, standard_error
 from sde_vae.streaming import stream
@@ -22,8 +22,9 @@ FITTED = 20_000
 def reconstruction(subject: Subject) -> Iterator[tuple[str, float]]:
     """One decoding of one z ~ q(z | x_0), and one of the posterior's mean; the mean image and PCA on the same images.
 
-    Distances are per image; Frechet's distance and KID are between the set of reconstructions and the set of originals. The
-    floor of those two is what they are between as many real images and the originals.
+    Distances are per image; Frechet's distance and KID are between the set of reconstructions and the set of their originals.
+    Beside these two stands what they are between as many other real images and the originals ("floor"): reconstructions may
+    fall below it, because they know their originals.
     """
     test = to_unit(subject.data.test)
     index = np.arange(len(test), dtype=np.int32)
@@ -39,17 +40,18 @@ def reconstruction(subject: Subject) -> Iterator[tuple[str, float]]:
         "baseline/mean_image": np.broadcast_to(train.mean(axis=0), test.shape),
     }
 
-    originals = features(subject, test, "features of originals") if subject.judges.extractor else None
+    originals = features(subject, test, "the originals") if subject.judges.extractor else None
     for name, images in rows.items():
         yield from compare(name, subject, images, test)
         if originals is not None:
-            yield from compare_sets(name, subject, features(subject, images, f"features of {name}"), originals)
+            yield from compare_pairs(name, subject, features(subject, images, name), originals)
     if originals is not None and len(test) <= len(subject.data.train):
-        yield from compare_sets("floor", subject, real_features(subject, len(test)), originals)
+        others = real_features(subject, subject.data.train, len(test), "as many training images")
+        yield from compare_sets("floor", subject, others, originals)
     yield "reconstruction/nfe", float(subject.nfe)
     yield "latent/kl", float(np.mean(q.kl_to_standard()))
 
-    titles = ("ScoreVAE", "ScoreVAE, mean z", f"PCA, {subject.latent}")
+    titles = ("ScoreVAE", "ScoreVAE, mean z", "PCA")
     shown = {"original": test} | dict(zip(titles, rows.values(), strict=False))
     out = subject.pictures
     pictures.rows({title: images[:SHOWN] for title, images in shown.items()}, out / "reconstructions.png")
@@ -67,8 +69,9 @@ def follow(subject: Subject, z: np.ndarray, index: np.ndarray) -> None:
 
 
 def by_pca(train: np.ndarray, test: np.ndarray, components: int) -> np.ndarray:
-    """`test` through the `components` principal components of `train` and back, clipped to [0, 1]."""
+    """`test` through the `components` principal components of `train` (or all it has) and back, clipped to [0, 1]."""
     flat = train.reshape(len(train), -1)
+    components = min(components, *flat.shape)
     # Exact where that is cheap; randomised for large images, with enough iterations to make no difference.
     exact = flat.shape[1] <= 1024
     pca = PCA(components, svd_solver="covariance_eigh" if exact else "randomized", iterated_power=7, random_state=0)
@@ -78,12 +81,9 @@ def by_pca(train: np.ndarray, test: np.ndarray, components: int) -> np.ndarray:
 
 def compare(name: str, subject: Subject, x: np.ndarray, y: np.ndarray) -> Iterator[tuple[str, float]]:
     """name/l2, mse, ... with their standard errors over the images; SSIM where its window fits."""
-    metrics = {"l2": l2, "mse": mse, "psnr": psnr}
-    if min(x.shape[1:3]) >= WINDOW:
-        metrics["ssim"] = ssim
-    for metric, distance in subject.judges.lpips.items():
-        metrics[metric] = lambda a, b, distance=distance: stream(distance, subject.batch_size, a, b)
-    for metric, distance in metrics.items():
-        values = np.asarray(distance(x, y), np.float64)
+    metrics = {"l2": l2, "mse": mse, "psnr": psnr} | ({"ssim": ssim} if min(x.shape[1:3]) >= WINDOW else {})
+    for metric, distance in (metrics | subject.judges.lpips).items():
+        label = f"{metric} of {name}" if metric in subject.judges.lpips else None
+        values = stream(distance, subject.batch_size, x, y, label=label, parts=subject.parts).astype(np.float64)
         yield f"{name}/{metric}", float(values.mean())
         yield f"{name}/{metric}_stderr", standard_error(values)

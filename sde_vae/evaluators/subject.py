@@ -36,16 +36,17 @@ class Judges(NamedTuple):
 
 
 class Held(NamedTuple):
-    """The data of an evaluation. train: uint8, maybe not in memory; test: the images judged, float32 in [-1, 1].
+    """The data of an evaluation. train and held_out: uint8, maybe not in memory; test: the first of held_out, which are
+    reconstructed, float32 in [-1, 1].
 
-    name, split and fingerprint say which they are.
+    name and fingerprint (of train) say which they are.
     """
 
     name: str
-    split: str
     fingerprint: str
     levels: int
     train: Images
+    held_out: Images
     test: np.ndarray
 
 
@@ -54,28 +55,54 @@ class Subject(NamedTuple):
 
     encode(x) -> q(z | x_0); decode(z, index, label) -> x; sample(index, label) -> x from the unconditional prior;
     trajectory(z, index) -> x_t and E[x_0 | x_t, z] along a decoding, [n, STOPS, 2, ...];
-    bound(x, index, label) -> the four terms of the bound in bits/dim, [n, 4]: kl, prior, diffusion, reconstruction.
+    bound(which, index, label) -> the four terms of the bound of test[which] in bits/dim, [n, 4]: kl, prior, diffusion,
+    reconstruction.
     With a label, a progress bar, and the result is kept until the evaluation is complete.
     """
 
     encode: Callable[[np.ndarray], DiagGaussian]
     decode: Callable[[np.ndarray, np.ndarray, str], np.ndarray]
-    sample: Callable[[np.ndarray, str], np.ndarray]
+    sample: "Sampler"
     trajectory: Callable[[np.ndarray, np.ndarray], np.ndarray]
     bound: Callable[[np.ndarray, np.ndarray, str], np.ndarray]
     data: Held
     judges: Judges
-    parts: Parts | None
+    parts: Parts
     latent: int
     nfe: int
     samples: int
     batch_size: int
     seed: int
-    pictures: Path
+
+    @property
+    def pictures(self) -> Path:
+        """Where evaluators put theirs: they belong to this evaluation, as all of `parts` does."""
+        return self.parts.directory / "pictures"
 
 
+# Sampler(index, label) -> x from the unconditional prior
+Sampler = Callable[[np.ndarray, str], np.ndarray]
 # An evaluator yields (name, value): a new metric is a new file, and no loop is edited for it.
 Evaluator = Callable[[Subject], Iterator[tuple[str, Any]]]
+
+
+def make_sampler(
+    decoder: Decoder,
+    prior: Method,
+    prior_params: Params,
+    shape: tuple[int, int, int],
+    batch_size: int,
+    seed: int,
+    parts: Parts | None,
+) -> Sampler:
+    key = jax.random.key(seed)
+
+    @jax.jit
+    def draw(index: jax.Array) -> jax.Array:
+        like = jnp.zeros((len(index), *shape), jnp.float32)
+        return decode(decoder, prior, prior_params, None, key, None, like, index)
+
+    return lambda index, label: stream(draw, batch_size, index, label=label, parts=parts)
 
 
 def make_subject(
@@ -87,12 +114,11 @@ def make_subject(
     prior_params: Params,
     data: Held,
     judges: Judges,
-    parts: Parts | None,
+    parts: Parts,
     latent: int,
     samples: int,
     batch_size: int,
     seed: int,
-    pictures: Path,
 ) -> Subject:
     """Compile the method's functions and stream them over host arrays. `params` are EMA parameters."""
     key = jax.random.key(seed)
@@ -103,7 +129,6 @@ def make_subject(
 
     encode = jax.jit(lambda x: jnp.stack(method.encode(params, prior_params, x), axis=1))
     decode_z = jax.jit(lambda z, i: decode(decoder, method, params, prior_params, key, z, like(len(z)), i))
-    decode_prior = jax.jit(lambda i: decode(decoder, prior, prior_params, None, key, None, like(len(i)), i))
     follow = jax.jit(lambda z, i: trajectory(decoder, STOPS, method, params, prior_params, key, z, like(len(z)), i))
     bound = jax.jit(partial(bound_terms, decoder.sde, data.levels, batch_size, method, params, prior_params, key))
 
@@ -114,9 +139,11 @@ def make_subject(
     return Subject(
         encode=encode_all,
         decode=lambda z, index, label: stream(decode_z, batch_size, z, index, label=label, parts=parts),
-        sample=lambda index, label: stream(decode_prior, batch_size, index, label=label, parts=parts),
+        sample=make_sampler(decoder, prior, prior_params, shape, batch_size, seed, parts),
         trajectory=lambda z, index: stream(follow, batch_size, z, index),
-        bound=lambda x, index, label: stream(bound, batch_size, x, index, label=label, parts=parts),
+        bound=lambda which, index, label: stream(
+            lambda w, i: bound(data.test[w], i), batch_size, which, index, label=label, parts=parts
+        ),
         data=data,
         judges=judges,
         parts=parts,
@@ -125,5 +152,4 @@ def make_subject(
         samples=samples,
         batch_size=batch_size,
         seed=seed,
-        pictures=pictures,
     )

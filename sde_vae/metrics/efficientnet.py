@@ -37,7 +37,7 @@ def load_efficientnet(path: Path | None = None, side: int = SIDE) -> Extractor:
     path = path or _installed()
     weights, digest = weights_of(read_arrays(path), path), sha256(path)
     identity = hashlib.sha256(f"efflite0 {digest} bilinear {side} (x-127)/128".encode()).hexdigest()
-    return Extractor("efflite0", 1280, functools.partial(_extract, weights, side), identity, digest == SHA256)
+    return Extractor("efflite0", 1280, functools.partial(_extract, weights, side), identity, digest, digest == SHA256)
 
 
 def weights_of(arrays: dict[str, np.ndarray], path: Path) -> Weights:

@@ -14,6 +14,7 @@ class Extractor(NamedTuple):
     features    uint8 images [n, height, width, 1 or 3] -> float32 [n, dim]; jitted, one compilation for each shape
     name        "inception" | "efflite0"
     identity    hex SHA-256 of whatever decides the features: the weights, and the preprocessing where there is a choice
+    file        hex SHA-256 of the weight file
     verified    True if the weight file is byte for byte the known one
     """
 
@@ -21,4 +22,5 @@ class Extractor(NamedTuple):
     dim: int
     features: Callable
     identity: str
+    file: str
     verified: bool

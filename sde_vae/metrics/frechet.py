@@ -3,8 +3,8 @@
     d(a, b) = |mu_a - mu_b|^2 + tr A + tr B - 2 tr (A B)^{1/2}
 
 With Inception's features it is the FID. The estimate is biased upwards, the more so the fewer the images (Chong & Forsyth
-2020, arXiv:1911.07023): it compares only at equal numbers of images, and is to be read beside its `floor`, the distance that
-real images have from other real images at the same numbers.
+2020, arXiv:1911.07023): it compares only at equal numbers of images, and is to be read beside what real images have from
+other real images at the same numbers.
 """
 
 from collections.abc import Iterable
@@ -83,18 +83,6 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     cross = np.linalg.svd(_factor(A).T @ _factor(B), compute_uv=False).sum()
     distance = np.sum(np.square(a.mean - b.mean)) + np.trace(A) + np.trace(B) - 2 * cross
     return max(float(distance), 0.0)
-
-
-def floor(features: Features, n: int, m: int | None = None, seed: int = 0) -> float:
-    """The distance between n and m (by default n) of the rows of `features`, of real images, drawn without overlap.
-
-    What a perfect model would be given at these numbers, up to the luck of the draw. Raises BadInput if there are not n + m.
-    """
-    m = n if m is None else m
-    if n + m > len(features):
-        raise BadInput(f"n: {n} and {m} images without overlap take {n + m}, got {len(features)}")
-    order = np.random.default_rng(seed).permutation(len(features))
-    return frechet_distance(moments(features[order[:n]]), moments(features[order[n : n + m]]))
 
 
 def _factor(covariance: Matrix) -> Float[np.ndarray, "dim rank"]:

@@ -22,9 +22,11 @@ def mse(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def psnr(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Peak signal-to-noise ratio of each pair in dB, the peak being 1: shape [batch]; infinite for equal images."""
-    with np.errstate(divide="ignore"):
-        return -10 * np.log10(mse(x, y))
+    """Peak signal-to-noise ratio of each pair in dB, the peak being 1: shape [batch].
+
+    At most 100 dB, far beyond 8-bit images' rounding: equal images would be infinite, and their mean with them.
+    """
+    return -10 * np.log10(np.maximum(mse(x, y), 1e-10))
 
 
 def ssim(x: np.ndarray, y: np.ndarray) -> np.ndarray:

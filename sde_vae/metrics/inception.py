@@ -40,7 +40,8 @@ def load_inception(path: Path) -> Extractor:
         dim=FEATURES,
         features=lambda images: pooled(params, images),
         identity=digest(body),
-        verified=sha256(path) in PUBLISHED,
+        file=(file := sha256(path)),
+        verified=file in PUBLISHED,
     )
 
 
