@@ -21,12 +21,14 @@ from ml_collections import ConfigDict, config_flags
 
 from configs import default
 from sde_vae import logs, pictures, workdir
-from sde_vae.build import Experiment, build, build_judges, build_sampler, build_subject, held_out_split
+from sde_vae.build import build
+from sde_vae.build_eval import build_judges, build_sampler, build_subject, held_out_split
 from sde_vae.checkpoints import Trained, describe, load_ema
 from sde_vae.data.dataset import Dataset, fingerprint, to_unit
 from sde_vae.data.pipeline import check_images
 from sde_vae.errors import BadInput, choose
 from sde_vae.evaluate import evaluate
+from sde_vae.experiment import Experiment
 from sde_vae.parts import Parts
 from sde_vae.tables import as_text, tables
 from sde_vae.train import Diverged, StopRequest, train_stage

@@ -1,10 +1,10 @@
-"""ConfigDict -> objects. The only reader of config: below this file nothing knows that there is one."""
+"""ConfigDict -> objects. With build_eval.py, the only reader of config: below them nothing knows that there is one."""
 
 import dataclasses
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,30 +12,22 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from sde_vae import losses, sdes, solvers
-from sde_vae.data.dataset import DataOptions, Dataset, Images, fingerprint, take, to_model
+from sde_vae.build_eval import build_evaluators
+from sde_vae.data.dataset import DataOptions, Dataset
 from sde_vae.data.decode import FILTERS
 from sde_vae.data.load import load
 from sde_vae.data.pipeline import Pipeline
 from sde_vae.errors import BadInput, choose
-from sde_vae.evaluators.bits_per_dim import bits_per_dim
 from sde_vae.evaluators.decoding import Decoder
-from sde_vae.evaluators.reconstruction import reconstruction
-from sde_vae.evaluators.samples import samples
-from sde_vae.evaluators.subject import Evaluator, Held, Judges, Sampler, Subject, make_sampler, make_subject
+from sde_vae.experiment import Experiment
 from sde_vae.method import Method
 from sde_vae.methods.prior import predicts_noise, predicts_velocity, prior
 from sde_vae.methods.score_vae import score_vae
-from sde_vae.metrics.efficientnet import load_efficientnet
-from sde_vae.metrics.inception import load_inception
-from sde_vae.metrics.lpips import load_lpips
-from sde_vae.metrics.lpips_weights import NETS
 from sde_vae.nets.encoder import Encoder, HalfUNet
 from sde_vae.nets.network import network
 from sde_vae.nets.unet import UNet
-from sde_vae.parts import Parts
 from sde_vae.train import Stage
 from sde_vae.train_state import adam, constant, cosine
-from sde_vae.types import Params
 
 SDES = {"vp": sdes.VP, "cosine_vp": sdes.CosineVP, "sub_vp": sdes.SubVP, "ve": sdes.VE}
 # Each takes (sde, sigmoid_bias) and uses what it needs.
@@ -52,28 +44,6 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 SOLVERS = {"euler_maruyama": solvers.euler_maruyama, "ddim": solvers.ddim}
 GRIDS = {"uniform_t": solvers.uniform_t_grid, "uniform_log_snr": solvers.uniform_log_snr_grid}
 DECAYS = {"constant": constant, "cosine": cosine}
-HELD_OUT = ("test", "valid")
-EXTRACTORS = {
-    "none": lambda weights: None,
-    "efflite0": lambda weights: load_efficientnet(),
-    "fid": load_inception,
-}
-EVALUATORS = {"reconstruction": reconstruction, "samples": samples, "bits_per_dim": bits_per_dim}
-
-
-class Experiment(NamedTuple):
-    """Everything a run needs, the data apart: building it loads nothing and allocates nothing.
-
-    `stages` are in the order of training; load() reads the data set; subject(...) is what the evaluators see.
-    """
-
-    shape: tuple[int, int, int]
-    prior: Method
-    method: Method
-    stages: tuple[Stage, ...]
-    load: Callable[[], Dataset]
-    decoder: Decoder
-    evaluators: dict[str, Evaluator]
 
 
 def build(config: ConfigDict) -> Experiment:
@@ -113,11 +83,7 @@ def build(config: ConfigDict) -> Experiment:
     decoder = Decoder(
         sde, choose("config.sampling.solver", config.sampling.solver, SOLVERS), grid(sde, config.sampling.steps)
     )
-    choose("config.eval.extractor", config.eval.extractor, EXTRACTORS)
-    for name in config.eval.lpips:
-        choose("config.eval.lpips", name, NETS)
-    choose("config.eval.split", config.eval.split, dict.fromkeys(HELD_OUT))
-    evaluators = {name: choose("config.eval.evaluators", name, EVALUATORS) for name in config.eval.evaluators}
+    evaluators = build_evaluators(config)
     return Experiment(shape, prior_method, method, tuple(stages), open_dataset, decoder, evaluators)
 
 
@@ -163,86 +129,6 @@ def build_stage(
         log_every=stage.log_every,
         keep=config.keep_checkpoints,
         parallel=config.parallel,
-        seed=config.seed,
-    )
-
-
-def held_out_split(config: ConfigDict, data: Dataset) -> Images:
-    """The split that is evaluated. Raises BadInput if the data has none of this name."""
-    name = config.eval.split
-    if name not in data.splits:
-        raise BadInput(f"config.eval.split: got {name!r}, but {data.name} has only {', '.join(data.splits)}")
-    return data.splits[name].images
-
-
-def build_judges(config: ConfigDict) -> Judges:
-    """The networks that judge images. Raises BadInput that says which extra or which file is missing."""
-    if config.eval.extractor == "fid" and not config.eval.fid_weights:
-        raise BadInput(
-            "config.eval.fid_weights: expected the file of the FID's Inception, pt_inception-2015-12-05-6726825d.pth; "
-            "without it take config.eval.extractor=efflite0"
-        )
-    weights = Path(config.eval.fid_weights).expanduser()
-    extractor = choose("config.eval.extractor", config.eval.extractor, EXTRACTORS)(weights)
-    lpips = {f"lpips_{name}": load_lpips(name, lpips_files(config, name)) for name in config.eval.lpips}
-    told = {f"weights/{name}": network.identity for name, network in lpips.items()}
-    if extractor:
-        published = "as published" if extractor.verified else "not the file that was published"
-        told[f"weights/{extractor.name}"] = f"sha256 {extractor.file}, {published}"
-    moments = Path(config.data.cache).expanduser() / "moments"
-    return Judges({name: network.distance for name, network in lpips.items()}, extractor, told, moments)
-
-
-def build_sampler(config: ConfigDict, experiment: Experiment, prior_params: Params) -> Sampler:
-    return make_sampler(
-        experiment.decoder, experiment.prior, prior_params, experiment.shape, config.eval.batch_size, config.seed, None
-    )
-
-
-def lpips_files(config: ConfigDict, name: str) -> tuple[Path, Path] | None:
-    """(torchvision's network, the reference's heads) in config.eval.lpips_dir, if it is given."""
-    if not config.eval.lpips_dir:
-        return None
-    folder = Path(config.eval.lpips_dir).expanduser()
-    networks, heads = sorted(folder.glob(f"{name}*-*.pth")), folder / f"{name}.pth"
-    if len(networks) != 1 or not heads.exists():
-        raise BadInput(
-            f"config.eval.lpips_dir: expected {name}.pth (the heads of LPIPS 0.1) and one {name}*-*.pth (torchvision's "
-            f"network) in {folder}, found {', '.join(sorted(p.name for p in folder.glob('*.pth'))) or 'neither'}"
-        )
-    return networks[0], heads
-
-
-def build_subject(
-    config: ConfigDict,
-    experiment: Experiment,
-    params: Params,
-    prior_params: Params,
-    judges: Judges,
-    parts: Parts,
-) -> Subject:
-    data = experiment.load()
-    train, held_out = data.split("train").images, held_out_split(config, data)
-    n = min(config.eval.n, len(held_out))
-    return make_subject(
-        decoder=experiment.decoder,
-        method=experiment.method,
-        params=params,
-        prior=experiment.prior,
-        prior_params=prior_params,
-        data=Held(
-            data.name,
-            fingerprint(train),
-            data.levels,
-            train,
-            held_out,
-            to_model(take(held_out, np.arange(n)), data.levels),
-        ),
-        judges=judges,
-        parts=parts,
-        latent=config.model.latent_dim,
-        samples=config.eval.samples,
-        batch_size=config.eval.batch_size,
         seed=config.seed,
     )
 

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from sde_vae.build import build
+from sde_vae.build_eval import build_judges, held_out_split
+from sde_vae.data.dataset import Dataset, Split
 from sde_vae.errors import BadInput
 from sde_vae.train_state import init_state, make_update
 from sde_vae.types import Batch
@@ -87,6 +90,12 @@ def test_celeba64_has_the_papers_size():
         ("stages.correction.steps", 5, "config.stages.correction.steps: got 5, expected 0"),
         ("optim.decay", "linear", "config.optim.decay: unknown name 'linear'; known: constant, cosine"),
         ("data.image_size", 9, "config.data.image_size: got 9, which config.model.prior.multipliers halve 1 times"),
+        ("data.crop", -1, "config.data.crop: got -1, expected at least 0"),
+        ("data.filter", "cubic", "config.data.filter: unknown name 'cubic'; known: bicubic, bilinear, box"),
+        ("eval.n", 2, "config.eval.n: got 2, expected at least 4"),
+        ("eval.split", "train", "config.eval.split: unknown name 'train'; known: test, valid"),
+        ("eval.lpips", ("squeeze",), "config.eval.lpips: unknown name 'squeeze'; known: alex, vgg"),
+        ("eval.extractor", "inception", "config.eval.extractor: unknown name 'inception'; known: efflite0, fid, none"),
         ("model.prior.channels", 6, "config.model.prior.channels: got 6, expected a multiple of 4"),
     ],
 )
@@ -110,3 +119,27 @@ def test_data_of_another_shape_or_name_is_refused():
         build(config).load()
     with pytest.raises(BadInput, match=r"config.data.dir: not given; expected .*img_align_celeba"):
         build(load("scorevae_celeba64")).load()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"eval.extractor": "fid"}, "config.eval.fid_weights: expected the file of the FID's Inception"),
+        (
+            {"eval.lpips": ("alex",), "eval.lpips_dir": "nowhere"},
+            "config.eval.lpips_dir: expected alex.pth .* found neither",
+        ),
+        ({"eval.extractor": "fid", "eval.fid_weights": "nowhere.pth"}, "nowhere.pth: cannot be read"),
+    ],
+)
+def test_weights_that_are_not_there_are_asked_for(changes, message):
+    config = load("scorevae_digits")
+    config.update_from_flattened_dict(changes)
+    with pytest.raises(BadInput, match=message):
+        build_judges(config)
+
+
+def test_data_without_the_split_to_evaluate_says_which_it_has():
+    data = Dataset("mine", {"train": Split(np.zeros((3, 8, 8, 1), np.uint8))})
+    with pytest.raises(BadInput, match=r"config.eval.split: got 'test', but mine has only train"):
+        held_out_split(load("scorevae_digits"), data)

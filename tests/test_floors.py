@@ -27,8 +27,8 @@ FLOORS = [
         "metrics",
         "workdir",
     ),
-    ("train", "evaluate", "evaluators", "report", "tables"),
-    ("build",),
+    ("train", "evaluate", "evaluators", "report", "tables", "experiment"),
+    ("build", "build_eval"),
 ]
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 FILES = sorted((ROOT / "sde_vae").rglob("*.py"))
@@ -61,4 +61,4 @@ def test_only_the_networks_import_flax():
 
 def test_only_build_reads_config():
     users = [p.name for p in FILES if any(n.startswith("ml_collections") for n in imported(p))]
-    assert users == ["build.py"]
+    assert users == ["build.py", "build_eval.py"]
