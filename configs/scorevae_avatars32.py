@@ -27,12 +27,13 @@ def get_config() -> ConfigDict:
     config.optim.ema_decay = 0.999
     config.optim.warmup = 200
     config.optim.decay = "cosine"
+    config.stages.prior.steps = 3000
+    config.stages.encoder.steps = 1500
     for stage in (config.stages.prior, config.stages.encoder):
-        stage.steps = 3000
         stage.checkpoint_every = 500
         stage.log_every = 20
         stage.learning_rate = 2e-3
     config.sampling.grid = "uniform_log_snr"
     config.sampling.steps = 50
-    config.eval.n = 1000
+    config.eval.n = config.eval.samples = 500
     return config
