@@ -1,6 +1,6 @@
 """ScoreVAE's reconstructions beside PCA's and the mean image's, on the networks and steps that a config says.
 
-    python benchmarks/reconstruction.py --data fashion_mnist|avatars32|digits|... [--workdir DIR]
+    python benchmarks/reconstruction.py --data fashion_mnist|avatars32|digits|... [--workdir DIR] [--config.section.field=value ...]
 
 Trains and evaluates configs/scorevae_DATA.py (going on where it was stopped), and writes results/reconstruction_DATA.{json,md,png}.
 """
@@ -24,11 +24,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
     parser.add_argument("--workdir", type=Path)
-    options = parser.parse_args()
+    options, changes = parser.parse_known_args()
     directory = (options.workdir or ROOT / "runs" / f"scorevae_{options.data}").absolute()
     config = f"configs/scorevae_{options.data}.py"
     for mode in ("train", "eval"):
-        command = [sys.executable, "main.py", "--config", config, "--mode", mode, "--workdir", str(directory)]
+        command = [sys.executable, "main.py", "--config", config, "--mode", mode, "--workdir", str(directory), *changes]
         subprocess.run(command, cwd=ROOT, check=True)
 
     metrics = json.loads((directory / "eval" / "metrics.json").read_text())

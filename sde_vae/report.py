@@ -18,7 +18,7 @@ td, th { padding: .25rem .9rem .25rem 0; text-align: right; white-space: nowrap;
 tr > :first-child { text-align: left; }
 thead th { border-bottom: 1px solid currentColor; }
 figure { margin: 0; overflow-x: auto; }
-img { width: 100%; min-width: 36rem; height: auto; background: #fff; border-radius: 4px; }
+img { width: 100%; max-width: 48rem; min-width: 36rem; height: auto; background: #fff; border-radius: 4px; }
 figcaption, .note { font-size: .85rem; opacity: .8; }
 code, pre { font-size: .85rem; } td code { white-space: normal; overflow-wrap: anywhere; } pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 @media print {
