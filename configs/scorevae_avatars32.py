@@ -4,7 +4,8 @@
     python main.py --config configs/scorevae_avatars32.py --mode train
     python main.py --config configs/scorevae_avatars32.py --mode eval
 
-The faces are rendered on first use and cached.
+The faces are rendered on first use and cached. A U-Net of 0.69 M
+parameters and an encoder of 0.36 M.
 """
 
 from ml_collections import ConfigDict

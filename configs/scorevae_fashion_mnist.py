@@ -1,7 +1,10 @@
 """ScoreVAE on Fashion-MNIST at 28x28, small enough for two CPU cores.
 
-python main.py --config configs/scorevae_fashion_mnist.py --mode train
-python main.py --config configs/scorevae_fashion_mnist.py --mode eval
+    python main.py --config configs/scorevae_fashion_mnist.py --mode train
+    python main.py --config configs/scorevae_fashion_mnist.py --mode eval
+
+It needs the extra `metrics`. A U-Net of 0.69 M parameters and an encoder of 0.30 M, 3000 steps each: some 20 minutes to train on
+two idle cores. Expect lpips_alex 0.195 and fd_efflite0 347 on 1,000 test images (PCA with as many components: 0.276 and 533).
 """
 
 from ml_collections import ConfigDict
