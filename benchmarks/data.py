@@ -23,8 +23,8 @@ from sde_vae.parallel import parallelise
 from sde_vae.train import Stage
 from sde_vae.train_state import init_state, make_update
 
-ROUNDS, BATCHES, STEPS = 5, 300, 20
-EPOCHS = 20
+ROUNDS, BATCHES, STEPS = 3, 100, 10
+EPOCHS = 5
 
 
 def stepper(stage: Stage, frozen) -> Callable[[int], None]:
