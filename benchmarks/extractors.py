@@ -24,7 +24,7 @@ from sde_vae.metrics.inception import load_inception
 from sde_vae.metrics.inception_weights import body_shapes
 from sde_vae.metrics.lpips import load_lpips
 
-ROUNDS = 5
+ROUNDS = 3
 
 
 def inception():
