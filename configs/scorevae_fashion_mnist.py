@@ -3,8 +3,8 @@
     python main.py --config configs/scorevae_fashion_mnist.py --mode train
     python main.py --config configs/scorevae_fashion_mnist.py --mode eval
 
-It needs the extra `metrics`. A U-Net of 0.69 M parameters and an encoder of 0.30 M, 3000 steps each: some 20 minutes to train on
-two idle cores. Expect lpips_alex 0.195 and fd_efflite0 347 on 1,000 test images (PCA with as many components: 0.276 and 533).
+It needs the extra `metrics`. A U-Net of 0.69 M parameters and an encoder of 0.30 M, 3000 steps each: 85 minutes to train on two
+cores that were shared with other work, an estimated 20 on idle ones. Expect lpips_alex 0.195 and fd_efflite0 347 on 1,000 test images (PCA with as many components: 0.276 and 533).
 """
 
 from ml_collections import ConfigDict
