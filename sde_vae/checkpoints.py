@@ -104,11 +104,6 @@ def load_ema(directory: Path, stage: str, abstract: Params, field: str) -> Train
     raise BadInput(f"{field}: expected a whole checkpoint of the stage {stage!r} in {directory}, found {found}")
 
 
-def latest_step(directory: Path) -> int:
-    """The highest step that has a folder, 0 if none: cheap, and not a promise that it is whole."""
-    return max(_steps(directory), default=0) if directory.is_dir() else 0
-
-
 def describe(tree: Any) -> dict[str, dict[str, Any]]:
     """Path -> shape, dtype and checksum of every array."""
     return {
