@@ -13,7 +13,7 @@ demo: .venv/ready
 	$(RUN) main.py --config $(CONFIG) --mode eval
 
 test: .venv/test
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n auto --dist worksteal
 
 lint: .venv/test
 	$(RUN) -m ruff check .

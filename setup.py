@@ -56,6 +56,7 @@ setup(
             "playwright",
             "pytest",
             "pytest-timeout",
+            "pytest-xdist",
             "ruff",
             "scikit-image",
             "torch==2.13.0",  # the twins of our networks; newer ones bring gigabytes of other packages

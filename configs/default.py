@@ -1,6 +1,7 @@
 """Every field there is, with its default. A config is get_config() of this file and the lines in which it differs."""
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 
 def get_config() -> ConfigDict:
@@ -60,9 +61,21 @@ def get_config() -> ConfigDict:
     config.stages.correction = _stage(steps=0)
 
     config.sampling = ConfigDict()
-    config.sampling.solver = "euler_maruyama"  # euler_maruyama | ddim
-    config.sampling.grid = "uniform_t"  # uniform_t | uniform_log_snr
-    config.sampling.steps = 250
+    # euler_maruyama | reverse_diffusion | ancestral | predictor_corrector | ddim | heun | dpm_solver_pp_2m | ode
+    config.sampling.solver = "euler_maruyama"
+    config.sampling.grid = "uniform_t"  # uniform_t | uniform_log_snr | edm
+    config.sampling.rho = 7.0  # edm
+    config.sampling.steps = 250  # of every solver but ode
+    config.sampling.eta = 0.0  # ddim, dpm_solver_pp_2m: 0 solves the ODE, 1 the SDE
+    config.sampling.churn = 0.0  # heun: EDM's S_churn
+    config.sampling.snr, config.sampling.corrector_moves = 0.16, 1  # predictor_corrector
+    config.sampling.rtol, config.sampling.atol = 1e-4, 1e-4  # ode
+    config.sampling.inverter = (
+        "heun"  # heun | ddim | dpm_solver_pp_2m | ode: what finds the noise that an image comes from
+    )
+    config.sampling.prior_below = placeholder(
+        float
+    )  # the prior alone decodes where logSNR is below this; None: nowhere
     config.sampling.guidance = 1.0
 
     config.eval = ConfigDict()
@@ -74,7 +87,7 @@ def get_config() -> ConfigDict:
     config.eval.lpips_dir = ""  # the reference's own files instead: alexnet-*.pth and alex.pth, vgg16-*.pth and vgg.pth
     config.eval.extractor = "efflite0"  # none | efflite0 (of the extra `metrics`) | fid (of config.eval.fid_weights)
     config.eval.fid_weights = ""  # pt_inception-2015-12-05-6726825d.pth, a safetensors of it, or jax-fid's pickle
-    config.eval.evaluators = ("reconstruction", "samples", "bits_per_dim")
+    config.eval.evaluators = ("reconstruction", "inversion", "samples", "bits_per_dim")  # and importance, ladder
     return config.lock()
 
 

@@ -1,4 +1,4 @@
-"""ConfigDict -> objects. With build_eval.py, the only reader of config: below them nothing knows that there is one."""
+"""ConfigDict -> objects. With build_eval.py and build_sampling.py, the only reader of config: below them nothing knows that there is one."""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,14 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from sde_vae import losses, sdes, solvers
+from sde_vae import losses, sdes
 from sde_vae.build_eval import build_evaluators
+from sde_vae.build_sampling import build_decoder, build_inverter, with_prior_below
 from sde_vae.data.dataset import DataOptions, Dataset
 from sde_vae.data.decode import FILTERS
 from sde_vae.data.load import load
 from sde_vae.data.pipeline import Pipeline
 from sde_vae.errors import BadInput, choose
-from sde_vae.evaluators.decoding import Decoder
 from sde_vae.experiment import Experiment
 from sde_vae.method import Method
 from sde_vae.methods.prior import predicts_noise, predicts_velocity, prior
@@ -41,8 +41,6 @@ WEIGHTS = {
 TIMES = {"uniform_t": losses.uniform_t, "uniform_log_snr": losses.uniform_log_snr}
 PREDICTIONS = {"noise": predicts_noise, "velocity": predicts_velocity}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-SOLVERS = {"euler_maruyama": solvers.euler_maruyama, "ddim": solvers.ddim}
-GRIDS = {"uniform_t": solvers.uniform_t_grid, "uniform_log_snr": solvers.uniform_log_snr_grid}
 DECAYS = {"constant": constant, "cosine": cosine}
 
 
@@ -79,12 +77,16 @@ def build(config: ConfigDict) -> Experiment:
     open_dataset = cache(partial(load, config.data.name, data_options(config)))
     stages = [] if config.prior.checkpoint else [build_stage(config, "prior", prior_method, None, open_dataset)]
     stages.append(build_stage(config, "encoder", method, "prior", open_dataset))
-    grid = choose("config.sampling.grid", config.sampling.grid, GRIDS)
-    decoder = Decoder(
-        sde, choose("config.sampling.solver", config.sampling.solver, SOLVERS), grid(sde, config.sampling.steps)
+    return Experiment(
+        shape=shape,
+        prior=prior_method,
+        method=with_prior_below(config, sde, prior_method, method),
+        stages=tuple(stages),
+        load=open_dataset,
+        decoder=build_decoder(config, sde),
+        inverter=build_inverter(config, sde),
+        evaluators=build_evaluators(config),
     )
-    evaluators = build_evaluators(config)
-    return Experiment(shape, prior_method, method, tuple(stages), open_dataset, decoder, evaluators)
 
 
 def build_sde(config: ConfigDict) -> sdes.SDE:
@@ -171,11 +173,13 @@ def check_values(config: ConfigDict) -> None:
         "data.channels",
         "model.latent_dim",
         "sampling.steps",
+        "sampling.corrector_moves",
         "eval.batch_size",
     ]
     counts += ["keep_checkpoints"]
     counts += [f"model.{net}.{field}" for net in ("prior", "encoder") for field in ("channels", "blocks")]
     positive = ["sde.t_min", "model.log_var_bound", "optim.clip"]
+    positive += [f"sampling.{field}" for field in ("rho", "snr", "rtol", "atol")]
     for stage in ("prior", "encoder"):
         counts += [f"stages.{stage}.{f}" for f in ("steps", "batch_size", "checkpoint_every", "log_every")]
         positive += [f"stages.{stage}.learning_rate"]
@@ -186,11 +190,12 @@ def check_values(config: ConfigDict) -> None:
         _require(config, name, lambda v: v >= 1, "at least 1")
     for name in positive:
         _require(config, name, lambda v: v > 0 and np.isfinite(v), "above 0")
-    for name in ("loss.beta", "optim.warmup", "data.crop", "data.workers"):
+    for name in ("loss.beta", "optim.warmup", "data.crop", "data.workers", "sampling.churn"):
         _require(config, name, lambda v: v >= 0, "at least 0")
     for name in ("model.prior.channels", "model.encoder.channels"):
         _require(config, name, lambda v: v % 4 == 0 and (v <= 128 or v % 32 == 0), "a multiple of 4 (of 32 above 128)")
     _require(config, "model.prior.dropout", lambda v: 0 <= v < 1, "in [0, 1)")
+    _require(config, "sampling.eta", lambda v: 0 <= v <= 1, "in [0, 1]")
     _require(config, "optim.ema_decay", lambda v: 0 <= v < 1, "in [0, 1)")
     _require(config, "stages.correction.steps", lambda v: v == 0, "0: score_vae has no correction stage")
 

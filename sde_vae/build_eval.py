@@ -8,9 +8,13 @@ from ml_collections import ConfigDict
 from sde_vae.data.dataset import Dataset, Images, fingerprint, take, to_model
 from sde_vae.errors import BadInput, choose
 from sde_vae.evaluators.bits_per_dim import bits_per_dim
+from sde_vae.evaluators.importance import importance
+from sde_vae.evaluators.inversion import inversion
+from sde_vae.evaluators.ladder import ladder
 from sde_vae.evaluators.reconstruction import reconstruction
 from sde_vae.evaluators.samples import samples
-from sde_vae.evaluators.subject import Evaluator, Held, Judges, Sampler, Subject, make_sampler, make_subject
+from sde_vae.evaluators.streams import make_sampler, make_subject
+from sde_vae.evaluators.subject import Evaluator, Held, Judges, Model, Sampler, Subject
 from sde_vae.experiment import Experiment
 from sde_vae.metrics.efficientnet import load_efficientnet
 from sde_vae.metrics.inception import load_inception
@@ -25,7 +29,14 @@ EXTRACTORS = {
     "efflite0": lambda weights: load_efficientnet(),
     "fid": load_inception,
 }
-EVALUATORS = {"reconstruction": reconstruction, "samples": samples, "bits_per_dim": bits_per_dim}
+EVALUATORS = {
+    "reconstruction": reconstruction,
+    "inversion": inversion,
+    "samples": samples,
+    "bits_per_dim": bits_per_dim,
+    "importance": importance,
+    "ladder": ladder,
+}
 
 
 def build_evaluators(config: ConfigDict) -> dict[str, Evaluator]:
@@ -64,9 +75,8 @@ def build_judges(config: ConfigDict) -> Judges:
 
 
 def build_sampler(config: ConfigDict, experiment: Experiment, prior_params: Params) -> Sampler:
-    return make_sampler(
-        experiment.decoder, experiment.prior, prior_params, experiment.shape, config.eval.batch_size, config.seed, None
-    )
+    prior = experiment.prior.score(prior_params, None, None)
+    return make_sampler(experiment.decoder, prior, experiment.shape, config.eval.batch_size, config.seed, None)
 
 
 def lpips_files(config: ConfigDict, name: str) -> tuple[Path, Path] | None:
@@ -95,11 +105,13 @@ def build_subject(
     train, held_out = data.split("train").images, held_out_split(config, data)
     n = min(config.eval.n, len(held_out))
     return make_subject(
-        decoder=experiment.decoder,
-        method=experiment.method,
-        params=params,
-        prior=experiment.prior,
-        prior_params=prior_params,
+        model=Model(
+            encode=lambda x: experiment.method.encode(params, prior_params, x),
+            score=lambda z: experiment.method.score(params, prior_params, z),
+            prior=experiment.prior.score(prior_params, None, None),
+            decoder=experiment.decoder,
+            inverter=experiment.inverter,
+        ),
         data=Held(
             data.name,
             fingerprint(train),

@@ -22,4 +22,5 @@ class Experiment(NamedTuple):
     stages: tuple[Stage, ...]
     load: Callable[[], Dataset]
     decoder: Decoder
+    inverter: Decoder
     evaluators: dict[str, Evaluator]

@@ -72,11 +72,20 @@ def sigmoid(bias: float = 0.0) -> Weight:
     return weight
 
 
+def stratified(key: PRNGKey, index: Indices, strata: int) -> PerExample:
+    """Low-discrepancy uniforms (VDM, arXiv:2107.00630, appendix I.1): `strata` in a row share one draw, shifted by index / strata.
+
+    Each is uniform on [0, 1), and those `strata` fall one into each of as many equal cells; others are independent of them.
+    """
+    shared = jax.vmap(jax.random.uniform)(keys_of(key, index // strata))
+    return jnp.mod(shared + (index % strata) / strata, 1.0)
+
+
 def uniform_t(sde: SDE, strata: int) -> TimeSampler:
     """Times uniform in [t_min, T]."""
 
     def sample(key: PRNGKey, index: Indices) -> tuple[PerExample, PerExample]:
-        t = sde.t_min + (sde.T - sde.t_min) * _stratified(key, index, strata)
+        t = sde.t_min + (sde.T - sde.t_min) * stratified(key, index, strata)
         return t, (sde.T - sde.t_min) * log_snr_rate(sde, t)
 
     return sample
@@ -87,7 +96,7 @@ def uniform_log_snr(sde: SDE, strata: int) -> TimeSampler:
     low, high = log_snr_range(sde)
 
     def sample(key: PRNGKey, index: Indices) -> tuple[PerExample, PerExample]:
-        t = sde.t_of_log_snr(low + (high - low) * _stratified(key, index, strata))
+        t = sde.t_of_log_snr(low + (high - low) * stratified(key, index, strata))
         # Rounding may step over the ends by an ulp.
         return jnp.clip(t, sde.t_min, sde.T), jnp.full_like(t, high - low)
 
@@ -101,11 +110,3 @@ def denoising(sde: SDE, score: ScoreFn, times: TimeSampler, weight: Weight, key:
     eps = normal(keys_of(key_eps, batch.index), batch.x)
     eps_hat = noise_of_score(sde, score(diffuse(sde, batch.x, t, eps), t), t)
     return 0.5 * weight(sde.log_snr(t)) * dl_dp * sum_per_example(jnp.square(eps_hat - eps))
-
-
-def _stratified(key: PRNGKey, index: Indices, strata: int) -> PerExample:
-    """Low-discrepancy uniforms (VDM, arXiv:2107.00630, appendix I.1): one shared draw, shifted by index / strata.
-
-    Each is uniform on [0, 1); `strata` of them in a row fall one into each of the `strata` equal cells.
-    """
-    return jnp.mod(jax.random.uniform(key) + (index % strata) / strata, 1.0)

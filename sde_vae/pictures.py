@@ -1,6 +1,8 @@
 """Grids of images and training curves, as PNG files."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 
@@ -9,6 +11,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 DPI = 120
+# x and y of the points of a line.
+Line = tuple[Sequence[float], Sequence[float]]
+
+
+class Panel(NamedTuple):
+    """Named lines over a logarithmic x, and named levels that do not depend on x."""
+
+    title: str
+    x: str
+    y: str
+    lines: dict[str, Line]
+    levels: dict[str, float]
+    log_y: bool
 
 
 def rows(named: dict[str, np.ndarray], path: Path) -> None:
@@ -45,6 +60,21 @@ def curves(logged: dict[str, list[dict[str, float]]], path: Path) -> None:
             (line,) = ax.plot(steps[window - 1 :], smooth, label=name, lw=1.5)
             ax.plot(steps, values, color=line.get_color(), alpha=0.2, lw=0.8)
         ax.set(title=stage, xlabel="step", ylabel="nats per image", yscale="log")
+        ax.legend(fontsize=8, frameon=False)
+    _save(figure, path)
+
+
+def lines(panels: Sequence[Panel], path: Path) -> None:
+    """Panels side by side."""
+    figure, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 3.4), squeeze=False)
+    for panel, ax in zip(panels, axes[0], strict=True):
+        for name, (x, y) in panel.lines.items():
+            ax.plot(x, y, label=name, marker="o", ms=3, lw=1.5)
+        for i, (name, y) in enumerate(panel.levels.items()):
+            ax.axhline(y, label=name, color="black", lw=1, ls=("--", ":", "-.")[i % 3])
+        ax.set(
+            title=panel.title, xlabel=panel.x, ylabel=panel.y, xscale="log", yscale="log" if panel.log_y else "linear"
+        )
         ax.legend(fontsize=8, frameon=False)
     _save(figure, path)
 

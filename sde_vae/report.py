@@ -36,7 +36,17 @@ PICTURES = {
         "How an image is decoded",
         "From noise (left) to image (right), from the mean of three posteriors: x_t at half contrast, and E[x_0 | x_t, z].",
     ),
+    "inversion": (
+        "With the noise that they come from",
+        "Decoded from z and from the x_T that the probability-flow ODE finds, which holds what z leaves out; below, that x_T.",
+    ),
     "samples": ("New images", "Drawn from the prior."),
+    "ladder": (
+        "From a VAE to an SDE",
+        "The bound of one prior against the number of its steps; how far its samples are from the training set after so many "
+        "decodings, and those of a VAE that decodes, encodes and decodes again.",
+    ),
+    "rounds": ("More decodings", "The same noise after so many decodings, by the diffusion model and by the VAE."),
     "curves": ("Training", "The loss and its terms against the steps; faint: as logged; strong: a running mean."),
 }
 

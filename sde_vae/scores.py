@@ -61,3 +61,19 @@ def bayes(prior: ScoreFn, log_likelihood: LogLikelihoodFn, guidance: float = 1.0
         return prior(x, t) + guidance * gradient
 
     return score
+
+
+def prior_below(sde: SDE, log_snr: float, prior: ScoreFn, conditional: ScoreFn) -> ScoreFn:
+    """The plain prior where logSNR is under `log_snr`, the conditional score elsewhere.
+
+    At high noise x_t says little of a condition, and leaving it out saves the encoder's gradient there (PDAE's truncation,
+    arXiv:2212.12990). Solvers give all examples the same t: then only one of the two is evaluated.
+    """
+
+    def score(x: Points, t: PerExample) -> Points:
+        below = sde.log_snr(t) < log_snr
+        mixed = lambda x, t: jnp.where(expand(below, x), prior(x, t), conditional(x, t))
+        which = jnp.any(below).astype(jnp.int32) + jnp.all(below)
+        return jax.lax.switch(which, (conditional, mixed, prior), x, t)
+
+    return score

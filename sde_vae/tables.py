@@ -1,11 +1,13 @@
 """The figures of an evaluation as tables: what a reader compares stands side by side."""
 
+import re
 from typing import Any, NamedTuple
 
 METRICS = ("l2", "mse", "psnr", "ssim", "lpips_alex", "lpips_vgg")
 METHODS = {
     "reconstruction": "ScoreVAE",
     "reconstruction_of_mean": "ScoreVAE, mean z",
+    "inversion": "ScoreVAE, z and x_T",
     "baseline/pca": "PCA",
     "baseline/mean_image": "mean image",
     "floor": "other real images",
@@ -21,8 +23,8 @@ class Table(NamedTuple):
 
 
 def tables(metrics: dict[str, Any]) -> list[Table]:
-    """Reconstructions beside the baselines; samples; the bound. Those of which there are figures."""
-    found = [_reconstructions(metrics), _samples(metrics), _bound(metrics)]
+    """Reconstructions beside the baselines; samples; the bound; the ladder. Those of which there are figures."""
+    found = [_reconstructions(metrics), _samples(metrics), _bound(metrics), _ladder(metrics), _rounds(metrics)]
     return [table for table in found if table.rows]
 
 
@@ -68,8 +70,28 @@ def _samples(metrics: dict[str, Any]) -> Table:
 
 def _bound(metrics: dict[str, Any]) -> Table:
     terms = ("kl", "prior", "diffusion", "reconstruction", "total")
-    cells = [_cell(metrics, f"bits_per_dim/{term}") for term in terms]
-    return Table("The evidence bound", list(terms), [("bits/dim", cells)] if cells[-1][0] is not None else [])
+    models = {"ScoreVAE": "bits_per_dim", "the prior alone": "prior/bits_per_dim"}
+    rows = [(title, [_cell(metrics, f"{name}/{term}") for term in terms]) for title, name in models.items()]
+    return Table("The evidence bound, bits/dim", list(terms), [row for row in rows if row[1][-1][0] is not None])
+
+
+def _ladder(metrics: dict[str, Any]) -> Table:
+    columns = {"equal in t": "uniform_t", "equal in logSNR": "uniform_log_snr", "variances fitted": "fitted"}
+    steps = [name.split("/")[-1] for name in metrics if re.fullmatch(r"ladder/uniform_t/\d+", name)]
+    rows = [(f"T = {T}", [_cell(metrics, f"ladder/{name}/{T}") for name in columns.values()]) for T in steps]
+    for title, name in (("T → ∞", "continuous"), ("the ODE, exactly", "ode")):
+        rows += [(title, [_cell(metrics, f"ladder/{name}")] + [(None, None)] * 2)] if rows else []
+    title = f"The prior as a hierarchy of T latents, bits/dim of {metrics.get('ladder/n', 0):.0f} images"
+    return Table(title, list(columns), rows)
+
+
+def _rounds(metrics: dict[str, Any]) -> Table:
+    columns = {"diffusion": "diffusion", "VAE, again and again": "vae"}
+    found = [name for name in metrics if name.startswith("ladder/rounds/diffusion/")]
+    rows = [
+        (name.split("/")[3], [_cell(metrics, name.replace("diffusion", c)) for c in columns.values()]) for name in found
+    ]
+    return Table(f"Samples after so many decodings, {found[0].split('/')[-1]}" if found else "", list(columns), rows)
 
 
 def _of_sets(name: str) -> bool:

@@ -101,3 +101,33 @@ def test_the_log_variance_term_matters():
         scores.bayes(world.marginal_score(sde), lambda x, t, full=full: log_q(x, t, full))(x, t) for full in (1, 0)
     )
     np.testing.assert_allclose((whole - part)[:, 0], -0.5 * jnp.cos(x[:, 0]), atol=1e-12)
+
+
+def test_the_prior_takes_over_at_high_noise():
+    sde, world = VP(), mixture()
+    x, z, _ = points(world, sde)
+    prior, conditional = world.marginal_score(sde), world.conditional_score(sde, z)
+    n = len(x)
+    for t in (jnp.full(n, 0.1), jnp.full(n, 0.9), jnp.linspace(0.01, 1.0, n)):
+        below = (sde.log_snr(t) < -1.0)[:, None]
+        expected = jnp.where(below, prior(x, t), conditional(x, t))
+        np.testing.assert_allclose(scores.prior_below(sde, -1.0, prior, conditional)(x, t), expected, atol=1e-12)
+
+
+def test_only_the_score_that_is_used_is_evaluated():
+    """All examples on one side of the threshold, as solvers have them."""
+    sde, calls = VP(), []
+
+    def named(name):
+        def score(x, t):
+            jax.debug.callback(lambda: calls.append(name))
+            return -x
+
+        return score
+
+    score = jax.jit(scores.prior_below(sde, -1.0, named("prior"), named("conditional")))
+    for t, expected in ((0.9, ["prior"]), (0.1, ["conditional"])):
+        calls.clear()
+        score(jnp.ones((2, 3)), jnp.full(2, t)).block_until_ready()
+        jax.effects_barrier()
+        assert calls == expected

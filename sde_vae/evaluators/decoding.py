@@ -1,75 +1,78 @@
-"""The jitted heart of an evaluation: scores to images, and images to the terms of their bound."""
+"""Scores to images, images to the noise they come from."""
 
 import itertools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from sde_vae import bounds
-from sde_vae.arrays import fold, keys_of, normal
-from sde_vae.method import Method
+from sde_vae.arrays import expand, fold, keys_of, normal
 from sde_vae.sdes import SDE, terminal
-from sde_vae.solvers import Grid, Solver, denoise, integrate
-from sde_vae.types import Batch, Indices, Keys, Latents, Params, Points, PRNGKey, ScoreFn
+from sde_vae.solvers.evaluations import count
+from sde_vae.solvers.grids import Grid
+from sde_vae.solvers.step import Solver, denoise, integrate
+from sde_vae.types import Indices, Keys, Points, PRNGKey, ScoreFn
+
+# Finish(sde, score, x, t_min) -> x_0: denoise or rescale.
+Finish = Callable[[SDE, ScoreFn, Points, float], Points]
+
+# On so many images are evaluations counted.
+COUNTED = 4
 
 
 class Decoder(NamedTuple):
-    """How scores become images: a solver along a grid of times, then Tweedie's denoising at its end."""
+    """How scores become images: a solver along a grid of times, and what is done at its end."""
 
     sde: SDE
     solver: Solver
     grid: Grid
-
-    @property
-    def nfe(self) -> int:
-        """Evaluations of the score for one image."""
-        return self.grid.shape[0]
+    finish: Finish = denoise
 
 
-def start(decoder: Decoder, key: PRNGKey, like: Points, index: Indices) -> tuple[Keys, Points]:
-    """(the keys of the steps, x_T of the shape of `like`): both determined by `index`."""
+def start(sde: SDE, key: PRNGKey, like: Points, index: Indices) -> tuple[Keys, Points]:
+    """(the keys of the steps, a random x_T of the shape of `like`): both determined by `index`."""
     key_start, key_steps = jax.random.split(key)
-    return keys_of(key_steps, index), terminal(decoder.sde, normal(keys_of(key_start, index), like))
+    return keys_of(key_steps, index), terminal(sde, normal(keys_of(key_start, index), like))
 
 
-def decode(
-    decoder: Decoder,
-    method: Method,
-    params: Params,
-    frozen: Params,
-    key: PRNGKey,
-    z: Latents | None,
-    like: Points,
-    index: Indices,
-) -> Points:
-    """x_0 of the shape of `like`, decoded from z (or from nothing) and from noise that `index` determines."""
-    keys, x_T = start(decoder, key, like, index)
-    score = method.score(params, frozen, z)
+def decode(decoder: Decoder, score: ScoreFn, keys: Keys, x_T: Points) -> Points:
+    """x_0 from x_T, be it random (`start`), inverted (`invert`) or given."""
     x = integrate(decoder.solver(decoder.sde, score), keys, x_T, decoder.grid)
-    return denoise(decoder.sde, score, x, decoder.sde.t_min)
+    return decoder.finish(decoder.sde, score, x, decoder.sde.t_min)
+
+
+def evaluations(decoder: Decoder, score: ScoreFn, shape: tuple[int, ...]) -> int:
+    """How often the score is evaluated to decode a batch of this shape, counted while one is decoded."""
+    keys, x_T = start(decoder.sde, jax.random.key(0), jnp.zeros(shape), jnp.arange(shape[0]))
+    return count(lambda score: decode(decoder, score, keys, x_T), score)
+
+
+def invert(decoder: Decoder, score: ScoreFn, keys: Keys, x_0: Points) -> Points:
+    """x_T of which `decode` makes x_0 again, up to the solver's error: the probability-flow ODE upwards from alpha(t_min) x_0.
+
+    It takes a deterministic solver, and a decoder that ends with `rescale`.
+    """
+    x = expand(decoder.sde.alpha(jnp.full(x_0.shape[:1], decoder.sde.t_min, x_0.dtype)), x_0) * x_0
+    return integrate(decoder.solver(decoder.sde, score), keys, x, decoder.grid[::-1])
+
+
+def there_and_back(decoder: Decoder, score: ScoreFn, keys: Keys, x_0: Points) -> Float[Array, "batch 2 *shape"]:
+    """x_T = invert(x_0), and decode(x_T)."""
+    x_T = invert(decoder, score, keys, x_0)
+    return jnp.stack([x_T, decode(decoder, score, keys, x_T)], axis=1)
 
 
 def trajectory(
-    decoder: Decoder,
-    stops: int,
-    method: Method,
-    params: Params,
-    frozen: Params,
-    key: PRNGKey,
-    z: Latents,
-    like: Points,
-    index: Indices,
+    decoder: Decoder, stops: int, score: ScoreFn, keys: Keys, x_T: Points
 ) -> Float[Array, "batch stops 2 *shape"]:
-    """x_t and E[x_0 | x_t, z] at `stops` places along one decoding, the first at T and the last at its end."""
-    keys, x = start(decoder, key, like, index)
-    score = method.score(params, frozen, z)
+    """x_t and E[x_0 | x_t] at `stops` places along one decoding (or at all, if there are fewer), from T to the end."""
     step = decoder.solver(decoder.sde, score)
-    steps = decoder.grid.shape[0] - 1
-    marks = [round(i * steps / (stops - 1)) for i in range(stops)]
-    shown = [_shown(decoder.sde, score, x, decoder.grid[0])]
-    for a, b in itertools.pairwise(marks):
+    marks = np.unique(np.round(np.linspace(0, decoder.grid.shape[0] - 1, stops)).astype(int))
+    x, shown = x_T, [_shown(decoder.sde, score, x_T, decoder.grid[0])]
+    for a, b in itertools.pairwise(marks.tolist()):
         x = integrate(step, fold(keys, a), x, decoder.grid[a : b + 1])
         shown.append(_shown(decoder.sde, score, x, decoder.grid[b]))
     return jnp.stack(shown, axis=1)
@@ -78,28 +81,3 @@ def trajectory(
 def _shown(sde: SDE, score: ScoreFn, x: Points, t: Float[Array, ""]) -> Float[Array, "batch 2 *shape"]:
     scale = jax.lax.rsqrt(jnp.square(sde.alpha(t[None])) + jnp.square(sde.sigma(t[None])))[0]
     return jnp.stack([scale * x, denoise(sde, score, x, t)], axis=1)
-
-
-def bound_terms(
-    sde: SDE,
-    levels: int,
-    strata: int,
-    method: Method,
-    params: Params,
-    frozen: Params,
-    key: PRNGKey,
-    x: Points,
-    index: Indices,
-) -> Float[Array, "batch 4"]:
-    """The terms of the bound in bits/dim: kl, prior, diffusion, reconstruction."""
-    key_z, key_diffusion, key_reconstruction = jax.random.split(key, 3)
-    batch = Batch(x, index)
-    q = method.encode(params, frozen, x)
-    score = method.score(params, frozen, q.sample(keys_of(key_z, index)))
-    terms = (
-        q.kl_to_standard(),
-        bounds.prior_kl(sde, x),
-        bounds.diffusion(sde, score, key_diffusion, batch, strata),
-        bounds.reconstruction(sde, levels, key_reconstruction, batch),
-    )
-    return jnp.stack([bounds.bits_per_dim(term, x) for term in terms], axis=-1)

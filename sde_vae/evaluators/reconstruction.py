@@ -7,6 +7,7 @@ from sklearn.decomposition import PCA
 
 from sde_vae import pictures
 from sde_vae.data.dataset import spread, to_model, to_unit
+from sde_vae.evaluators.decoding import COUNTED, evaluations
 from sde_vae.evaluators.distribution import compare_pairs, compare_sets, features, real_features
 from sde_vae.evaluators.subject import Subject
 from sde_vae.metrics.images import WINDOW, l2, mse, psnr, ssim, standard_error
@@ -48,7 +49,8 @@ def reconstruction(subject: Subject) -> Iterator[tuple[str, float]]:
     if originals is not None and len(test) <= len(subject.data.train):
         others = real_features(subject, subject.data.train, len(test), "as many training images")
         yield from compare_sets("floor", subject, others, originals)
-    yield "reconstruction/nfe", float(subject.nfe)
+    few = subject.model.score(q.mean[:COUNTED])
+    yield "reconstruction/nfe", float(evaluations(subject.model.decoder, few, test[:COUNTED].shape))
     yield "latent/kl", float(np.mean(q.kl_to_standard()))
 
     titles = ("ScoreVAE", "ScoreVAE, mean z", "PCA")

@@ -7,6 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from sde_vae import pictures
 from sde_vae.data.dataset import spread, to_model, to_unit
+from sde_vae.evaluators.decoding import COUNTED, evaluations
 from sde_vae.evaluators.distribution import fd_name, features, kid_named, real_features, train_moments
 from sde_vae.evaluators.subject import Subject
 from sde_vae.metrics.frechet import frechet_distance, moments
@@ -27,7 +28,7 @@ def samples(subject: Subject) -> Iterator[tuple[str, float]]:
     test = to_unit(subject.data.test)
     pictures.grid(drawn[:SHOWN], subject.pictures / "samples.png")
     yield "samples/n", float(len(drawn))
-    yield "samples/nfe", float(subject.nfe)
+    yield "samples/nfe", float(evaluations(subject.model.decoder, subject.model.prior, test[:COUNTED].shape))
 
     neighbours = NearestNeighbors(n_neighbors=1).fit(
         _flat(to_unit(to_model(spread(subject.data.train, AMONG), subject.data.levels)))

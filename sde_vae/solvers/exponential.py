@@ -1,0 +1,67 @@
+"""DDIM and DPM-Solver++: exact if the denoised image did not change on the way; one evaluation of the score a step.
+
+Both land on
+
+    x_s = alpha_s x0_hat + sqrt(sigma_s^2 - eta^2 sigma_Q^2) eps_hat + eta sigma_Q xi,      eps_hat = (x_t - alpha_t x0_hat) / sigma_t
+
+with sigma_Q the deviation of q(x_s | x_t, x_0). DDIM takes x0_hat from where it stands; DPM-Solver++ 2M extrapolates it, linearly
+in logSNR, through the step before. eta = 0 solves the probability-flow ODE, in either direction of time, eta = 1 the reverse
+SDE, backwards only.
+"""
+
+import jax.numpy as jnp
+
+from sde_vae.arrays import expand, normal
+from sde_vae.scores import denoised_of_noise, noise_of_denoised, noise_of_score
+from sde_vae.sdes import SDE
+from sde_vae.solvers.step import Memory, Solver, Step, one_step
+from sde_vae.transitions import posterior_std
+from sde_vae.types import Keys, PerExample, Points, ScoreFn
+
+
+def ddim(eta: float = 0.0) -> Solver:
+    """DDIM (arXiv:2010.02502, eq. 12 and 16)."""
+
+    def solver(sde: SDE, score: ScoreFn) -> Step:
+        def move(keys: Keys, x: Points, t: PerExample, t_next: PerExample) -> Points:
+            eps_hat = noise_of_score(sde, score(x, t), t)
+            x0_hat = denoised_of_noise(sde, eps_hat, x, t)
+            return _land(sde, eta, keys, x0_hat, eps_hat, t, t_next)
+
+        return one_step(move)
+
+    return solver
+
+
+def dpm_solver_pp_2m(eta: float = 0.0) -> Solver:
+    """DPM-Solver++ 2M (arXiv:2211.01095, algorithm 2), and SDE-DPM-Solver++ 2M at eta = 1 (section 5.1).
+
+    The first step is DDIM's: what is infinitely far back in logSNR has no weight in the extrapolation.
+    """
+
+    def solver(sde: SDE, score: ScoreFn) -> Step:
+        def start(x: Points) -> Memory:
+            return jnp.zeros_like(x), jnp.full(x.shape[:1], -jnp.inf, x.dtype)
+
+        def move(keys: Keys, x: Points, memory: Memory, t: PerExample, t_next: PerExample) -> tuple[Points, Memory]:
+            x0_before, l_before = memory
+            l, l_next = sde.log_snr(t), sde.log_snr(t_next)
+            x0_hat = denoised_of_noise(sde, noise_of_score(sde, score(x, t), t), x, t)
+            # 1 / (2 r), r = h_before / h: the midpoint of the step ahead.
+            weight = expand(0.5 * (l_next - l) / (l - l_before), x)
+            ahead = x0_hat + weight * (x0_hat - x0_before)
+            return _land(sde, eta, keys, ahead, noise_of_denoised(sde, ahead, x, t), t, t_next), (x0_hat, l)
+
+        return Step(start, move)
+
+    return solver
+
+
+def _land(
+    sde: SDE, eta: float, keys: Keys, x0_hat: Points, eps_hat: Points, t: PerExample, t_next: PerExample
+) -> Points:
+    alpha, sigma = expand(sde.alpha(t_next), x0_hat), expand(sde.sigma(t_next), x0_hat)
+    if eta == 0:  # no noise, and no draw of any: upwards in time sigma_Q is not even defined
+        return alpha * x0_hat + sigma * eps_hat
+    drawn = eta * expand(posterior_std(sde, t, t_next), x0_hat)
+    return alpha * x0_hat + jnp.sqrt(jnp.square(sigma) - jnp.square(drawn)) * eps_hat + drawn * normal(keys, x0_hat)
