@@ -85,7 +85,8 @@ def get_config() -> ConfigDict:
     config.eval.split = "test"  # test | valid: settings are chosen on valid
     config.eval.lpips = ("alex", "vgg")  # of the extra `metrics`
     config.eval.lpips_dir = ""  # the reference's own files instead: alexnet-*.pth and alex.pth, vgg16-*.pth and vgg.pth
-    config.eval.extractor = "efflite0"  # none | efflite0 (of the extra `metrics`) | fid (of config.eval.fid_weights)
+    # none | pixels (at 8x8) | efflite0 (of the extra `metrics`) | fid (of config.eval.fid_weights)
+    config.eval.extractor = "efflite0"
     config.eval.fid_weights = ""  # pt_inception-2015-12-05-6726825d.pth, a safetensors of it, or jax-fid's pickle
     config.eval.evaluators = ("reconstruction", "inversion", "samples", "bits_per_dim")  # and importance, ladder
     return config.lock()

@@ -33,6 +33,6 @@ def get_config() -> ConfigDict:
     config.sampling.steps = 50
     # Networks that were trained on photographs have nothing to say of 8x8 pixels.
     config.eval.lpips = ()
-    config.eval.extractor = "none"
-    config.eval.samples = 64
+    config.eval.extractor = "pixels"
+    config.eval.samples = 360
     return config

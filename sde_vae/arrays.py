@@ -2,12 +2,12 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Shaped
 
 from sde_vae.types import Indices, Keys, PerExample, Points, PRNGKey
 
 
-def expand(a: PerExample, like: Points) -> Float[Array, "batch ..."]:
+def expand(a: Shaped[Array, "batch"], like: Points) -> Shaped[Array, "batch ..."]:
     """[batch] -> [batch, 1, ..., 1] with the rank of `like`: a[i] multiplies the whole of example i."""
     return a.reshape(a.shape + (1,) * (like.ndim - 1))
 

@@ -20,14 +20,17 @@ from sde_vae.metrics.efficientnet import load_efficientnet
 from sde_vae.metrics.inception import load_inception
 from sde_vae.metrics.lpips import load_lpips
 from sde_vae.metrics.lpips_weights import NETS
+from sde_vae.metrics.pixels import load_pixels
 from sde_vae.parts import Parts
 from sde_vae.types import Params
 
 HELD_OUT = ("test", "valid")
+# Each takes (config.eval.fid_weights, config.data.channels) and uses what it needs.
 EXTRACTORS = {
-    "none": lambda weights: None,
-    "efflite0": lambda weights: load_efficientnet(),
-    "fid": load_inception,
+    "none": lambda weights, channels: None,
+    "pixels": lambda weights, channels: load_pixels(channels),
+    "efflite0": lambda weights, channels: load_efficientnet(),
+    "fid": lambda weights, channels: load_inception(weights),
 }
 EVALUATORS = {
     "reconstruction": reconstruction,
@@ -64,7 +67,7 @@ def build_judges(config: ConfigDict) -> Judges:
             "without it take config.eval.extractor=efflite0"
         )
     weights = Path(config.eval.fid_weights).expanduser()
-    extractor = choose("config.eval.extractor", config.eval.extractor, EXTRACTORS)(weights)
+    extractor = choose("config.eval.extractor", config.eval.extractor, EXTRACTORS)(weights, config.data.channels)
     lpips = {f"lpips_{name}": load_lpips(name, lpips_files(config, name)) for name in config.eval.lpips}
     told = {f"weights/{name}": network.identity for name, network in lpips.items()}
     if extractor:

@@ -73,12 +73,11 @@ def sigmoid(bias: float = 0.0) -> Weight:
 
 
 def stratified(key: PRNGKey, index: Indices, strata: int) -> PerExample:
-    """Low-discrepancy uniforms (VDM, arXiv:2107.00630, appendix I.1): `strata` in a row share one draw, shifted by index / strata.
+    """Low-discrepancy uniforms (VDM, arXiv:2107.00630, appendix I.1): one shared draw, shifted by index / strata.
 
-    Each is uniform on [0, 1), and those `strata` fall one into each of as many equal cells; others are independent of them.
+    Each is uniform on [0, 1); `strata` of them in a row fall one into each of the `strata` equal cells.
     """
-    shared = jax.vmap(jax.random.uniform)(keys_of(key, index // strata))
-    return jnp.mod(shared + (index % strata) / strata, 1.0)
+    return jnp.mod(jax.random.uniform(key) + (index % strata) / strata, 1.0)
 
 
 def uniform_t(sde: SDE, strata: int) -> TimeSampler:

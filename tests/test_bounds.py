@@ -16,7 +16,7 @@ from tests.oracles import LinearGaussian
 
 # One whose x_T still knows of x_0, so that the prior's term is seen.
 SDES = [VP(), CosineVP(log_snr_min=-2.0), SubVP(), VE()]
-N = 200_000
+N = 100_000
 pytestmark = pytest.mark.usefixtures("x64")
 
 

@@ -36,6 +36,7 @@ SMALL = {
     "optim.warmup": 2,
     "sampling.steps": 3,
     "eval.n": 9,
+    "eval.samples": 16,
     "eval.batch_size": 8,
 }
 
@@ -150,7 +151,7 @@ def test_evaluation_writes_what_the_contract_names(whole, evaluated):
     total = sum(metrics[f"bits_per_dim/{term}"] for term in ("kl", "prior", "diffusion", "reconstruction"))
     np.testing.assert_allclose(metrics["bits_per_dim/total"], total, rtol=1e-6)
     page = (whole / "eval" / "report.html").read_text()
-    assert page.count('src="data:image/png;base64,') == 5
+    assert page.count('src="data:image/png;base64,') == 6
     # Self-contained: nothing is fetched.
     assert not re.findall(r"(?:src|href)=.https?:", page)
     assert "ScoreVAE" in evaluated

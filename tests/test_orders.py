@@ -31,7 +31,6 @@ STOCHASTIC = {
     "euler_maruyama": (euler_maruyama, 1.0, 1),
     "reverse_diffusion": (reverse_diffusion, 1.0, 1),
     "ancestral": (ancestral, 1.0, 1),
-    "ddim(1)": (ddim(1.0), 1.0, 1),
     "ddim(0.5)": (ddim(0.5), 0.5, 1),
     "dpm_solver_pp_2m(1)": (dpm_solver_pp_2m(1.0), 1.0, 2),
     "dpm_solver_pp_2m(0.5)": (dpm_solver_pp_2m(0.5), 0.5, 1),
@@ -153,9 +152,10 @@ def test_deterministic_solvers_on_a_mixture():
 def test_weak_order_of_the_stochastic_solvers(sde, name):
     """Mean and covariance of x_s given x_t.
 
-    2M at eta = 1 has order 2, though its noise is drawn once a step. In x' = x + h f + h/2 (f - f_before) + dW with f = J x, the
-    difference f - f_before carries J dW_before, whose covariance with x, h J / 2 an h, is just what the exact covariance has
-    from noise that acts within the step. For 0 < eta < 1 the transitions of DDIM and 2M are those of an eta that differs by O(h).
+    2M at eta = 1 has order 2, though its noise is drawn once a step. In x' = x + h f + h/2 (f - f_before) + dW, with f = J x and
+    dW ~ N(0, h Q), the difference f - f_before carries J dW_before, and x carries dW_before: that adds h^2 (J Q + Q J^T) / 2 to
+    the covariance, the very term that noise acting within the step gives the exact one. For 0 < eta < 1 the transitions of DDIM
+    and 2M are those of an eta that differs by O(h).
     """
     _, eta, p = STOCHASTIC[name]
     exact = law(sde, eta, *middle(sde, 1))
@@ -174,7 +174,7 @@ def test_the_marginals_of_2m_are_of_second_order_at_every_eta(sde, name):
     assert abs(order(errors) - 2) < 0.1, errors
 
 
-@pytest.mark.parametrize("sde", SDES, ids=str)
+@pytest.mark.parametrize("sde", [VP(), VE()], ids=str)
 def test_churn_makes_heun_an_sde(sde):
     """Noise that is added and removed leaves the marginals to second order; the law is the SDE's of eta^2 = n gamma / range.
 

@@ -126,7 +126,7 @@ def noises(corrected, steps, keys):
     return jax.lax.map(at, jnp.arange(steps)).reshape(-1, len(keys), 3)
 
 
-@pytest.mark.parametrize("sde", SDES, ids=str)
+@pytest.mark.parametrize("sde", [VP(), VE()], ids=str)
 def test_solvers_take_bayes_rule_and_a_prior_that_takes_over_at_high_noise(sde):
     """Leaving z out where logSNR is under -8 costs e^-4, the data's share of x there."""
     z, w, threshold = given_z()[0], world(), -8.0
@@ -148,7 +148,7 @@ def one_step(solver, sde, x, t, t_next, keys=None):
 
 def a_point(sde, n=5):
     x = jax.random.normal(jax.random.key(6), (n, 3))
-    return x, jnp.linspace(0.5, 0.9, n) * sde.T, jnp.linspace(0.3, 0.6, n) * sde.T
+    return x, jnp.linspace(0.5, 1.0, n) * sde.T, jnp.linspace(0.3, 0.6, n) * sde.T
 
 
 @pytest.mark.parametrize("sde", SDES, ids=str)
@@ -184,7 +184,7 @@ def test_heun_is_algorithm_2_of_edm(sde, churn):
     # No further up than where training was.
     T = jnp.full(len(x), sde.T)
     sigma_hat = jnp.minimum((1 + gamma) * sigma, sde.sigma(T) / sde.alpha(T))
-    y_hat = y + column(jnp.sqrt(sigma_hat**2 - sigma**2)) * s_noise * normal(keys, x)
+    y_hat = y + column(jnp.sqrt(jnp.maximum(sigma_hat**2 - sigma**2, 0))) * s_noise * normal(keys, x)
     d = (y_hat - D(y_hat, sigma_hat)) / column(sigma_hat)
     y_euler = y_hat + column(sigma_next - sigma_hat) * d
     d_prime = (y_euler - D(y_euler, sigma_next)) / column(sigma_next)
@@ -192,6 +192,23 @@ def test_heun_is_algorithm_2_of_edm(sde, churn):
 
     found = one_step(heun(churn, s_noise), sde, x, t, t_next, keys)
     np.testing.assert_allclose(found, column(sde.alpha(t_next)) * y_next, rtol=1e-6, atol=1e-6)
+
+
+def test_the_stochastic_solvers_are_their_papers_in_the_papers_letters():
+    """DDPM's beta and alpha-bar, where x_t | x_s ~ N(sqrt(1 - beta) x_s, beta I); for VE, sigma_i and sigma_{i-1}."""
+    keys, score = keys_of(jax.random.key(3), jnp.arange(5)), lambda sde: given_z()[1].marginal_score(sde)
+    x, t, s = a_point(VP())
+    xi, grad = normal(keys, x), score(VP())(x, t)
+    bar_t, bar_s = VP().alpha(t)[:, None] ** 2, VP().alpha(s)[:, None] ** 2
+    beta = 1 - bar_t / bar_s
+    # arXiv:2011.13456, eq. 4 has beta as the variance; arXiv:2006.11239, section 3.2, beta-tilde too.
+    mean, beta_tilde = (x + beta * grad) / jnp.sqrt(1 - beta), (1 - bar_s) / (1 - bar_t) * beta
+    np.testing.assert_allclose(one_step(ancestral, VP(), x, t, s, keys), mean + jnp.sqrt(beta_tilde) * xi, rtol=1e-9)
+    expected = (2 - jnp.sqrt(1 - beta)) * x + beta * grad + jnp.sqrt(beta) * xi
+    np.testing.assert_allclose(one_step(reverse_diffusion, VP(), x, t, s, keys), expected, rtol=1e-9)
+    grown = (VE().sigma(t) ** 2 - VE().sigma(s) ** 2)[:, None]
+    expected = x + grown * score(VE())(x, t) + jnp.sqrt(grown) * xi
+    np.testing.assert_allclose(one_step(reverse_diffusion, VE(), x, t, s, keys), expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("sde", SDES, ids=str)

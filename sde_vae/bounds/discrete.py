@@ -32,7 +32,11 @@ PerStep = Float[Array, "steps"]
 
 
 def discrete_diffusion(sde: SDE, score: ScoreFn, times: Grid, strata: int, key: PRNGKey, batch: Batch) -> PerExample:
-    """A one-sample unbiased estimate of the sum over the n steps: one step per example, stratified over `strata`, times n."""
+    """A one-sample unbiased estimate of the sum over the n steps: one step per example, stratified over `strata`, times n.
+
+    The examples share the draw that shifts the strata. With a multiple of n strata every step is taken equally often, whatever the
+    draw; with fewer, the draw's error is common to all examples, and a standard error over them does not show it.
+    """
     key_step, key_eps = jax.random.split(key)
     n = times.shape[0] - 1
     # Rounding may step over the end.

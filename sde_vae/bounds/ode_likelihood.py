@@ -9,7 +9,7 @@ for pi, for another score that of the model that the ODE is. It holds for any sc
 
 For data on a lattice (8-bit images), x_eps ~ q(x_eps | x_0) = N(alpha x_0, sigma^2 I) is the dequantised x_0, and
 
-    -log P(x_0) <= E[-log p(x_eps) + log q(x_eps | x_0) - log p(x_0 | x_eps)].
+    -log P(x_0) <= E[-log p(x_eps)] + E[log q(x_eps | x_0)] + E[-log p(x_0 | x_eps)].
 """
 
 import math
@@ -76,27 +76,22 @@ def log_likelihood(
     t, T = jnp.full(x.shape[:1], sde.t_min, x.dtype), jnp.full(x.shape[:1], sde.T, x.dtype)
     start = x / expand(radius(sde, t), x), jnp.zeros_like(t)
     y, change = along(sde, rate, start, t, T, rtol, atol, max_steps)
-    ratio = radius(sde, T)
-    end = log_normal(y, jnp.zeros_like(y), sde.sigma(T) / ratio)
-    return end + d * (change - jnp.log(radius(sde, t)))
-
-
-def log_normal(x: Points, mean: Points, std: PerExample) -> PerExample:
-    """log N(x; mean, std^2 I)."""
-    white = (x - mean) / expand(std, x)
-    return -0.5 * sum_per_example(jnp.square(white)) - math.prod(x.shape[1:]) * (jnp.log(std) + 0.5 * math.log(2 * math.pi))
+    # pi in y, and back from y to x at t_min.
+    std = sde.sigma(T) / radius(sde, T)
+    log_pi = -0.5 * sum_per_example(jnp.square(y / expand(std, y))) - d * (jnp.log(std) + 0.5 * math.log(2 * math.pi))
+    return log_pi + d * (change - jnp.log(radius(sde, t)))
 
 
 class OdeTerms(NamedTuple):
     """In nats per example. Given z, the caller adds the posterior's KL."""
 
     ode: PerExample  # -log p(x_eps)
-    dequantisation: PerExample  # log q(x_eps | x_0)
+    dequantisation: PerExample  # E[log q(x_eps | x_0)]
     reconstruction: PerExample  # -log p(x_0 | x_eps)
 
     @property
     def total(self) -> PerExample:
-        """An upper bound of -log P(x_0) in the mean; exp(-total) is an unbiased estimate of P(x_0), an importance weight."""
+        """An estimate of an upper bound of -log P(x_0)."""
         return self.ode + self.dequantisation + self.reconstruction
 
 
@@ -111,13 +106,18 @@ def ode_bound(
     atol: float = 1e-5,
     max_steps: int = 1000,
 ) -> OdeTerms:
-    """One draw of each term, for data on `levels` equal steps of [-1, 1], all at one x_eps."""
+    """One draw of each term, at one x_eps, for data on `levels` equal steps of [-1, 1].
+
+    The second term is its mean, minus the entropy of q, and not its value at x_eps, which varies by -|eps|^2 / 2 that the first
+    makes up for only where the data is narrower than sigma. Under Gaussians with the covariances of the digits, of MNIST and of
+    Fashion-MNIST (VP, t_min = 1e-3) the mean leaves the sum of both a deviation 3, 2 and 10 times smaller.
+    """
     key_noise, key_probe = jax.random.split(key)
     x_eps = noised(sde, key_noise, batch)
-    t = jnp.full(x_eps.shape[:1], sde.t_min, x_eps.dtype)
     keys = keys_of(key_probe, batch.index)
+    sigma = sde.sigma(jnp.full(x_eps.shape[:1], sde.t_min, x_eps.dtype))
     return OdeTerms(
         ode=-log_likelihood(sde, score, divergence, keys, x_eps, rtol, atol, max_steps),
-        dequantisation=log_normal(x_eps, expand(sde.alpha(t), batch.x) * batch.x, sde.sigma(t)),
+        dequantisation=-math.prod(x_eps.shape[1:]) * (jnp.log(sigma) + 0.5 * math.log(2 * math.pi * math.e)),
         reconstruction=reconstruction_at(sde, levels, batch.x, x_eps),
     )

@@ -48,18 +48,26 @@ def of_images(
     conditioned: Callable[[Points, Indices], tuple[DiagGaussian | None, ScoreFn]],
 ) -> Named:
     """name/TERM and its standard error over the images, which holds the Monte Carlo error of an image's draws too."""
-    data = subject.data
+    data, n = subject.data, len(subject.data.test)
+    which, index = stratified_draws(n, DRAWS)
 
     @jax.jit
     def bound(x: Points, index: Indices) -> Float[Array, "batch terms"]:
         q, score = conditioned(x, index)
-        terms = evidence_bound(subject.model.decoder.sde, q, score, data.levels, DRAWS, key, Batch(x, index))
+        terms = evidence_bound(subject.model.decoder.sde, q, score, data.levels, n * DRAWS, key, Batch(x, index))
         return jnp.stack([in_bits_per_dim(nats, x) for nats in (*terms, terms.total)], axis=-1)
 
-    n = len(data.test)
-    index = np.arange(n * DRAWS, dtype=np.int32)
     of_row = lambda which, index: bound(data.test[which], index)
-    terms = stream(of_row, subject.batch_size, index // DRAWS, index, label=label, parts=subject.parts)
+    terms = stream(of_row, subject.batch_size, which, index, label=label, parts=subject.parts)
     for term, values in zip((*Terms._fields, "total"), terms.reshape(n, DRAWS, -1).mean(axis=1).T, strict=True):
         yield f"{name}/{term}", float(values.mean())
         yield f"{name}/{term}_stderr", standard_error(values)
+
+
+def stratified_draws(n: int, draws: int) -> tuple[np.ndarray, np.ndarray]:
+    """(image, index) of `draws` draws of each of n images, the draws of an image in a row.
+
+    Stratified over n * draws, those of one image are spread over all noise levels, and those of all images fill the gaps.
+    """
+    which = np.repeat(np.arange(n, dtype=np.int32), draws)
+    return which, np.tile(np.arange(draws, dtype=np.int32), n) * n + which

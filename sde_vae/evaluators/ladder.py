@@ -20,6 +20,7 @@ from sde_vae.bounds import terms
 from sde_vae.bounds.discrete import discrete_diffusion, fitted_diffusion, step_errors
 from sde_vae.bounds.ode_likelihood import hutchinson, ode_bound
 from sde_vae.data.dataset import spread, to_model
+from sde_vae.evaluators.bits_per_dim import stratified_draws
 from sde_vae.evaluators.rounds import rounds
 from sde_vae.evaluators.subject import Subject
 from sde_vae.metrics.images import standard_error
@@ -28,8 +29,8 @@ from sde_vae.solvers import grids
 from sde_vae.streaming import stream
 from sde_vae.types import Batch, PerExample
 
-# The first so many held-out images, and so many draws of (t, eps) each: a multiple of every T up to it, so that each of the T steps
-# is then taken equally often.
+# The first so many held-out images, and so many draws of (t, eps) each: together a multiple of every T, so that every one of the
+# T steps is taken equally often.
 IMAGES, DRAWS = 128, 64
 STEPS = tuple(2**k for k in range(11))
 # The variances of up to so many steps are fitted; beyond, they are as good as those of q(x_s | x_t, x_0).
@@ -42,16 +43,17 @@ Nats = Callable[[jax.Array, Batch], PerExample]
 
 def ladder(subject: Subject) -> Named:
     """ladder/GRID/T and its standard error over the images, ladder/fitted/T, ladder/continuous, ladder/ode; and `rounds`."""
-    sde, score, size = subject.model.decoder.sde, subject.model.prior, subject.batch_size
+    sde, score = subject.model.decoder.sde, subject.model.prior
+    strata = count(subject) * DRAWS
     found = {}
     for name, make_grid in GRIDS.items():
         for T in STEPS:
             grid = make_grid(sde, T)
-            nats = lambda key, batch, grid=grid: discrete_diffusion(sde, score, grid, DRAWS, key, batch)
+            nats = lambda key, batch, grid=grid: discrete_diffusion(sde, score, grid, strata, key, batch)
             found[f"{name}/{T}"] = total(subject, nats, DRAWS, f"{T} steps, {name}")
     for T in (T for T in STEPS if T <= FITTED):
         found[f"fitted/{T}"] = fitted(subject, grids.uniform_log_snr(sde, T))
-    continuous = lambda key, batch: terms.diffusion(sde, score, key, batch, DRAWS)
+    continuous = lambda key, batch: terms.diffusion(sde, score, key, batch, strata)
     found["continuous"] = total(subject, continuous, DRAWS, "the continuous bound")
 
     def ode(key: jax.Array, batch: Batch) -> PerExample:
@@ -63,18 +65,23 @@ def ladder(subject: Subject) -> Named:
     draw(named | more, subject.pictures / "ladder.png")
     yield from named.items()
     yield from ((f"ladder/{name}_stderr", standard_error(values)) for name, values in found.items())
-    yield "ladder/n", float(min(IMAGES, len(subject.data.test)))
+    yield "ladder/n", float(count(subject))
     yield from more.items()
+
+
+def count(subject: Subject) -> int:
+    """Of the images that the bounds are told of."""
+    return min(IMAGES, len(subject.data.test))
 
 
 def of_images(subject: Subject, nats: Nats, draws: int, label: str) -> np.ndarray:
     """bits/dim of each image, the mean of `draws` one-sample estimates of so many nats: [n]."""
-    n, key = min(IMAGES, len(subject.data.test)), jax.random.key(subject.seed)
+    key = jax.random.key(subject.seed)
     compiled = jax.jit(lambda x, index: terms.bits_per_dim(nats(key, Batch(x, index)), x))
-    index = np.arange(n * draws, dtype=np.int32)
     of_row = lambda which, index: compiled(subject.data.test[which], index)
-    values = stream(of_row, subject.batch_size, index // draws, index, label=label, parts=subject.parts)
-    return values.reshape(n, draws).mean(axis=1).astype(np.float64)
+    drawn = stratified_draws(count(subject), draws)
+    values = stream(of_row, subject.batch_size, *drawn, label=label, parts=subject.parts)
+    return values.reshape(-1, draws).mean(axis=1).astype(np.float64)
 
 
 def total(subject: Subject, diffusion: Nats, draws: int, label: str) -> np.ndarray:

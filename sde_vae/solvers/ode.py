@@ -108,17 +108,16 @@ def _solve(field: Rate, start: State, zeros: PerExample, rtol: float, atol: floa
     controller = diffrax.PIDController(
         rtol, atol, norm=_largest, pcoeff=0.3, icoeff=0.4, dtmin=SHORTEST, force_dtmin=False
     )
-    # Plain numbers of the dtype of the times: diffrax checks the sign of a first step, at run time if it is traced.
-    number = zeros.dtype.type
 
     def solve(i: Array, start: State) -> State:
         sound = jnp.all(jnp.stack([jnp.all(jnp.isfinite(a)) for a in jax.tree.leaves(start)]))
         solution = diffrax.diffeqsolve(
             diffrax.ODETerm(lambda s, state, args: one(*args, s, state)),
             diffrax.Tsit5(),
-            t0=number(0),
-            t1=number(1),
-            dt0=number(FIRST),
+            # Plain floats: of what is an array diffrax would check the sign at run time, by a callback.
+            t0=0.0,
+            t1=1.0,
+            dt0=FIRST,
             y0=jax.tree.map(lambda a: jnp.where(sound, a, 0), start),
             args=(constants, i),
             stepsize_controller=controller,
