@@ -25,6 +25,7 @@ setup(
         "ml-collections>=1.1",
         "absl-py",
         "array_record",
+        "diffrax>=0.7",
         "jaxtyping>=0.3",
         "matplotlib",
         "ml_dtypes",

@@ -70,12 +70,10 @@ def get_config() -> ConfigDict:
     config.sampling.churn = 0.0  # heun: EDM's S_churn
     config.sampling.snr, config.sampling.corrector_moves = 0.16, 1  # predictor_corrector
     config.sampling.rtol, config.sampling.atol = 1e-4, 1e-4  # ode
-    config.sampling.inverter = (
-        "heun"  # heun | ddim | dpm_solver_pp_2m | ode: what finds the noise that an image comes from
-    )
-    config.sampling.prior_below = placeholder(
-        float
-    )  # the prior alone decodes where logSNR is below this; None: nowhere
+    # What finds the x_T that an image comes from: heun | ddim | dpm_solver_pp_2m | ode.
+    config.sampling.inverter = "dpm_solver_pp_2m"
+    # The prior alone decodes where logSNR is below this; None: nowhere.
+    config.sampling.prior_below = placeholder(float)
     config.sampling.guidance = 1.0
 
     config.eval = ConfigDict()

@@ -70,7 +70,7 @@ def build_judges(config: ConfigDict) -> Judges:
     extractor = choose("config.eval.extractor", config.eval.extractor, EXTRACTORS)(weights, config.data.channels)
     lpips = {f"lpips_{name}": load_lpips(name, lpips_files(config, name)) for name in config.eval.lpips}
     told = {f"weights/{name}": network.identity for name, network in lpips.items()}
-    if extractor:
+    if extractor and extractor.file:
         published = "as published" if extractor.verified else "not the file that was published"
         told[f"weights/{extractor.name}"] = f"sha256 {extractor.file}, {published}"
     moments = Path(config.data.cache).expanduser() / "moments"

@@ -82,7 +82,11 @@ def test_celeba64_has_the_papers_size():
     [
         ("method", "score_vea", "config.method: unknown name 'score_vea'; known: score_vae"),
         ("sde.name", "vpp", "config.sde.name: unknown name 'vpp'; known: cosine_vp, sub_vp, ve, vp"),
-        ("sampling.solver", "euler", "config.sampling.solver: unknown name 'euler'; known: ancestral, ddim, dpm_solver_pp_2m, euler_maruyama"),
+        (
+            "sampling.solver",
+            "euler",
+            "config.sampling.solver: unknown name 'euler'; known: ancestral, ddim, dpm_solver_pp_2m, euler_maruyama",
+        ),
         ("model.dtype", "float16", "config.model.dtype: unknown name 'float16'; known: bfloat16, float32"),
         ("eval.evaluators", ("fid",), "config.eval.evaluators: unknown name 'fid'; known: bits_per_dim"),
         ("stages.prior.steps", 0, "config.stages.prior.steps: got 0, expected at least 1"),
@@ -95,7 +99,11 @@ def test_celeba64_has_the_papers_size():
         ("eval.n", 2, "config.eval.n: got 2, expected at least 4"),
         ("eval.split", "train", "config.eval.split: unknown name 'train'; known: test, valid"),
         ("eval.lpips", ("squeeze",), "config.eval.lpips: unknown name 'squeeze'; known: alex, vgg"),
-        ("eval.extractor", "inception", "config.eval.extractor: unknown name 'inception'; known: efflite0, fid, none, pixels"),
+        (
+            "eval.extractor",
+            "inception",
+            "config.eval.extractor: unknown name 'inception'; known: efflite0, fid, none, pixels",
+        ),
         ("model.prior.channels", 6, "config.model.prior.channels: got 6, expected a multiple of 4"),
     ],
 )

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from sde_vae.arrays import expand, keys_of, sum_per_example
 from sde_vae.bounds.terms import noised, reconstruction_at
@@ -35,7 +36,7 @@ def exact_trace(h: Callable[[Points], Points], x: Points, keys: Keys) -> tuple[P
     value, pull = jax.vjp(h, x)
     d = math.prod(x.shape[1:])
 
-    def add(i: int, trace: PerExample) -> PerExample:
+    def add(i: int | Array, trace: PerExample) -> PerExample:
         basis = jnp.broadcast_to(jnp.zeros(d, x.dtype).at[i].set(1).reshape(1, *x.shape[1:]), x.shape)
         return trace + sum_per_example(basis * pull(basis)[0])
 

@@ -12,9 +12,9 @@ class Extractor(NamedTuple):
     """A fixed network, its weights closed over.
 
     features    uint8 images [n, height, width, 1 or 3] -> float32 [n, dim]; jitted, one compilation for each shape
-    name        "inception" | "efflite0"
+    name        "inception" | "efflite0" | "pixels"
     identity    hex SHA-256 of whatever decides the features: the weights, and the preprocessing where there is a choice
-    file        hex SHA-256 of the weight file
+    file        hex SHA-256 of the weight file; empty without one
     verified    True if the weight file is byte for byte the known one
     """
 

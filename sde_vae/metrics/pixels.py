@@ -22,11 +22,11 @@ SIDE = 8
 def load_pixels(channels: int = 1) -> Extractor:
     """The extractor "pixels": 8 * 8 * channels features.
 
-    There is no weight file: the digests are of what is done to the images, and nothing of it could be other than known.
+    There is no weight file: the digest is of what is done to the images, and nothing of it could be other than known.
     """
     identity = hashlib.sha256(f"pixels/255, means over areas, {SIDE}x{SIDE}x{channels}".encode()).hexdigest()
     features = functools.partial(_features, channels)
-    return Extractor("pixels", SIDE * SIDE * channels, features, identity, identity, True)
+    return Extractor("pixels", SIDE * SIDE * channels, features, identity, "", True)
 
 
 def _features(channels: int, images: np.ndarray | jax.Array) -> Float[Array, "n dim"]:

@@ -3,11 +3,16 @@
     dx / dt = f x - g^2 / 2 s                         (arXiv:2011.13456, eq. 13)
 
 With r^2 = alpha^2 + sigma^2, tan(phi) = sigma / alpha and y = x / r it is, for every SDE, dy / dphi = v, the velocity of scores.py
-(arXiv:2202.00512, appendix D). That is what is solved. Per solve and at equal error, in y and phi it took the fewest evaluations
-in all but a few of the cases tried, and as many for one SDE as for another: on a mixture in the plane, down to an error of 1e-3
-(up in brackets), 51 (36) for VP, where t took 82 (46), logSNR 102 (88) and sigma / alpha 250 (106); on a sum of narrow Gaussians
-about 100 digits, down to 1e-5, 118 for VP and VE, where t took 146, logSNR 153. y is of the data's size at every noise level, so
-that one tolerance means the same all along.
+(arXiv:2202.00512, appendix D). It is solved in y, which is of the data's size at every noise level, so that one tolerance means
+the same all along, and in sqrt(phi), which spreads the low noise levels out, though less than logSNR does. Evaluations of the
+exact score for VP from T to t_min, to an error of 1e-5 (a solver's steps, averaged over 16 examples):
+
+                                             t    logSNR   phi   sqrt(phi)
+    three Gaussians in the plane             90      107    79          80
+    a Gaussian with the digits' covariance  144       83   100          80
+    100 digits, each a narrow Gaussian      124      120   104          80
+
+Upwards phi itself takes fewer where it was compared (58 and 98, against 76 and 103, on the first and the third).
 """
 
 from collections.abc import Callable
@@ -24,12 +29,13 @@ from sde_vae.arrays import expand
 from sde_vae.scores import noise_of_score, velocity_of_noise
 from sde_vae.sdes import SDE
 from sde_vae.solvers.step import Solver, Step, one_step
-from sde_vae.types import Keys, PerExample, Points, ScoreFn
+from sde_vae.types import Keys, PerExample, Points, Scalar, ScoreFn
 
 # What is integrated: a pytree of arrays with the batch first.
 State = Any
 # Rate(state, t) -> its derivative, on a whole batch, each example at its own t.
 Rate = Callable[[State, PerExample], State]
+Tolerance = float | Scalar
 
 # Of the first step, and of the shortest, as a part of the way: under it the solver gives up.
 FIRST, SHORTEST = 1e-2, 1e-7
@@ -82,7 +88,14 @@ def angle(sde: SDE, t: PerExample) -> PerExample:
 
 
 def along(
-    sde: SDE, rate: Rate, start: State, t: PerExample, t_next: PerExample, rtol: float, atol: float, max_steps: int
+    sde: SDE,
+    rate: Rate,
+    start: State,
+    t: PerExample,
+    t_next: PerExample,
+    rtol: Tolerance,
+    atol: Tolerance,
+    max_steps: int,
 ) -> State:
     """The state at t_next of d state / dphi = rate(state, t), from `start` at t; the leaf with the largest error counts.
 
@@ -90,19 +103,20 @@ def along(
     the others are as they would be without it. diffrax would rather raise (throw=True), but the whole batch falls then, and the
     callback it takes keeps the program out of the persistent compilation cache. Not differentiable in reverse.
     """
-    begin, end = angle(sde, t), angle(sde, t_next)
+    begin, end = jnp.sqrt(angle(sde, t)), jnp.sqrt(angle(sde, t_next))
     first, last = jnp.minimum(t, t_next), jnp.maximum(t, t_next)
 
     def field(state: State, s: PerExample) -> State:
-        phi = begin + s * (end - begin)
+        root = begin + s * (end - begin)
         # Rounding may step over the ends.
-        now = jnp.clip(sde.t_of_log_snr(-2 * jnp.log(jnp.tan(phi))), first, last)
-        return jax.tree.map(lambda d: expand(end - begin, d) * d, rate(state, now))
+        now = jnp.clip(sde.t_of_log_snr(-2 * jnp.log(jnp.tan(jnp.square(root)))), first, last)
+        dphi = 2 * root * (end - begin)
+        return jax.tree.map(lambda d: expand(dphi, d) * d, rate(state, now))
 
     return _solve(field, start, jnp.zeros_like(t), rtol, atol, max_steps)
 
 
-def _solve(field: Rate, start: State, zeros: PerExample, rtol: float, atol: float, max_steps: int) -> State:
+def _solve(field: Rate, start: State, zeros: PerExample, rtol: Tolerance, atol: Tolerance, max_steps: int) -> State:
     """The state at s = 1 of d state / ds = field(state, s), from `start` at s = 0."""
     one, constants = _of_one(field, start, zeros)
     controller = diffrax.PIDController(
@@ -131,7 +145,7 @@ def _solve(field: Rate, start: State, zeros: PerExample, rtol: float, atol: floa
     return jax.vmap(solve)(jnp.arange(len(zeros)), start)
 
 
-def _of_one(field: Rate, state: State, s: PerExample) -> tuple[Callable[..., State], list[Array]]:
+def _of_one(field: Rate, state: State, s: PerExample) -> tuple[Callable[..., State], list]:
     """(one, constants): one(constants, i, s, state) is the field of example i alone, and under vmap over i the field of the batch.
 
     A score may have closed over what belongs to the examples (a z for each), so it makes sense only on the whole batch and in its
@@ -141,7 +155,7 @@ def _of_one(field: Rate, state: State, s: PerExample) -> tuple[Callable[..., Sta
     program, shapes = jax.make_jaxpr(field, return_shape=True)(state, s)
     batch, tree = len(s), jax.tree.structure(shapes)
 
-    def of_batch(constants: list[Array], s: PerExample, state: State) -> State:
+    def of_batch(constants: list, s: PerExample, state: State) -> State:
         run = jaxpr_as_fun(program.replace(consts=constants))
         return jax.tree.unflatten(tree, run(*jax.tree.leaves((state, s))))
 
@@ -149,12 +163,12 @@ def _of_one(field: Rate, state: State, s: PerExample) -> tuple[Callable[..., Sta
         return jnp.broadcast_to(a, (batch, *a.shape))
 
     @custom_vmap
-    def one(constants: list[Array], i: Array, s: Array, state: State) -> State:
+    def one(constants: list, i: Array, s: Array, state: State) -> State:
         every = of_batch(constants, *jax.tree.map(everywhere, (s, state)))
         return jax.tree.map(lambda a: a[i], every)
 
     @one.def_vmap
-    def _(size: int, batched: list, constants: list[Array], i: Array, s: Array, state: State) -> tuple[State, State]:
+    def _(size: int, batched: list, constants: list, i: Array, s: Array, state: State) -> tuple[State, State]:
         del size, i
         place = lambda is_batched, a: a if is_batched else everywhere(a)
         result = of_batch(constants, *jax.tree.map(place, tuple(batched[2:]), (s, state)))

@@ -1,0 +1,152 @@
+"""Quality against evaluations of the score (NFE), of every solver, on one trained run; and how well x_T is found again.
+
+    python benchmarks/solvers.py --data digits|fashion_mnist|... [--workdir DIR] [--n N] [--seeds 3] [--nfe 5 10 ...]
+        [--reference 1000] [--reference_grids NAME ...] [--split valid] [--solvers NAME ...] [--config.section.field=value ...]
+
+Reconstructs the first n images of the split. A seed is one draw of z ~ q(z | x_0) and one of x_T for each image, the same for all
+solvers: what differs between solvers is not their draws. NFE is counted, and has the last denoising in it; --nfe gives budgets.
+
+Writes results/solvers_DATA.{json,md,png}. What is measured is kept in WORKDIR/benchmarks/solvers: the same command goes on
+where it was stopped, and seeds, budgets and solvers can be added.
+"""
+
+from sde_vae import platform
+
+platform.prepare()
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(1, str(ROOT))  # main.py is in no package
+
+import jax
+import plots
+from record import RESULTS, record
+from solver_bench import Bench
+from solver_figures import figures
+from solver_page import page
+from solver_ways import ADAPTIVE, CHURN, INVERTERS, RHO, SOLVERS, Way, adaptive_ways, way, ways
+from tqdm import tqdm
+
+from main import load_prior, parse
+from sde_vae import workdir
+from sde_vae.build import build
+from sde_vae.build_eval import build_judges, build_subject, held_out_split
+from sde_vae.checkpoints import describe, load_ema
+from sde_vae.data.dataset import fingerprint
+from sde_vae.errors import BadInput, choose
+from sde_vae.evaluators.distribution import fd_name
+from sde_vae.evaluators.subject import Subject
+from sde_vae.metrics.pixels import load_pixels
+from sde_vae.parts import Parts
+from sde_vae.solvers.step import rescale
+
+REFERENCE = ("uniform_t", "uniform_log_snr")
+
+
+def find_run(options: argparse.Namespace, changes: list[str]) -> tuple[Subject, int]:
+    """(the run's model, its data and judges; the encoder's step). Raises BadInput that says which command trains it."""
+    directory = (options.workdir or ROOT / "runs" / f"scorevae_{options.data}").absolute()
+    path = f"configs/scorevae_{options.data}.py"
+    argv = [sys.argv[0], f"--config={ROOT / path}", "--mode=eval", f"--workdir={directory}", *changes]
+    config, _, _ = parse(argv)
+    if not (directory / "encoder" / "checkpoints").is_dir():
+        train = f"python main.py --config {path} --mode train --workdir {directory}"
+        raise BadInput(f"--workdir: expected a trained run in {directory}, found none; this trains it: {train}")
+    workdir.check(directory, config.to_dict())
+    config.eval.n, config.eval.split, config.eval.lpips = options.n, options.split, ("alex",)
+
+    experiment = build(config)
+    prior = load_prior(config, experiment, directory)
+    abstract = jax.eval_shape(experiment.method.init, jax.random.key(0))
+    encoder = load_ema(directory / "encoder" / "checkpoints", "encoder", abstract, "--workdir")
+    judges = build_judges(config)
+    judges = judges._replace(extractor=judges.extractor or load_pixels(config.data.channels))
+    key = {
+        "config": config.to_dict(),
+        "held out": fingerprint(held_out_split(config, experiment.load())),
+        "judges": [judges.weights, judges.extractor.identity],
+        "prior": describe(prior.params),
+        "encoder": describe(encoder.params),
+        "rho and churn": [RHO, CHURN],
+    }
+    parts = Parts(directory / "benchmarks" / "solvers", key)
+    return build_subject(config, experiment, encoder.params, prior.params, judges, parts), encoder.step
+
+
+def plan(subject: Subject, options: argparse.Namespace) -> tuple[list[Way], list[Way], list[Way]]:
+    """(the reference on each of its grids, the ways to decode, the ways to invert)."""
+    sde, inverters = subject.model.decoder.sde, [name for name in INVERTERS if name in options.solvers]
+    references = [way(sde, "euler_maruyama", grid, options.reference) for grid in options.reference_grids]
+    decoders = list(ways(sde, options.solvers, options.nfe))
+    inversions = list(ways(sde, inverters, options.nfe, rescale))
+    if ADAPTIVE in options.solvers:
+        decoders += adaptive_ways(subject)
+        inversions += adaptive_ways(subject, rescale)
+    return references, decoders, inversions
+
+
+def measure(options: argparse.Namespace, changes: list[str]) -> None:
+    for name in options.solvers:
+        choose("--solvers", name, dict.fromkeys([*SOLVERS, ADAPTIVE]))
+    if min(options.seeds, options.reference, *options.nfe) < 1:
+        raise BadInput("--seeds, --reference, --nfe: expected numbers of at least 1")
+    subject, step = find_run(options, changes)
+    bench = Bench(subject)
+    references, decoders, inversions = plan(subject, options)
+    total = options.seeds * sum(w.nfe for w in references + decoders) + 2 * sum(w.nfe for w in inversions)
+    with tqdm(total=total, unit="evaluation", smoothing=0.1) as bar:
+
+        def told(w: Way, nfe: int, measured: dict) -> dict:
+            bar.update(nfe)
+            bar.set_postfix_str(w.name)
+            return measured
+
+        decoded = [
+            (w, [told(w, w.nfe, bench.reconstruct(w, seed)) for seed in range(options.seeds)])
+            for w in references + decoders
+        ]
+        inverted = [(w, told(w, 2 * w.nfe, bench.invert(w))) for w in inversions]
+
+    facts = {
+        "data": options.data,
+        "split": options.split,
+        "n": len(bench.test),
+        "seeds": options.seeds,
+        "step": step,
+        "latent_dim": subject.latent,
+        "fd": fd_name(subject.judges.extractor),
+        "weights": subject.judges.weights,
+        "rho": RHO,
+        "churn": CHURN,
+    }
+    found = figures(decoded[: len(references)], decoded[len(references) :], inverted) | facts
+    name = f"solvers_{options.data}"
+    plots.solvers(found, RESULTS / f"{name}.png")
+    record(name, f"Solvers: {options.data}", found, *page(found, options.nfe))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--workdir", type=Path)
+    parser.add_argument("--n", type=int, default=256)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--nfe", type=int, nargs="+", default=[5, 10, 15, 20, 30, 50, 100])
+    parser.add_argument("--reference", type=int, default=1000)
+    parser.add_argument("--reference_grids", nargs="+", default=REFERENCE, choices=REFERENCE)
+    parser.add_argument("--split", default="valid")
+    parser.add_argument("--solvers", nargs="+", default=[*SOLVERS, ADAPTIVE])
+    try:
+        platform.enable_compilation_cache()
+        measure(*parser.parse_known_args())
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
