@@ -86,7 +86,7 @@ def get_config() -> ConfigDict:
     # none | pixels (at 8x8) | efflite0 (of the extra `metrics`) | fid (of config.eval.fid_weights)
     config.eval.extractor = "efflite0"
     config.eval.fid_weights = ""  # pt_inception-2015-12-05-6726825d.pth, a safetensors of it, or jax-fid's pickle
-    config.eval.evaluators = ("reconstruction", "inversion", "samples", "bits_per_dim")  # and importance, ladder
+    config.eval.evaluators = ("reconstruction", "samples", "bits_per_dim")  # and inversion, importance, ladder
     return config.lock()
 
 

@@ -77,9 +77,10 @@ def _bound(metrics: dict[str, Any]) -> Table:
 
 def _ladder(metrics: dict[str, Any]) -> Table:
     columns = {"equal in t": "uniform_t", "equal in logSNR": "uniform_log_snr", "variances fitted": "fitted"}
-    steps = [name.split("/")[-1] for name in metrics if re.fullmatch(r"ladder/uniform_t/\d+", name)]
+    # In a file the names are in the order of the alphabet.
+    steps = sorted((name.split("/")[-1] for name in metrics if re.fullmatch(r"ladder/uniform_t/\d+", name)), key=int)
     rows = [(f"T = {T}", [_cell(metrics, f"ladder/{name}/{T}") for name in columns.values()]) for T in steps]
-    for title, name in (("T → ∞", "continuous"), ("the ODE, exactly", "ode")):
+    for title, name in (("T → ∞", "continuous"), ("the ODE", "ode")):
         rows += [(title, [_cell(metrics, f"ladder/{name}")] + [(None, None)] * 2)] if rows else []
     title = f"The prior as a hierarchy of T latents, bits/dim of {metrics.get('ladder/n', 0):.0f} images"
     return Table(title, list(columns), rows)
@@ -88,6 +89,7 @@ def _ladder(metrics: dict[str, Any]) -> Table:
 def _rounds(metrics: dict[str, Any]) -> Table:
     columns = {"diffusion": "diffusion", "VAE, again and again": "vae"}
     found = [name for name in metrics if name.startswith("ladder/rounds/diffusion/")]
+    found.sort(key=lambda name: int(name.split("/")[3]))
     rows = [
         (name.split("/")[3], [_cell(metrics, name.replace("diffusion", c)) for c in columns.values()]) for name in found
     ]

@@ -15,7 +15,7 @@ from sde_vae.solvers.exponential import ddim, dpm_solver_pp_2m
 from sde_vae.solvers.grids import uniform_log_snr
 from sde_vae.solvers.heun import heun
 from sde_vae.solvers.step import rescale
-from sde_vae.solvers.stochastic import euler_maruyama
+from sde_vae.solvers.stochastic import ancestral, euler_maruyama
 from sde_vae.streaming import stream
 from tests.oracles import LinearGaussian
 
@@ -68,10 +68,11 @@ def test_an_odd_last_batch_does_not_compile_again():
     np.testing.assert_array_equal(out[8:], stream(run, 4, np.arange(8, 12, dtype=np.int32))[:2])
 
 
-def test_a_trajectory_ends_where_decoding_does(x64):
+@pytest.mark.parametrize("solver", [ancestral, dpm_solver_pp_2m()])
+def test_a_trajectory_is_that_of_the_decoding(x64, solver):
     score = WORLD.marginal_score(SDE)
     keys, x_T = start(SDE, jax.random.key(1), jnp.zeros((6, 3)), INDEX)
-    d = decoder(ddim(), 20)
+    d = decoder(solver, 20)
     path = trajectory(d, 5, score, keys, x_T)
     assert path.shape == (6, 5, 2, 3)
     np.testing.assert_allclose(path[:, -1, 1], decode(d, score, keys, x_T), rtol=1e-10)

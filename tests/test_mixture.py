@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sde_vae import losses, scores, solvers
+from sde_vae import losses, scores
 from sde_vae.arrays import keys_of, normal
 from sde_vae.method import Method
 from sde_vae.methods.prior import condition, predicts_velocity, prior
@@ -18,6 +18,9 @@ from sde_vae.nets.encoder import Encoder
 from sde_vae.nets.mlp import MLP
 from sde_vae.nets.network import network
 from sde_vae.sdes import VP, terminal
+from sde_vae.solvers.grids import uniform_log_snr
+from sde_vae.solvers.step import integrate
+from sde_vae.solvers.stochastic import euler_maruyama
 from sde_vae.train_state import adam, cosine, init_state, make_update
 from sde_vae.types import Batch
 from tests.oracles import Mixture
@@ -82,8 +85,8 @@ def test_an_encoder_trained_through_bayes_rule_finds_the_exact_conditional():
     def decode(z):
         score = scores.bayes(w.marginal_score(SDE), log_likelihood(params, z))
         x_T = terminal(SDE, normal(keys_of(jax.random.key(20), index), x_0))
-        grid = solvers.uniform_log_snr_grid(SDE, 100)
-        return solvers.integrate(solvers.euler_maruyama(SDE, score), keys_of(jax.random.key(21), index), x_T, grid)
+        grid = uniform_log_snr(SDE, 100)
+        return integrate(euler_maruyama(SDE, score), keys_of(jax.random.key(21), index), x_T, grid)
 
     decode = jax.jit(decode)
     drawn, true = (np.concatenate([x, z], axis=1) for x in (decode(z), x_0))
@@ -110,7 +113,7 @@ def test_a_whole_score_vae_reconstructs_points_it_has_not_seen():
     z = vae.encode(params, frozen, x_0).sample(keys_of(jax.random.key(12), INDEX))
     score = vae.score(params, frozen, z)
     x_T = terminal(SDE, normal(keys_of(jax.random.key(13), INDEX), x_0))
-    grid = solvers.uniform_log_snr_grid(SDE, 100)
-    x = solvers.integrate(solvers.euler_maruyama(SDE, score), keys_of(jax.random.key(14), INDEX), x_T, grid)
+    grid = uniform_log_snr(SDE, 100)
+    x = integrate(euler_maruyama(SDE, score), keys_of(jax.random.key(14), INDEX), x_T, grid)
     distance = lambda a, b: float(jnp.mean(jnp.sum((a - b) ** 2, axis=1)))
     assert distance(x, x_0) < 0.1 * distance(x_0[::-1], x_0)

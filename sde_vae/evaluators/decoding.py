@@ -1,6 +1,5 @@
 """Scores to images, images to the noise they come from."""
 
-import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from sde_vae.arrays import expand, fold, keys_of, normal
+from sde_vae.arrays import expand, keys_of, normal
 from sde_vae.sdes import SDE, terminal
 from sde_vae.solvers.evaluations import count
 from sde_vae.solvers.grids import Grid
-from sde_vae.solvers.step import Solver, denoise, integrate
+from sde_vae.solvers.step import Solver, denoise, integrate, path
 from sde_vae.types import Indices, Keys, Points, PRNGKey, ScoreFn
 
 # Finish(sde, score, x, t_min) -> x_0: denoise or rescale.
@@ -69,13 +68,9 @@ def trajectory(
     decoder: Decoder, stops: int, score: ScoreFn, keys: Keys, x_T: Points
 ) -> Float[Array, "batch stops 2 *shape"]:
     """x_t and E[x_0 | x_t] at `stops` places along one decoding (or at all, if there are fewer), from T to the end."""
-    step = decoder.solver(decoder.sde, score)
     marks = np.unique(np.round(np.linspace(0, decoder.grid.shape[0] - 1, stops)).astype(int))
-    x, shown = x_T, [_shown(decoder.sde, score, x_T, decoder.grid[0])]
-    for a, b in itertools.pairwise(marks.tolist()):
-        x = integrate(step, fold(keys, a), x, decoder.grid[a : b + 1])
-        shown.append(_shown(decoder.sde, score, x, decoder.grid[b]))
-    return jnp.stack(shown, axis=1)
+    xs = path(decoder.solver(decoder.sde, score), keys, x_T, decoder.grid)[marks]
+    return jnp.stack([_shown(decoder.sde, score, x, t) for x, t in zip(xs, decoder.grid[marks], strict=True)], axis=1)
 
 
 def _shown(sde: SDE, score: ScoreFn, x: Points, t: Float[Array, ""]) -> Float[Array, "batch 2 *shape"]:

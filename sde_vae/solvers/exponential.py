@@ -34,7 +34,7 @@ def ddim(eta: float = 0.0) -> Solver:
 
 
 def dpm_solver_pp_2m(eta: float = 0.0) -> Solver:
-    """DPM-Solver++ 2M (arXiv:2211.01095, algorithm 2), and SDE-DPM-Solver++ 2M at eta = 1 (section 5.1).
+    """DPM-Solver++ 2M (arXiv:2211.01095, algorithm 2), and SDE-DPM-Solver++ 2M at eta = 1 (section 5).
 
     The first step is DDIM's: what is infinitely far back in logSNR has no weight in the extrapolation.
     """
@@ -64,4 +64,6 @@ def _land(
     if eta == 0:  # no noise, and no draw of any: upwards in time sigma_Q is not even defined
         return alpha * x0_hat + sigma * eps_hat
     drawn = eta * expand(posterior_std(sde, t, t_next), x0_hat)
-    return alpha * x0_hat + jnp.sqrt(jnp.square(sigma) - jnp.square(drawn)) * eps_hat + drawn * normal(keys, x0_hat)
+    # sqrt(sigma^2 - drawn^2) in a form that rounding cannot make negative: sigma_Q^2 = sigma^2 (1 - e^{l_t - l_s}).
+    kept = jnp.sqrt(1 - eta**2 + eta**2 * expand(jnp.exp(sde.log_snr(t) - sde.log_snr(t_next)), x0_hat))
+    return alpha * x0_hat + sigma * kept * eps_hat + drawn * normal(keys, x0_hat)

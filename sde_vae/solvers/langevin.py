@@ -10,7 +10,7 @@ from sde_vae.types import Keys, PerExample, Points, ScoreFn
 
 
 def langevin(snr: float = 0.16, moves: int = 1) -> Solver:
-    """x + epsilon s + sqrt(2 epsilon) xi, `moves` times, at t_next (arXiv:2011.13456, algorithm 5); one evaluation of the score each.
+    """x + epsilon s + sqrt(2 epsilon) xi, `moves` times, at t_next (arXiv:2011.13456, algorithm 4); one evaluation of the score each.
 
     The paper sets epsilon = 2 (snr |xi| / |s|)^2 by norms over the batch. Here they are replaced by what they are in expectation for
     the score of q(x_t | x_0), E|xi|^2 = d and E|s|^2 = d / sigma^2, so that epsilon = 2 (snr sigma)^2: it does not couple the

@@ -57,13 +57,25 @@ def compose(predictor: Step, corrector: Step) -> Step:
 def integrate(step: Step, keys: Keys, x: Points, times: Grid) -> Points:
     """x at times[-1], from x at times[0]. Downwards in t it decodes; upwards (an ODE's step) it inverts."""
 
-    def body(carry: tuple[Points, Memory], interval: tuple[Array, Array, Array]) -> tuple[tuple[Points, Memory], None]:
+    return _scan(step, keys, x, times, lambda x: None)[0]
+
+
+def path(step: Step, keys: Keys, x: Points, times: Grid) -> Float[Array, "steps_plus_1 batch *shape"]:
+    """x at all the times, of which `integrate` gives the last."""
+    return jnp.concatenate([x[None], _scan(step, keys, x, times, lambda x: x)[1]])
+
+
+def _scan(step: Step, keys: Keys, x: Points, times: Grid, keep: Callable[[Points], Any]) -> tuple[Points, Any]:
+    """(x at the last time, keep(x) at all but the first)."""
+
+    def body(carry: tuple[Points, Memory], interval: tuple[Array, Array, Array]) -> tuple[tuple[Points, Memory], Any]:
         i, t, t_next = interval
         full = jnp.ones(x.shape[:1], times.dtype)
-        return step.move(fold(keys, i), *carry, t * full, t_next * full), None
+        carry = step.move(fold(keys, i), *carry, t * full, t_next * full)
+        return carry, keep(carry[0])
 
-    (x, _), _ = jax.lax.scan(body, (x, step.start(x)), (jnp.arange(times.shape[0] - 1), times[:-1], times[1:]))
-    return x
+    (last, _), kept = jax.lax.scan(body, (x, step.start(x)), (jnp.arange(times.shape[0] - 1), times[:-1], times[1:]))
+    return last, kept
 
 
 def denoise(sde: SDE, score: ScoreFn, x: Points, t: float | Float[Array, ""]) -> Points:
