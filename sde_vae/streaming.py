@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from sde_vae.errors import BadInput
 from sde_vae.parts import Parts
 
 
@@ -16,7 +17,7 @@ def stream(
 
     The last batch is filled up with copies of the last row, and cut afterwards: an odd number does not compile again. With a
     `label`, a progress bar counts the examples; with `parts` too, every batch is kept under that label, and a run that was
-    stopped finds them there.
+    stopped finds them there. Raises BadInput if a labelled result is not finite: a mean over it would vanish from the figures.
     """
     n = len(arrays[0])
     size = min(batch_size, n)
@@ -31,4 +32,11 @@ def stream(
             make = lambda start=start: compute(start)
             outputs.append(parts.array(label, number, make) if parts and label else make())
             bar.update(len(outputs[-1]))
-    return np.concatenate(outputs)
+    result = np.concatenate(outputs)
+    if label and not np.all(np.isfinite(result)):
+        failed = int(np.sum(~np.isfinite(result.reshape(n, -1)).all(axis=1)))
+        raise BadInput(
+            f"{label}: {failed} of {n} came out not finite, expected finite numbers; if config.sampling.solver or inverter is ode, "
+            "take larger rtol and atol, otherwise more config.sampling.steps or another solver"
+        )
+    return result

@@ -68,6 +68,15 @@ def test_an_odd_last_batch_does_not_compile_again():
     np.testing.assert_array_equal(out[8:], stream(run, 4, np.arange(8, 12, dtype=np.int32))[:2])
 
 
+def test_what_is_not_finite_is_not_passed_on_in_silence():
+    """A solver's failure is NaN in the examples that failed; without a label the caller looks for itself."""
+    one_fails = lambda x: np.where(x == 3, np.nan, x)
+    x = np.arange(5, dtype=np.float32)
+    with pytest.raises(BadInput, match="invert: 1 of 5 came out not finite"):
+        stream(one_fails, 2, x, label="invert")
+    assert np.isnan(stream(one_fails, 2, x)).sum() == 1
+
+
 @pytest.mark.parametrize("solver", [ancestral, dpm_solver_pp_2m()])
 def test_a_trajectory_is_that_of_the_decoding(x64, solver):
     score = WORLD.marginal_score(SDE)
