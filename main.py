@@ -22,7 +22,13 @@ from ml_collections import ConfigDict, config_flags
 from configs import default
 from sde_vae import logs, pictures, workdir
 from sde_vae.build import build
-from sde_vae.build_eval import build_judges, build_sampler, build_subject, held_out_split
+from sde_vae.build_eval import (
+    build_judges,
+    build_latent_sampler,
+    build_prior_sampler,
+    build_subject,
+    held_out_split,
+)
 from sde_vae.checkpoints import Trained, describe, load_ema
 from sde_vae.data.dataset import Dataset, fingerprint, to_unit
 from sde_vae.data.pipeline import check_images
@@ -31,7 +37,8 @@ from sde_vae.evaluate import evaluate
 from sde_vae.experiment import Experiment
 from sde_vae.parts import Parts
 from sde_vae.tables import as_text, tables
-from sde_vae.train import Diverged, StopRequest, train_stage
+from sde_vae.train import Diverged, Stage, StopRequest, train_stage
+from sde_vae.types import Params
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The config file, and its fields as --config.section.field=value."
@@ -47,14 +54,14 @@ def train(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
     # What can be wrong with the input is found before anything is written.
     workdir.check(directory, config.to_dict())
     data = experiment.load()
-    if config.prior.checkpoint:
+    if config.prior.checkpoint and experiment.prior:
         before = load_prior(config, experiment, directory).data
         if before is None or before.get("fingerprint") != fingerprint(data.split("train").images):
             print("note: config.prior.checkpoint was trained on other images, perhaps on some that are held out here")
     workdir.claim(directory, config.to_dict())
     with StopRequest() as stop:
         for stage in experiment.stages:
-            frozen = load_prior(config, experiment, directory).params if stage.stands_on else None
+            frozen = load_frozen(config, experiment, directory, stage)
             if not train_stage(stage, frozen, directory / stage.name, stop):
                 print(f"{stage.name}: stopped by SIGTERM, the state is saved; the same command goes on from here")
                 break
@@ -64,34 +71,32 @@ def train(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
 def eval_(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
     workdir.check(directory, config.to_dict())
     out = directory / "eval"
-    prior = load_prior(config, experiment, directory)
-    abstract = jax.eval_shape(experiment.method.init, jax.random.key(0))
-    encoder = load_ema(directory / "encoder" / "checkpoints", "encoder", abstract, "--workdir")
+    final = experiment.final
+    trained = load_stage(config, experiment, directory, final.name)
+    frozen = load_frozen(config, experiment, directory, final)
+    latent = load_stage(config, experiment, directory, experiment.latent.name).params if experiment.latent else None
     data = experiment.load()
-    check_images(encoder.data, data.split("train").images, str(directory / "encoder"))
+    check_images(trained.data, data.split("train").images, str(directory / final.name))
     judges = build_judges(config)
     # What decides the outcome: a part that was made with anything else is made again.
     key = {
         "config": config.to_dict(),
         "data": [fingerprint(data.split("train").images), fingerprint(held_out_split(config, data))],
         "weights": judges.weights,
-        "prior": describe(prior.params),
-        "encoder": describe(encoder.params),
+        "trained": describe(trained.params),
+        "frozen": describe(frozen),
+        "latent": describe(latent),
     }
     parts = Parts(out / "parts", key)
-    subject = build_subject(config, experiment, encoder.params, prior.params, judges, parts)
+    subject = build_subject(config, experiment, trained.params, frozen, latent, judges, parts)
 
     facts: dict[str, Any] = {"n": len(subject.data.test), "seed": config.seed, "latent_dim": config.model.latent_dim}
-    facts |= {"step": encoder.step, "split": config.eval.split, **judges.weights}
-    for stage in ("prior", "encoder"):
-        rates = [
-            row["steps_per_second"]
-            for row in logs.read(directory / stage / "metrics.jsonl")
-            if "steps_per_second" in row
-        ]
-        if rates:
-            facts[f"{stage}_steps_per_second"] = float(np.median(rates))
-    title = f"{config.method} on {config.data.name}, {config.model.latent_dim} latents"
+    facts |= {"method": experiment.title, "step": trained.step, "split": config.eval.split, **judges.weights}
+    for stage in experiment.stages:
+        logged = logs.read(directory / stage.name / "metrics.jsonl")
+        if rates := [row["steps_per_second"] for row in logged if "steps_per_second" in row]:
+            facts[f"{stage.name}_steps_per_second"] = float(np.median(rates))
+    title = f"{experiment.title} on {config.data.name}, {config.model.latent_dim} latents"
     metrics = evaluate(experiment.evaluators, subject, parts, out, title, facts, workdir.facts())
     print("\n\n".join(as_text(table) for table in tables(metrics)))
     for name, identity in judges.weights.items():
@@ -103,7 +108,13 @@ def eval_(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
 def sample(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
     workdir.check(directory, config.to_dict())
     out = directory / "samples"
-    draw = build_sampler(config, experiment, load_prior(config, experiment, directory).params)
+    if experiment.prior:
+        draw = build_prior_sampler(config, experiment, load_prior(config, experiment, directory).params)
+    else:
+        final = experiment.final
+        trained = load_stage(config, experiment, directory, final.name)
+        frozen = load_frozen(config, experiment, directory, final)
+        draw = build_latent_sampler(config, experiment, trained.params, frozen)
     drawn = to_unit(draw(np.arange(SAMPLES, dtype=np.int32), "sample"))
     pictures.grid(drawn, out / "samples.png")
     np.save(out / "samples.npy", drawn)
@@ -126,6 +137,20 @@ def load_prior(config: ConfigDict, experiment: Experiment, directory: Path) -> T
     return load_ema(
         (Path(given).expanduser() if given else directory) / "prior" / "checkpoints", "prior", abstract, field
     )
+
+
+def load_stage(config: ConfigDict, experiment: Experiment, directory: Path, name: str) -> Trained:
+    """The EMA of a stage, the prior's from wherever it was trained."""
+    if name == "prior":
+        return load_prior(config, experiment, directory)
+    stage = next(stage for stage in experiment.stages if stage.name == name)
+    abstract = jax.eval_shape(stage.method.init, jax.random.key(0))
+    return load_ema(directory / name / "checkpoints", name, abstract, "--workdir")
+
+
+def load_frozen(config: ConfigDict, experiment: Experiment, directory: Path, stage: Stage) -> Params:
+    """What the stage stands on: the EMA of earlier ones."""
+    return stage.frozen(*(load_stage(config, experiment, directory, name).params for name in stage.stands_on))
 
 
 def parse(argv: list[str]) -> tuple[ConfigDict, str, Path]:

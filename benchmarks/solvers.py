@@ -21,7 +21,6 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(1, str(ROOT))  # main.py is in no package
 
-import jax
 import plots
 from record import RESULTS, record
 from solver_bench import Bench
@@ -30,11 +29,11 @@ from solver_page import page
 from solver_ways import ADAPTIVE, CHURN, INVERTERS, RHO, SOLVERS, Way, adaptive_ways, way, ways
 from tqdm import tqdm
 
-from main import load_prior, parse
+from main import load_frozen, load_stage, parse
 from sde_vae import workdir
 from sde_vae.build import build
 from sde_vae.build_eval import build_judges, build_subject, held_out_split
-from sde_vae.checkpoints import describe, load_ema
+from sde_vae.checkpoints import describe
 from sde_vae.data.dataset import fingerprint
 from sde_vae.errors import BadInput, choose
 from sde_vae.evaluators.distribution import fd_name
@@ -59,21 +58,21 @@ def find_run(options: argparse.Namespace, changes: list[str]) -> tuple[Subject, 
     config.eval.n, config.eval.split, config.eval.lpips = options.n, options.split, ("alex",)
 
     experiment = build(config)
-    prior = load_prior(config, experiment, directory)
-    abstract = jax.eval_shape(experiment.method.init, jax.random.key(0))
-    encoder = load_ema(directory / "encoder" / "checkpoints", "encoder", abstract, "--workdir")
+    final = experiment.final
+    encoder = load_stage(config, experiment, directory, final.name)
+    frozen = load_frozen(config, experiment, directory, final)
     judges = build_judges(config)
     judges = judges._replace(extractor=judges.extractor or load_pixels(config.data.channels))
     key = {
         "config": config.to_dict(),
         "held out": fingerprint(held_out_split(config, experiment.load())),
         "judges": [judges.weights, judges.extractor.identity],
-        "prior": describe(prior.params),
+        "prior": describe(frozen),
         "encoder": describe(encoder.params),
         "rho and churn": [RHO, CHURN],
     }
     parts = Parts(directory / "benchmarks" / "solvers", key)
-    return build_subject(config, experiment, encoder.params, prior.params, judges, parts), encoder.step
+    return build_subject(config, experiment, encoder.params, frozen, None, judges, parts), encoder.step
 
 
 def plan(subject: Subject, options: argparse.Namespace) -> tuple[list[Way], list[Way], list[Way]]:

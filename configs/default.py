@@ -6,7 +6,7 @@ from ml_collections.config_dict import placeholder
 
 def get_config() -> ConfigDict:
     config = ConfigDict()
-    config.method = "score_vae"
+    config.method = "score_vae"  # score_vae (with a correction stage: ScoreVAE+) | beta_vae | diff_decoder
     config.seed = 0
     config.parallel = "pmap"  # pmap | data | fsdp
     config.keep_checkpoints = 3
@@ -37,6 +37,17 @@ def get_config() -> ConfigDict:
     config.model.prior = _unet()
     config.model.prior.dropout = 0.0
     config.model.encoder = _unet()
+    config.model.encoder.sees = "x_t"  # x_t | denoised: the prior's E[x_0 | x_t], the same at every t (score_vae)
+    config.model.decoder = _unet()  # beta_vae's decoder; diff_decoder's U-Net
+    config.model.decoder.dropout = 0.0
+    config.model.likelihood = ConfigDict()  # beta_vae's p(x_0 | z): one variance for all pixels
+    config.model.likelihood.log_var, config.model.likelihood.learn_log_var = 0.0, False
+    config.model.correction = _unet()  # score_vae's c_psi
+    config.model.correction.dropout = 0.0
+    config.model.correction.body = "unet"  # unet | head: `blocks` blocks of `channels` on the prior's features
+
+    config.model.latent_prior = ConfigDict()  # a diffusion model of the codes, if config.stages.latent has steps
+    config.model.latent_prior.hidden, config.model.latent_prior.blocks = 256, 3
 
     config.prior = ConfigDict()
     config.prior.checkpoint = ""  # a workdir with a trained prior, instead of the prior stage
@@ -45,6 +56,10 @@ def get_config() -> ConfigDict:
 
     config.loss = ConfigDict()  # the encoder's
     config.loss.beta = 0.01
+    config.loss.free_bits = 0.0  # nats of KL that each latent dimension has for nothing
+    config.loss.kl_warmup = 0  # steps over which beta rises from 0
+    config.loss.latent_dropout = 0.0  # diff_decoder: share of the examples without z, for guidance
+    config.loss.log_density = "full"  # full | quadratic: without log q's log-variance term, for comparison (score_vae)
     config.loss.times = "uniform_log_snr"
     config.loss.weight = "likelihood"  # the weights of config.prior.weight
     config.loss.sigmoid_bias = 2.0  # the logSNR at which the sigmoid weight has fallen to a half
@@ -59,6 +74,7 @@ def get_config() -> ConfigDict:
     config.stages.prior = _stage(steps=100_000)
     config.stages.encoder = _stage(steps=100_000)
     config.stages.correction = _stage(steps=0)
+    config.stages.latent = _stage(steps=0)
 
     config.sampling = ConfigDict()
     # euler_maruyama | reverse_diffusion | ancestral | predictor_corrector | ddim | heun | dpm_solver_pp_2m | ode
@@ -74,7 +90,7 @@ def get_config() -> ConfigDict:
     config.sampling.inverter = "dpm_solver_pp_2m"
     # The prior alone decodes where logSNR is below this; None: nowhere.
     config.sampling.prior_below = placeholder(float)
-    config.sampling.guidance = 1.0
+    config.sampling.guidance = 1.0  # score_vae; diff_decoder with a latent_dropout
 
     config.eval = ConfigDict()
     config.eval.n = 360  # held-out images, or as many as there are
@@ -86,7 +102,8 @@ def get_config() -> ConfigDict:
     # none | pixels (at 8x8) | efflite0 (of the extra `metrics`) | fid (of config.eval.fid_weights)
     config.eval.extractor = "efflite0"
     config.eval.fid_weights = ""  # pt_inception-2015-12-05-6726825d.pth, a safetensors of it, or jax-fid's pickle
-    config.eval.evaluators = ("reconstruction", "samples", "bits_per_dim")  # and inversion, importance, ladder
+    config.eval.evaluators = ("reconstruction", "samples", "bits_per_dim")
+    # and: inversion, importance, averages; latents, interpolation, traversal, edits, neighbours, latent_prior; ladder
     return config.lock()
 
 

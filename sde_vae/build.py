@@ -1,4 +1,4 @@
-"""ConfigDict -> objects. With build_eval.py and build_sampling.py, the only reader of config: below them nothing knows that there is one."""
+"""ConfigDict -> objects. The files build*.py are the only readers of config: below them nothing knows that there is one."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from sde_vae import losses, sdes
+from sde_vae import sdes
 from sde_vae.build_eval import build_evaluators
+from sde_vae.build_methods import Part, build_plan
 from sde_vae.build_sampling import build_decoder, build_inverter, with_prior_below
 from sde_vae.data.dataset import DataOptions, Dataset
 from sde_vae.data.decode import FILTERS
@@ -20,72 +20,40 @@ from sde_vae.data.load import load
 from sde_vae.data.pipeline import Pipeline
 from sde_vae.errors import BadInput, choose
 from sde_vae.experiment import Experiment
-from sde_vae.method import Method
-from sde_vae.methods.prior import predicts_noise, predicts_velocity, prior
-from sde_vae.methods.score_vae import score_vae
-from sde_vae.nets.encoder import Encoder, HalfUNet
-from sde_vae.nets.network import network
-from sde_vae.nets.unet import UNet
 from sde_vae.train import Stage
 from sde_vae.train_state import adam, constant, cosine
 
 SDES = {"vp": sdes.VP, "cosine_vp": sdes.CosineVP, "sub_vp": sdes.SubVP, "ve": sdes.VE}
-# Each takes (sde, sigmoid_bias) and uses what it needs.
-WEIGHTS = {
-    "likelihood": lambda sde, bias: losses.likelihood(),
-    "simple": lambda sde, bias: losses.simple(sde),
-    "p2": lambda sde, bias: losses.p2(sde),
-    "min_snr": lambda sde, bias: losses.min_snr(sde),
-    "sigmoid": lambda sde, bias: losses.sigmoid(bias),
-}
-TIMES = {"uniform_t": losses.uniform_t, "uniform_log_snr": losses.uniform_log_snr}
-PREDICTIONS = {"noise": predicts_noise, "velocity": predicts_velocity}
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 DECAYS = {"constant": constant, "cosine": cosine}
+NETS = ("prior", "encoder", "decoder", "correction")
+STAGES = ("prior", "encoder", "correction", "latent")
 
 
 def build(config: ConfigDict) -> Experiment:
     """Raises BadInput that names the field, the value and what is allowed."""
     check_values(config)
-    choose("config.method", config.method, {"score_vae": None})
     size = config.data.image_size
     shape = (size, size, config.data.channels)
     sde = build_sde(config.sde)
-    dtype = choose("config.model.dtype", config.model.dtype, DTYPES)
-    prediction = choose("config.model.prediction", config.model.prediction, PREDICTIONS)
-
-    unet = UNet(**_net("prior", config, size), dropout=config.model.prior.dropout, dtype=dtype)
-    prior_method = prior(
-        sde,
-        network(unet, shape),
-        prediction,
-        choose("config.prior.times", config.prior.times, TIMES)(sde, config.stages.prior.batch_size),
-        choose("config.prior.weight", config.prior.weight, WEIGHTS)(sde, config.loss.sigmoid_bias),
-    )
-    encoder = Encoder(HalfUNet(**_net("encoder", config, size)), config.model.latent_dim, config.model.log_var_bound)
-    method = score_vae(
-        sde,
-        prior_method,
-        network(encoder, shape),
-        choose("config.loss.times", config.loss.times, TIMES)(sde, config.stages.encoder.batch_size),
-        choose("config.loss.weight", config.loss.weight, WEIGHTS)(sde, config.loss.sigmoid_bias),
-        config.loss.beta,
-        config.sampling.guidance,
-    )
-
+    plan = build_plan(config, sde, shape)
     # Read once, however often it is asked for.
     open_dataset = cache(partial(load, config.data.name, data_options(config)))
-    stages = [] if config.prior.checkpoint else [build_stage(config, "prior", prior_method, None, open_dataset)]
-    stages.append(build_stage(config, "encoder", method, "prior", open_dataset))
+    stage = lambda part: build_stage(config, part, open_dataset)
+    final = stage(plan.final)
+    latent = stage(plan.latent_prior) if plan.latent_prior else None
     return Experiment(
+        title=plan.title,
         shape=shape,
-        prior=prior_method,
-        method=with_prior_below(config, sde, prior_method, method),
-        stages=tuple(stages),
+        prior=plan.prior,
+        unconditional=plan.unconditional,
+        method=with_prior_below(config, sde, plan.unconditional, plan.final.method),
+        stages=(*map(stage, plan.before), final, *([latent] if latent else [])),
+        final=final,
+        latent=latent,
         load=open_dataset,
         decoder=build_decoder(config, sde),
         inverter=build_inverter(config, sde),
-        evaluators=build_evaluators(config),
+        evaluators=build_evaluators(config, plan),
     )
 
 
@@ -95,10 +63,8 @@ def build_sde(config: ConfigDict) -> sdes.SDE:
     return cls(**{field.name: config[field.name] for field in dataclasses.fields(cls) if field.name in config})
 
 
-def build_stage(
-    config: ConfigDict, name: str, method: Method, stands_on: str | None, open_dataset: Callable[[], Dataset]
-) -> Stage:
-    stage, optim = config.stages[name], config.optim
+def build_stage(config: ConfigDict, part: Part, open_dataset: Callable[[], Dataset]) -> Stage:
+    stage, optim = config.stages[part.name], config.optim
 
     def open_data() -> Pipeline:
         data = open_dataset()
@@ -106,16 +72,17 @@ def build_stage(
         n = len(images)
         if stage.batch_size > n:
             raise BadInput(
-                f"config.stages.{name}.batch_size: got {stage.batch_size}, but {data.name} has {n} images to train on; "
+                f"config.stages.{part.name}.batch_size: got {stage.batch_size}, but {data.name} has {n} images to train on; "
                 "take no more than that"
             )
         here, hosts = jax.process_index(), jax.process_count()
         return Pipeline(images, data.levels, stage.batch_size, config.seed, config.data.workers, here, hosts)
 
     return Stage(
-        name=name,
-        method=method,
-        stands_on=stands_on,
+        name=part.name,
+        method=part.method,
+        stands_on=part.stands_on,
+        frozen=part.frozen,
         optimiser=adam(
             stage.learning_rate,
             stage.steps,
@@ -149,23 +116,6 @@ def data_options(config: ConfigDict) -> DataOptions:
     )
 
 
-def _net(name: str, config: ConfigDict, size: int) -> dict[str, Any]:
-    """The fields that the U-Net and the encoder share. Raises BadInput if the image does not halve often enough."""
-    net = config.model[name]
-    halvings = len(net.multipliers) - 1
-    if size % 2**halvings:
-        raise BadInput(
-            f"config.data.image_size: got {size}, which config.model.{name}.multipliers halve {halvings} times; "
-            f"it must be a multiple of {2**halvings}"
-        )
-    return {
-        "channels": net.channels,
-        "multipliers": tuple(net.multipliers),
-        "blocks": net.blocks,
-        "attention": tuple(net.attention),
-    }
-
-
 def check_values(config: ConfigDict) -> None:
     """BadInput for a number out of its range."""
     counts = [
@@ -177,11 +127,13 @@ def check_values(config: ConfigDict) -> None:
         "eval.batch_size",
     ]
     counts += ["keep_checkpoints"]
-    counts += [f"model.{net}.{field}" for net in ("prior", "encoder") for field in ("channels", "blocks")]
+    counts += [f"model.{net}.{field}" for net in NETS for field in ("channels", "blocks")]
     positive = ["sde.t_min", "model.log_var_bound", "optim.clip"]
     positive += [f"sampling.{field}" for field in ("rho", "snr", "rtol", "atol")]
-    for stage in ("prior", "encoder"):
-        counts += [f"stages.{stage}.{f}" for f in ("steps", "batch_size", "checkpoint_every", "log_every")]
+    counts += ["model.latent_prior.hidden", "model.latent_prior.blocks"]
+    counts += [f"stages.{stage}.steps" for stage in ("prior", "encoder")]
+    for stage in STAGES:
+        counts += [f"stages.{stage}.{f}" for f in ("batch_size", "checkpoint_every", "log_every")]
         positive += [f"stages.{stage}.learning_rate"]
     # Distances between sets take a few images.
     for name in ("eval.n", "eval.samples"):
@@ -190,14 +142,24 @@ def check_values(config: ConfigDict) -> None:
         _require(config, name, lambda v: v >= 1, "at least 1")
     for name in positive:
         _require(config, name, lambda v: v > 0 and np.isfinite(v), "above 0")
-    for name in ("loss.beta", "optim.warmup", "data.crop", "data.workers", "sampling.churn"):
+    at_least_zero = ["loss.beta", "loss.free_bits", "loss.kl_warmup"]
+    at_least_zero += [f"stages.{stage}.steps" for stage in ("correction", "latent")]
+    for name in (*at_least_zero, "optim.warmup", "data.crop", "data.workers", "sampling.churn"):
         _require(config, name, lambda v: v >= 0, "at least 0")
-    for name in ("model.prior.channels", "model.encoder.channels"):
+    for net in NETS:
+        name = f"model.{net}.channels"
         _require(config, name, lambda v: v % 4 == 0 and (v <= 128 or v % 32 == 0), "a multiple of 4 (of 32 above 128)")
-    _require(config, "model.prior.dropout", lambda v: 0 <= v < 1, "in [0, 1)")
+    for name in ("loss.latent_dropout", *(f"model.{net}.dropout" for net in NETS if net != "encoder")):
+        _require(config, name, lambda v: 0 <= v < 1, "in [0, 1)")
     _require(config, "sampling.eta", lambda v: 0 <= v <= 1, "in [0, 1]")
     _require(config, "optim.ema_decay", lambda v: 0 <= v < 1, "in [0, 1)")
-    _require(config, "stages.correction.steps", lambda v: v == 0, "0: score_vae has no correction stage")
+    bound = config.model.log_var_bound
+    _require(
+        config,
+        "model.likelihood.log_var",
+        lambda v: -bound < v < bound,
+        f"within config.model.log_var_bound, {bound:g}",
+    )
 
 
 def _require(config: ConfigDict, name: str, allowed: Callable[[Any], bool], meaning: str) -> None:

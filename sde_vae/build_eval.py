@@ -5,16 +5,24 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from sde_vae.build_methods import Plan
 from sde_vae.data.dataset import Dataset, Images, fingerprint, take, to_model
 from sde_vae.errors import BadInput, choose
+from sde_vae.evaluators.averages import averages
 from sde_vae.evaluators.bits_per_dim import bits_per_dim
+from sde_vae.evaluators.edits import edits
 from sde_vae.evaluators.importance import importance
+from sde_vae.evaluators.interpolation import interpolation
 from sde_vae.evaluators.inversion import inversion
 from sde_vae.evaluators.ladder import ladder
+from sde_vae.evaluators.latent_prior import latent_prior
+from sde_vae.evaluators.latents import latents
+from sde_vae.evaluators.neighbours import neighbours
 from sde_vae.evaluators.reconstruction import reconstruction
 from sde_vae.evaluators.samples import samples
-from sde_vae.evaluators.streams import make_sampler, make_subject
-from sde_vae.evaluators.subject import Evaluator, Held, Judges, Model, Sampler, Subject
+from sde_vae.evaluators.streams import from_latents, from_prior, make_sampler, make_subject
+from sde_vae.evaluators.subject import Attributes, Evaluator, Held, Judges, Model, Sampler, Subject
+from sde_vae.evaluators.traversal import traversal
 from sde_vae.experiment import Experiment
 from sde_vae.metrics.efficientnet import load_efficientnet
 from sde_vae.metrics.inception import load_inception
@@ -39,11 +47,32 @@ EVALUATORS = {
     "bits_per_dim": bits_per_dim,
     "importance": importance,
     "ladder": ladder,
+    "averages": averages,
+    "latents": latents,
+    "interpolation": interpolation,
+    "traversal": traversal,
+    "edits": edits,
+    "neighbours": neighbours,
+    "latent_prior": latent_prior,
 }
 
 
-def build_evaluators(config: ConfigDict) -> dict[str, Evaluator]:
-    """Raises BadInput for an unknown name in config.eval; what is not installed is found when it is loaded."""
+# Those that look at a score, and those that look at the unconditional prior.
+OF_SCORES = ("inversion", "importance")
+OF_PRIORS = ("ladder",)
+
+
+def build_evaluators(config: ConfigDict, plan: Plan) -> dict[str, Evaluator]:
+    """Raises BadInput for a name in config.eval that is unknown, or that has nothing to look at in this method.
+
+    What is not installed is found when it is loaded.
+    """
+    for needed, names, what in (
+        (plan.final.method.score, OF_SCORES, "decodes at once, without a score"),
+        (plan.prior, OF_PRIORS, "has no unconditional prior"),
+    ):
+        if needed is None and (asked := [name for name in config.eval.evaluators if name in names]):
+            raise BadInput(f"config.eval.evaluators: got {asked[0]}, but {plan.title} {what}; leave it out")
     choose("config.eval.extractor", config.eval.extractor, EXTRACTORS)
     for name in config.eval.lpips:
         choose("config.eval.lpips", name, NETS)
@@ -77,9 +106,31 @@ def build_judges(config: ConfigDict) -> Judges:
     return Judges({name: network.distance for name, network in lpips.items()}, extractor, told, moments)
 
 
-def build_sampler(config: ConfigDict, experiment: Experiment, prior_params: Params) -> Sampler:
+def build_prior_sampler(config: ConfigDict, experiment: Experiment, prior_params: Params) -> Sampler:
     prior = experiment.prior.score(prior_params, None, None)
-    return make_sampler(experiment.decoder, prior, experiment.shape, config.eval.batch_size, config.seed, None)
+    new = from_prior(experiment.decoder, prior, experiment.shape, config.seed)
+    return make_sampler(new, config.eval.batch_size, None)
+
+
+def build_latent_sampler(config: ConfigDict, experiment: Experiment, params: Params, frozen: Params) -> Sampler:
+    """Of a method without an unconditional prior."""
+    model = build_model(experiment, params, frozen, None)
+    new = from_latents(model, config.model.latent_dim, experiment.shape, config.seed)
+    return make_sampler(new, config.eval.batch_size, None)
+
+
+def build_model(experiment: Experiment, params: Params, frozen: Params, latent: Params | None) -> Model:
+    method, unconditional = experiment.method, experiment.unconditional
+    return Model(
+        title=experiment.title,
+        encode=lambda x: method.encode(params, frozen, x),
+        score=(lambda z: method.score(params, frozen, z)) if method.score else None,
+        likelihood=(lambda z: method.likelihood(params, frozen, z)) if method.likelihood else None,
+        prior=unconditional(frozen) if unconditional else None,
+        decoder=experiment.decoder,
+        inverter=experiment.inverter,
+        latent_prior=experiment.latent.method.score(latent, None, None) if experiment.latent else None,
+    )
 
 
 def lpips_files(config: ConfigDict, name: str) -> tuple[Path, Path] | None:
@@ -100,21 +151,19 @@ def build_subject(
     config: ConfigDict,
     experiment: Experiment,
     params: Params,
-    prior_params: Params,
+    frozen: Params,
+    latent: Params | None,
     judges: Judges,
     parts: Parts,
 ) -> Subject:
+    """`params` are the final stage's, `frozen` what it stands on, `latent` those of the prior of its codes, if there is one."""
     data = experiment.load()
     train, held_out = data.split("train").images, held_out_split(config, data)
     n = min(config.eval.n, len(held_out))
+    of_train, of_test = data.split("train").attributes, data.splits[config.eval.split].attributes
+    known = of_train is not None and of_test is not None
     return make_subject(
-        model=Model(
-            encode=lambda x: experiment.method.encode(params, prior_params, x),
-            score=lambda z: experiment.method.score(params, prior_params, z),
-            prior=experiment.prior.score(prior_params, None, None),
-            decoder=experiment.decoder,
-            inverter=experiment.inverter,
-        ),
+        model=build_model(experiment, params, frozen, latent),
         data=Held(
             data.name,
             fingerprint(train),
@@ -122,6 +171,7 @@ def build_subject(
             train,
             held_out,
             to_model(take(held_out, np.arange(n)), data.levels),
+            Attributes(data.attributes, np.asarray(of_train), np.asarray(of_test)[:n]) if known else None,
         ),
         judges=judges,
         parts=parts,

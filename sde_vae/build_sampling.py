@@ -1,8 +1,10 @@
 """config.sampling -> how scores become images. With build.py and build_eval.py, the only reader of config."""
 
+from collections.abc import Callable
+
 from ml_collections import ConfigDict
 
-from sde_vae.errors import choose
+from sde_vae.errors import BadInput, choose
 from sde_vae.evaluators.decoding import Decoder
 from sde_vae.method import Method
 from sde_vae.scores import prior_below
@@ -14,6 +16,7 @@ from sde_vae.solvers.langevin import langevin, predictor_corrector
 from sde_vae.solvers.ode import ode
 from sde_vae.solvers.step import rescale
 from sde_vae.solvers.stochastic import ancestral, euler_maruyama, reverse_diffusion
+from sde_vae.types import Params, ScoreFn
 
 # Each takes config.sampling and uses what it needs.
 SOLVERS = {
@@ -60,13 +63,21 @@ def build_grid(config: ConfigDict, sde: SDE, solver: str) -> grids.Grid:
     return grid(sde, 1 if solver == "ode" else sampling.steps, sampling.rho)
 
 
-def with_prior_below(config: ConfigDict, sde: SDE, prior: Method, method: Method) -> Method:
-    """`method` as it is decoded: the plain prior at high noise, if config.sampling.prior_below says where."""
+def with_prior_below(
+    config: ConfigDict, sde: SDE, unconditional: Callable[[Params], ScoreFn] | None, method: Method
+) -> Method:
+    """`method` as it is decoded: the plain prior (from what the method stands on) at high noise, if config.sampling.prior_below
+    says where.
+    """
     log_snr = config.sampling.prior_below
     if log_snr is None:
         return method
+    if unconditional is None:
+        raise BadInput(
+            f"config.sampling.prior_below: got {log_snr}, expected None: {config.method} has no prior to take over"
+        )
     return method._replace(
         score=lambda params, frozen, z: prior_below(
-            sde, log_snr, prior.score(frozen, None, None), method.score(params, frozen, z)
+            sde, log_snr, unconditional(frozen), method.score(params, frozen, z)
         )
     )

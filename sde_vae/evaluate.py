@@ -36,7 +36,7 @@ def evaluate(
     # The pictures of this evaluation take the places of an older one's, all of them.
     for stem in PICTURES:
         (out / f"{stem}.png").unlink(missing_ok=True)
-    for picture in subject.pictures.glob("*.png"):
+    for picture in subject.pictures.glob("*.*"):
         picture.replace(out / picture.name)
     write_report(out / "report.html", title, metrics, run)
     parts.discard()

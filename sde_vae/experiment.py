@@ -8,18 +8,25 @@ from sde_vae.evaluators.decoding import Decoder
 from sde_vae.evaluators.subject import Evaluator
 from sde_vae.method import Method
 from sde_vae.train import Stage
+from sde_vae.types import Params, ScoreFn
 
 
 class Experiment(NamedTuple):
     """Everything a run needs, the data apart: building it loads nothing and allocates nothing.
 
-    `stages` are in the order of training; load() reads the data set; subject(...) is what the evaluators see.
+    `method` is what is evaluated; unconditional(frozen) is the prior's score, from what it stands
+    on. `stages` are in the order of training, `final` and `latent` among them: the one of `method`, and that of a prior of its
+    codes, if it is trained. load() reads the data set.
     """
 
+    title: str
     shape: tuple[int, int, int]
-    prior: Method
+    prior: Method | None
+    unconditional: Callable[[Params], ScoreFn] | None
     method: Method
     stages: tuple[Stage, ...]
+    final: Stage
+    latent: Stage | None
     load: Callable[[], Dataset]
     decoder: Decoder
     inverter: Decoder

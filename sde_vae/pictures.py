@@ -91,3 +91,42 @@ def _save(figure: plt.Figure, path: Path) -> None:
     figure.tight_layout(pad=0.4)
     figure.savefig(path, dpi=DPI)
     plt.close(figure)
+
+
+class Bars(NamedTuple):
+    """One bar a height, [n]; those that are not `strong`, [n], are grey."""
+
+    title: str
+    x: str
+    y: str
+    heights: np.ndarray
+    strong: np.ndarray
+
+
+class Cloud(NamedTuple):
+    """Points of the plane, [n, 2], coloured by what is known of them: its name and [n] numbers, or None."""
+
+    title: str
+    x: str
+    y: str
+    points: np.ndarray
+    known: tuple[str, np.ndarray] | None
+
+
+def bars_and_cloud(bars: Bars, cloud: Cloud, path: Path) -> None:
+    """Side by side."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.8))
+    left.bar(np.arange(1, len(bars.heights) + 1), bars.heights, color=np.where(bars.strong, "tab:blue", "lightgrey"))
+    left.set(title=bars.title, xlabel=bars.x, ylabel=bars.y)
+    name, values = cloud.known or ("", np.zeros(len(cloud.points)))
+    kinds = np.unique(values)
+    if len(kinds) > 10:
+        shown = right.scatter(*cloud.points.T, c=values, s=6, cmap="viridis", linewidths=0)
+        figure.colorbar(shown, ax=right, label=name)
+    else:
+        for i, kind in enumerate(kinds):
+            right.scatter(*cloud.points[values == kind].T, color=f"C{i}", s=6, linewidths=0, label=f"{kind:g}")
+        if cloud.known:
+            right.legend(title=name, fontsize=8, frameon=False, markerscale=2, bbox_to_anchor=(1, 1), loc="upper left")
+    right.set(title=cloud.title, xlabel=cloud.x, ylabel=cloud.y)
+    _save(figure, path)

@@ -40,7 +40,32 @@ PICTURES = {
         "With the noise that they come from",
         "Decoded from z and from the x_T that the probability-flow ODE finds, which holds what z leaves out; below, that x_T.",
     ),
-    "samples": ("New images", "Drawn from the prior."),
+    "averages": (
+        "One image for a latent",
+        "Not one draw: the mean of several decodings, and what one evaluation of the score says.",
+    ),
+    "latents": (
+        "The latent space",
+        "The KL of each dimension, the largest first, grey where the unit is not active; and the held-out images' codes along their "
+        "two components of largest variance, coloured by their first attribute.",
+    ),
+    "interpolation": (
+        "From one image to another",
+        "Between the two originals at the ends: z along a straight line and along an arc, from the same noise; and z and x_T along "
+        "arcs, decoded by the probability-flow ODE.",
+    ),
+    "traversal": (
+        "One dimension at a time",
+        "The dimensions of largest KL, each from -3 to 3 standard deviations around the code of one image.",
+    ),
+    "edits": (
+        "Edits",
+        "A held-out image without the attribute; its decoding, unedited and at strengths 0.5, 1 and 1.5 along a linear probe's "
+        "direction; last, where the data can be drawn again, the true counterfactual.",
+    ),
+    "neighbours": ("Nearest neighbours", "Held-out images (left) and the training images nearest to them."),
+    "latent_prior": ("New images from the latent space", "Decodings of z drawn from priors of the latent space."),
+    "samples": ("New images", "Drawn from the prior, or decoded from z ~ N(0, I) where there is none."),
     "ladder": (
         "From a VAE to an SDE",
         "The bound of one prior against the number of its steps; how far its samples are from the training set after so many "

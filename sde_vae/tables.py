@@ -4,10 +4,13 @@ import re
 from typing import Any, NamedTuple
 
 METRICS = ("l2", "mse", "psnr", "ssim", "lpips_alex", "lpips_vgg")
+# "{}" is the method's own name.
 METHODS = {
-    "reconstruction": "ScoreVAE",
-    "reconstruction_of_mean": "ScoreVAE, mean z",
-    "inversion": "ScoreVAE, z and x_T",
+    "reconstruction": "{}",
+    "reconstruction_of_mean": "{}, mean z",
+    "average": "{}, mean of decodings",
+    "one_step": "{}, E[x_0 | x_T, z]",
+    "inversion": "{}, z and x_T",
     "baseline/pca": "PCA",
     "baseline/mean_image": "mean image",
     "floor": "other real images",
@@ -23,8 +26,15 @@ class Table(NamedTuple):
 
 
 def tables(metrics: dict[str, Any]) -> list[Table]:
-    """Reconstructions beside the baselines; samples; the bound; the ladder. Those of which there are figures."""
-    found = [_reconstructions(metrics), _samples(metrics), _bound(metrics), _ladder(metrics), _rounds(metrics)]
+    """Reconstructions beside the baselines; samples; the latent; the bound; the ladder. Those of which there are figures."""
+    found = [
+        _reconstructions(metrics),
+        _samples(metrics),
+        _latents(metrics),
+        _bound(metrics),
+        _ladder(metrics),
+        _rounds(metrics),
+    ]
     return [table for table in found if table.rows]
 
 
@@ -52,7 +62,8 @@ def as_text(table: Table) -> str:
 def _reconstructions(metrics: dict[str, Any]) -> Table:
     of_sets = sorted({n.split("/")[1] for n in metrics if n.startswith("reconstruction/") and _of_sets(n)})
     names = [m for m in (*METRICS, *of_sets) if f"reconstruction/{m}" in metrics]
-    methods = {name: title for name, title in METHODS.items() if any(f"{name}/{m}" in metrics for m in names)}
+    named = {name: title.format(_method(metrics)) for name, title in METHODS.items()}
+    methods = {name: title for name, title in named.items() if any(f"{name}/{m}" in metrics for m in names)}
     rows = [(m, [_cell(metrics, f"{name}/{m}") for name in methods]) for m in names]
     return Table(f"Reconstruction of {metrics.get('n', '?')} held-out images", list(methods.values()), rows)
 
@@ -68,9 +79,23 @@ def _samples(metrics: dict[str, Any]) -> Table:
     return Table("New images, against the training set", [f"{n:.0f} samples", held_out], rows)
 
 
+def _latents(metrics: dict[str, Any]) -> Table:
+    size = metrics.get("latent_dim")
+    beside = {"active_units": size, "effective_dimensions": size, "total_correlation": "total_correlation_floor"}
+    beside |= {"probe_accuracy": "probe_majority", "probe_average_precision": "probe_prevalence"}
+    beside |= {"dci_informativeness": "dci_majority", "dci_disentanglement": None, "dci_completeness": None}
+    beside |= {"mig": None, "tad": None}
+    named = {name: other for name, other in beside.items() if f"latent/{name}" in metrics}
+    reference = lambda other: _cell(metrics, f"latent/{other}") if isinstance(other, str) else (other, None)
+    rows = [
+        (name.replace("_", " "), [_cell(metrics, f"latent/{name}"), reference(other)]) for name, other in named.items()
+    ]
+    return Table("The latent, beside its size, chance or floor", ["value", "beside"], rows)
+
+
 def _bound(metrics: dict[str, Any]) -> Table:
     terms = ("kl", "prior", "diffusion", "reconstruction", "total")
-    models = {"ScoreVAE": "bits_per_dim", "the prior alone": "prior/bits_per_dim"}
+    models = {_method(metrics): "bits_per_dim", "the prior alone": "prior/bits_per_dim"}
     rows = [(title, [_cell(metrics, f"{name}/{term}") for term in terms]) for title, name in models.items()]
     return Table("The evidence bound, bits/dim", list(terms), [row for row in rows if row[1][-1][0] is not None])
 
@@ -99,6 +124,10 @@ def _rounds(metrics: dict[str, Any]) -> Table:
 def _of_sets(name: str) -> bool:
     last = name.split("/")[-1]
     return last.startswith(("fd_", "kid_", "fid")) and not last.endswith(("_stderr", "_floor"))
+
+
+def _method(metrics: dict[str, Any]) -> str:
+    return metrics.get("method", "ScoreVAE")
 
 
 def _cell(metrics: dict[str, Any], name: str) -> tuple[float | None, float | None]:

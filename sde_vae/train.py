@@ -25,13 +25,14 @@ from sde_vae.types import Metrics, Params
 class Stage(NamedTuple):
     """What the loop needs to train one network of a method.
 
-    `stands_on` names the stage whose EMA parameters are `frozen` here, or is None. open_data() opens the training images:
+    `stands_on` names the stages on whose EMA parameters it stands; frozen(*of those) is what its method calls frozen. open_data() opens the training images:
     nothing is read before it is called.
     """
 
     name: str
     method: Method
-    stands_on: str | None
+    stands_on: tuple[str, ...]
+    frozen: Callable[..., Params]
     optimiser: optax.GradientTransformation
     ema_decay: float
     open_data: Callable[[], Pipeline]

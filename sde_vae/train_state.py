@@ -59,6 +59,8 @@ def make_update(
 
     def update(state: TrainState, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[TrainState, Metrics]:
         step_key = jax.random.fold_in(key, state.step)
+        # Told here and not by the loader: a batch is split over devices, and this is the same on all of them.
+        batch = batch._replace(step=state.step)
         gradients, metrics = jax.grad(method.loss, has_aux=True)(state.params, frozen, step_key, batch)
         if axis_name is not None:
             gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)

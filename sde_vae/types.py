@@ -32,8 +32,10 @@ class Batch(NamedTuple):
     """What a train step sees.
 
     index[i] is the place of example i in the *global* batch. All randomness is drawn from (key, index), so the numbers do
-    not depend on how many devices share the batch.
+    not depend on how many devices share the batch. step counts the updates made so far, for what changes while training; None
+    where nobody counts.
     """
 
     x: Any  # Points
     index: Any  # Indices
+    step: Any = None  # int32, a scalar

@@ -22,7 +22,7 @@ FREE = (
     "eval.",
     *(
         f"stages.{s}.{f}"
-        for s in ("prior", "encoder", "correction")
+        for s in ("prior", "encoder", "correction", "latent")
         for f in ("steps", "checkpoint_every", "log_every")
     ),
 )

@@ -15,7 +15,8 @@ from sde_vae.errors import BadInput
 from sde_vae.train_state import init_state, make_update
 from sde_vae.types import Batch
 
-CONFIGS = sorted(p.stem for p in (Path(__file__).parent.parent / "configs").glob("scorevae_*.py"))
+CONFIGS = sorted(p.stem for p in (Path(__file__).parent.parent / "configs").glob("[!_]*_*.py"))
+STAGES = {"scorevae": ["prior", "encoder"], "scorevae_plus": ["prior", "encoder", "correction"]}
 # Every field that the contract promises, so that one override works on any config.
 CONTRACT = [
     "seed",
@@ -35,7 +36,7 @@ CONTRACT = [
     "prior.checkpoint",
 ] + [
     f"stages.{stage}.{field}"
-    for stage in ("prior", "encoder", "correction")
+    for stage in ("prior", "encoder", "correction", "latent")
     for field in ("steps", "batch_size", "checkpoint_every", "log_every", "learning_rate")
 ]
 
@@ -52,16 +53,18 @@ def test_config_builds_and_its_train_steps_trace(name):
         for part in field.split("."):
             value = value[part]
     experiment = build(config)
-    assert [stage.name for stage in experiment.stages] == ["prior", "encoder"]
-    frozen = jax.eval_shape(experiment.prior.init, jax.random.key(0))
+    assert [stage.name for stage in experiment.stages] == STAGES.get(
+        name.rpartition("_")[0].removesuffix("_fashion"), ["encoder"]
+    )
+    trained = {}
     for stage in experiment.stages:
         state = jax.eval_shape(lambda key, s=stage: init_state(s.method, s.optimiser, key), jax.random.key(0))
         x = jax.ShapeDtypeStruct((stage.batch_size, *experiment.shape), jnp.float32)
         batch = Batch(x, jax.ShapeDtypeStruct((stage.batch_size,), jnp.int32))
         update = make_update(stage.method, stage.optimiser, stage.ema_decay)
-        new_state, metrics = jax.eval_shape(
-            update, state, frozen if stage.stands_on else None, jax.random.key(0), batch
-        )
+        frozen = stage.frozen(*(trained[name] for name in stage.stands_on))
+        new_state, metrics = jax.eval_shape(update, state, frozen, jax.random.key(0), batch)
+        trained[stage.name] = state.params
         assert jax.tree.map(lambda a: (a.shape, a.dtype), new_state) == jax.tree.map(
             lambda a: (a.shape, a.dtype), state
         )
@@ -80,7 +83,7 @@ def test_celeba64_has_the_papers_size():
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("method", "score_vea", "config.method: unknown name 'score_vea'; known: score_vae"),
+        ("method", "score_vea", "config.method: unknown name 'score_vea'; known: beta_vae, diff_decoder, score_vae"),
         ("sde.name", "vpp", "config.sde.name: unknown name 'vpp'; known: cosine_vp, sub_vp, ve, vp"),
         (
             "sampling.solver",
@@ -91,7 +94,7 @@ def test_celeba64_has_the_papers_size():
         ("eval.evaluators", ("fid",), "config.eval.evaluators: unknown name 'fid'; known: bits_per_dim"),
         ("stages.prior.steps", 0, "config.stages.prior.steps: got 0, expected at least 1"),
         ("stages.encoder.learning_rate", -1.0, "config.stages.encoder.learning_rate: got -1.0, expected above 0"),
-        ("stages.correction.steps", 5, "config.stages.correction.steps: got 5, expected 0"),
+        ("stages.correction.steps", -5, "config.stages.correction.steps: got -5, expected at least 0"),
         ("optim.decay", "linear", "config.optim.decay: unknown name 'linear'; known: constant, cosine"),
         ("data.image_size", 9, "config.data.image_size: got 9, which config.model.prior.multipliers halve 1 times"),
         ("data.crop", -1, "config.data.crop: got -1, expected at least 0"),

@@ -8,9 +8,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     ("errors", "types", "arrays"),
-    ("gaussians", "sdes", "transitions"),
+    ("gaussians", "sdes", "transitions", "latent_ops"),
     ("scores", "estimators"),
-    ("losses", "solvers", "bounds"),
+    ("losses", "penalties", "solvers", "bounds"),
     ("nets",),
     ("method", "methods"),
     (
@@ -28,7 +28,7 @@ FLOORS = [
         "workdir",
     ),
     ("train", "evaluate", "evaluators", "report", "tables", "experiment"),
-    ("build", "build_eval", "build_sampling"),
+    ("build", "build_eval", "build_methods", "build_sampling"),
 ]
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 FILES = sorted((ROOT / "sde_vae").rglob("*.py"))
@@ -61,4 +61,4 @@ def test_only_the_networks_import_flax():
 
 def test_only_build_reads_config():
     users = [p.name for p in FILES if any(n.startswith("ml_collections") for n in imported(p))]
-    assert users == ["build.py", "build_eval.py", "build_sampling.py"]
+    assert users == ["build.py", "build_eval.py", "build_methods.py", "build_sampling.py"]

@@ -21,11 +21,9 @@ from sde_vae.logs import read
 from sde_vae.train_state import init_state
 
 ROOT = Path(__file__).parent.parent
+TINY = {"channels": 8, "multipliers": (1,)}
 SMALL = {
-    "model.prior.channels": 8,
-    "model.prior.multipliers": (1,),
-    "model.encoder.channels": 8,
-    "model.encoder.multipliers": (1,),
+    **{f"model.{net}.{field}": value for net in ("prior", "encoder") for field, value in TINY.items()},
     "model.latent_dim": 3,
     "stages.prior.steps": 12,
     "stages.encoder.steps": 12,
@@ -41,14 +39,14 @@ SMALL = {
 }
 
 
-def command(mode, workdir, **changes):
+def command(mode, workdir, config="scorevae_digits", **changes):
     fields = SMALL | changes
     return [
         *(
             sys.executable,
             "main.py",
             "--config",
-            "configs/scorevae_digits.py",
+            f"configs/{config}.py",
             "--mode",
             mode,
             "--workdir",
@@ -178,6 +176,36 @@ def test_an_evaluation_that_was_killed_goes_on_and_ends_the_same(whole, evaluate
         for name in [name for name in metrics if name.startswith("seconds/")]:
             del metrics[name]
     assert a == b
+
+
+@pytest.mark.parametrize(
+    ("name", "modes", "evaluators"),
+    [
+        ("scorevae_plus", ("train", "eval"), ("reconstruction", "averages")),
+        ("diffdecoder", ("train", "eval"), ("reconstruction", "bits_per_dim")),
+        (
+            "betavae",
+            ("train", "eval", "sample"),
+            ("reconstruction", "samples", "bits_per_dim", "latents", "latent_prior"),
+        ),
+    ],
+)
+def test_the_other_methods(name, modes, evaluators, tmp_path):
+    small = {f"model.{net}.{field}": value for net in ("decoder", "correction") for field, value in TINY.items()}
+    small |= {f"stages.{stage}.steps": 3 for stage in ("prior", "encoder")} | {"model.latent_prior.hidden": 16}
+    small |= {"stages.correction.steps": 3 if name == "scorevae_plus" else 0}
+    small |= {"stages.latent.steps": 3 if "latent_prior" in evaluators else 0, "eval.evaluators": str(evaluators)}
+    for mode in modes:
+        code, _, err = run(command(mode, tmp_path, config=f"{name}_digits", **small))
+        assert code == 0, err
+    metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())
+    assert metrics["reconstruction/nfe"] == (1 if name == "betavae" else 4)
+    assert ("one_step/l2" in metrics) == ("averages" in evaluators)
+    if name == "betavae":
+        assert metrics["bits_per_dim/diffusion"] == 0
+        assert "prior/bits_per_dim/total" not in metrics
+        assert all(f"latent_prior/{prior}/fd_pixels" in metrics for prior in ("normal", "gaussian", "diffusion"))
+        assert np.load(tmp_path / "samples" / "samples.npy").shape == (64, 8, 8, 1)
 
 
 def test_sampling(whole):

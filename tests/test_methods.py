@@ -8,18 +8,20 @@ import numpy as np
 from sde_vae import losses
 from sde_vae.arrays import keys_of, normal
 from sde_vae.gaussians import DiagGaussian
+from sde_vae.methods.posteriors import of_noisy
 from sde_vae.methods.prior import condition, predicts_noise, prior
 from sde_vae.methods.score_vae import score_vae
+from sde_vae.penalties import kl_penalty
 from sde_vae.sdes import VE, VP
 from sde_vae.types import Batch
-from tests.small import SDE, SHAPE, Encoder, HalfUNet, awake, image_batch, image_methods, network, tanh_network
+from tests.small import SDE, awake, image_batch, image_methods, image_posterior, tanh_network
 
 
 def plane_methods(sde, n, beta=0.3):
     times, weight = losses.uniform_log_snr(sde, n), losses.sigmoid()
     encoder = tanh_network(2, 2, head=lambda y: DiagGaussian(y[:, :1], jnp.tanh(y[:, 1:])))
     p = prior(sde, tanh_network(2, 2), predicts_noise, times, weight)
-    return p, score_vae(sde, p, encoder, times, weight, beta), encoder, weight
+    return p, score_vae(sde, p, of_noisy(sde, encoder), times, weight, kl_penalty(beta)), encoder, weight
 
 
 def test_the_gradient_in_phi_is_that_of_finite_differences(x64):
@@ -116,7 +118,7 @@ def test_networks_see_unit_variance_under_every_sde():
 def test_guidance_applies_when_decoding_and_not_in_training():
     p, plain = image_methods()
     times, weight = losses.uniform_log_snr(SDE, 16), losses.likelihood()
-    guided = score_vae(SDE, p, network(Encoder(HalfUNet(8, (1,), 1), 3), SHAPE), times, weight, 0.01, guidance=2.0)
+    guided = score_vae(SDE, p, image_posterior(), times, weight, kl_penalty(0.01), guidance=2.0)
     frozen, params = awake(p.init(jax.random.key(0))), plain.init(jax.random.key(1))
     args = (params, frozen, jax.random.key(2), image_batch())
     assert plain.loss(*args)[0] == guided.loss(*args)[0]

@@ -12,11 +12,13 @@ import numpy as np
 from sde_vae import losses, scores
 from sde_vae.arrays import keys_of, normal
 from sde_vae.method import Method
+from sde_vae.methods.posteriors import of_noisy
 from sde_vae.methods.prior import condition, predicts_velocity, prior
 from sde_vae.methods.score_vae import score_vae
 from sde_vae.nets.encoder import Encoder
 from sde_vae.nets.mlp import MLP
 from sde_vae.nets.network import network
+from sde_vae.penalties import kl_penalty
 from sde_vae.sdes import VP, terminal
 from sde_vae.solvers.grids import uniform_log_snr
 from sde_vae.solvers.step import integrate
@@ -104,7 +106,8 @@ def test_an_encoder_trained_through_bayes_rule_finds_the_exact_conditional():
 def test_a_whole_score_vae_reconstructs_points_it_has_not_seen():
     """Prior, then encoder, from data alone: a reconstruction is far nearer its point than another sample of the world is."""
     p = prior(SDE, network(MLP(2, 64, 2), (2,)), predicts_velocity, TIMES, losses.simple(SDE))
-    vae = score_vae(SDE, p, network(Encoder(MLP(64, 64, 2, zero=False), 2), (2,)), TIMES, losses.sigmoid(), 0.01)
+    encoder = network(Encoder(MLP(64, 64, 2, zero=False), 2), (2,))
+    vae = score_vae(SDE, p, of_noisy(SDE, encoder), TIMES, losses.sigmoid(), kl_penalty(0.01))
     frozen, _ = train(p, None, 600, lambda step: Batch(draw(step)[0], INDEX))
     params, metrics = train(vae, frozen, 600, lambda step: Batch(draw(step)[0], INDEX))
     assert metrics["loss/kl"] > 1.0

@@ -82,7 +82,12 @@ def take(images: Images, index: np.ndarray) -> np.ndarray:
 
 def spread(images: Images, most: int) -> np.ndarray:
     """All images, or `most` of them evenly spaced, as one array."""
-    return take(images, np.unique(np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(int)))
+    return take(images, spread_index(len(images), most))
+
+
+def spread_index(n: int, most: int) -> np.ndarray:
+    """Which of n images `spread` takes: for what else is known of them."""
+    return np.unique(np.linspace(0, n - 1, min(most, n)).round().astype(int))
 
 
 def fingerprint(images: Images) -> str:

@@ -8,13 +8,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from sde_vae.arrays import keys_of
+from sde_vae.bounds.discretised import discretised
 from sde_vae.bounds.terms import Terms, evidence_bound
 from sde_vae.bounds.terms import bits_per_dim as in_bits_per_dim
 from sde_vae.evaluators.subject import Subject
-from sde_vae.gaussians import DiagGaussian
 from sde_vae.metrics.images import standard_error
 from sde_vae.streaming import stream
-from sde_vae.types import Batch, Indices, Points, ScoreFn
+from sde_vae.types import Batch, Indices, Points
 
 # Draws of (z, t, eps) an image: the diffusion term is a Monte Carlo estimate.
 DRAWS = 16
@@ -24,37 +24,36 @@ Named = Iterator[tuple[str, float]]
 def bits_per_dim(subject: Subject) -> Named:
     """The bounds of the models as they stand (beta = 1, likelihood weight), whatever losses they were trained with.
 
-    The two bound different things: that of the method p(z) p(x | z), that of the prior the pre-trained p(x).
+    The two bound different things: that of the method p(z) p(x | z), that of the prior the pre-trained p(x). A method that decodes
+    at once has no diffusion, and the mass of its p(x_0 | z) on the steps of the data as the last term.
     """
-    model = subject.model
+    model, strata = subject.model, len(subject.data.test) * DRAWS
+    sde, levels = model.decoder.sde, subject.data.levels
     key_z, key_method, key_prior = jax.random.split(jax.random.key(subject.seed), 3)
 
-    def method(x: Points, index: Indices) -> tuple[DiagGaussian, ScoreFn]:
-        q = model.encode(x)
-        return q, model.score(q.sample(keys_of(key_z, index)))
+    def of_method(batch: Batch) -> Terms:
+        q = model.encode(batch.x)
+        z = q.sample(keys_of(key_z, batch.index))
+        if model.score is None:
+            none = jnp.zeros(batch.x.shape[:1])
+            return Terms(q.kl_to_standard(), none, none, discretised(model.likelihood(z), levels, batch.x))
+        return evidence_bound(sde, q, model.score(z), levels, strata, key_method, batch)
 
-    yield from of_images("bits_per_dim", "bound", subject, key_method, method)
-    yield from of_images(
-        "prior/bits_per_dim", "bound of the prior", subject, key_prior, lambda x, i: (None, model.prior)
-    )
+    yield from of_images("bits_per_dim", "bound", subject, of_method)
+    if model.prior is not None:
+        of_prior = lambda batch: evidence_bound(sde, None, model.prior, levels, strata, key_prior, batch)
+        yield from of_images("prior/bits_per_dim", "bound of the prior", subject, of_prior)
     yield "bits_per_dim/draws", float(DRAWS)
 
 
-def of_images(
-    name: str,
-    label: str,
-    subject: Subject,
-    key: jax.Array,
-    conditioned: Callable[[Points, Indices], tuple[DiagGaussian | None, ScoreFn]],
-) -> Named:
+def of_images(name: str, label: str, subject: Subject, one_draw: Callable[[Batch], Terms]) -> Named:
     """name/TERM and its standard error over the images, which holds the Monte Carlo error of an image's draws too."""
     data, n = subject.data, len(subject.data.test)
     which, index = stratified_draws(n, DRAWS)
 
     @jax.jit
     def bound(x: Points, index: Indices) -> Float[Array, "batch terms"]:
-        q, score = conditioned(x, index)
-        terms = evidence_bound(subject.model.decoder.sde, q, score, data.levels, n * DRAWS, key, Batch(x, index))
+        terms = one_draw(Batch(x, index))
         return jnp.stack([in_bits_per_dim(nats, x) for nats in (*terms, terms.total)], axis=-1)
 
     of_row = lambda which, index: bound(data.test[which], index)

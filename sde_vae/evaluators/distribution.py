@@ -76,3 +76,10 @@ def compare_sets(name: str, subject: Subject, ours: np.ndarray, theirs: np.ndarr
     """The same of two independent sets."""
     yield f"{name}/{fd_name(subject.judges.extractor)}", frechet_distance(moments(ours), moments(theirs))
     yield from kid_named(name, subject, kid(ours, theirs))
+
+
+def against_train(name: str, subject: Subject, ours: np.ndarray, n: int) -> Named:
+    """name/fd_* of features of images to the whole training set, and name/kid_* to n of it, evenly spaced."""
+    part = real_features(subject, subject.data.train, n, "training images")
+    yield f"{name}/{fd_name(subject.judges.extractor)}", frechet_distance(moments(ours), train_moments(subject))
+    yield from kid_named(name, subject, kid(ours, part))

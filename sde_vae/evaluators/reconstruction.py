@@ -7,8 +7,9 @@ from sklearn.decomposition import PCA
 
 from sde_vae import pictures
 from sde_vae.data.dataset import spread, to_model, to_unit
-from sde_vae.evaluators.decoding import COUNTED, evaluations
+from sde_vae.evaluators.decoding import COUNTED
 from sde_vae.evaluators.distribution import compare_pairs, compare_sets, features, real_features
+from sde_vae.evaluators.streams import latent_evaluations
 from sde_vae.evaluators.subject import Subject
 from sde_vae.metrics.images import WINDOW, l2, mse, psnr, ssim, standard_error
 from sde_vae.streaming import stream
@@ -49,17 +50,23 @@ def reconstruction(subject: Subject) -> Iterator[tuple[str, float]]:
     if originals is not None and len(test) <= len(subject.data.train):
         others = real_features(subject, subject.data.train, len(test), "as many training images")
         yield from compare_sets("floor", subject, others, originals)
-    few = subject.model.score(q.mean[:COUNTED])
-    yield "reconstruction/nfe", float(evaluations(subject.model.decoder, few, test[:COUNTED].shape))
+    yield "reconstruction/nfe", float(latent_evaluations(subject.model, q.mean[:COUNTED], test[:COUNTED].shape))
     yield "latent/kl", float(np.mean(q.kl_to_standard()))
 
-    titles = ("ScoreVAE", "ScoreVAE, mean z", "PCA")
+    title = subject.model.title
+    titles = (title, f"{title}, mean z", "PCA")
     shown = {"original": test} | dict(zip(titles, rows.values(), strict=False))
     out = subject.pictures
-    pictures.rows({title: images[:SHOWN] for title, images in shown.items()}, out / "reconstructions.png")
+    few = {title: images[:SHOWN] for title, images in shown.items()}
+    pictures.rows(few, out / "reconstructions.png")
+    # The same as numbers, for who wants to put several models' side by side.
+    np.savez(
+        out / "reconstructions.npz", **{name: images[:SHOWN] for name, images in ({"original": test} | rows).items()}
+    )
     worst = np.argsort(-l2(drawn, test))[:WORST]
-    pictures.rows({title: shown[title][worst] for title in ("original", "ScoreVAE")}, out / "worst.png")
-    follow(subject, q.mean[:FOLLOWED], index[:FOLLOWED])
+    pictures.rows({title: shown[title][worst] for title in ("original", title)}, out / "worst.png")
+    if subject.model.score is not None:
+        follow(subject, q.mean[:FOLLOWED], index[:FOLLOWED])
 
 
 def follow(subject: Subject, z: np.ndarray, index: np.ndarray) -> None:

@@ -7,11 +7,10 @@ from sklearn.neighbors import NearestNeighbors
 
 from sde_vae import pictures
 from sde_vae.data.dataset import spread, to_model, to_unit
-from sde_vae.evaluators.decoding import COUNTED, evaluations
-from sde_vae.evaluators.distribution import fd_name, features, kid_named, real_features, train_moments
+from sde_vae.evaluators.decoding import COUNTED
+from sde_vae.evaluators.distribution import against_train, features, real_features
+from sde_vae.evaluators.streams import sample_evaluations
 from sde_vae.evaluators.subject import Subject
-from sde_vae.metrics.frechet import frechet_distance, moments
-from sde_vae.metrics.kid import kid
 
 SHOWN = 64
 # Nearest neighbours are sought for this many samples, among this many training images.
@@ -19,7 +18,7 @@ SOUGHT, AMONG = 256, 20_000
 
 
 def samples(subject: Subject) -> Iterator[tuple[str, float]]:
-    """Unconditional samples: x ~ prior.
+    """Unconditional samples: x ~ prior, or the decodings of z ~ N(0, I) if there is no prior of x.
 
     The distance to the nearest training image is told beside that of held-out images: far smaller means copies, far larger
     means noise.
@@ -28,7 +27,7 @@ def samples(subject: Subject) -> Iterator[tuple[str, float]]:
     test = to_unit(subject.data.test)
     pictures.grid(drawn[:SHOWN], subject.pictures / "samples.png")
     yield "samples/n", float(len(drawn))
-    yield "samples/nfe", float(evaluations(subject.model.decoder, subject.model.prior, test[:COUNTED].shape))
+    yield "samples/nfe", float(sample_evaluations(subject.model, subject.latent, test[:COUNTED].shape))
 
     neighbours = NearestNeighbors(n_neighbors=1).fit(
         _flat(to_unit(to_model(spread(subject.data.train, AMONG), subject.data.levels)))
@@ -42,16 +41,11 @@ def samples(subject: Subject) -> Iterator[tuple[str, float]]:
 
 def of_sets(subject: Subject, drawn: np.ndarray) -> Iterator[tuple[str, float]]:
     """Frechet's distance to the whole training set and KID to a part of it; both for as many held-out images, if there are."""
-    data, fd = subject.data, fd_name(subject.judges.extractor)
-    n = min(len(drawn), len(data.held_out))
-    whole = train_moments(subject)
-    part = real_features(subject, data.train, len(drawn), "training images")
-    ours = features(subject, drawn, "the samples")
-    held_out = real_features(subject, data.held_out, n, "held-out images")
-    yield f"samples/{fd}", frechet_distance(moments(ours), whole)
-    yield f"samples/{fd}_floor", frechet_distance(moments(held_out), whole)
-    yield from kid_named("samples", subject, kid(ours, part))
-    for name, value in kid_named("samples", subject, kid(held_out, part)):
+    held_out = subject.data.held_out
+    n = min(len(drawn), len(held_out))
+    yield from against_train("samples", subject, features(subject, drawn, "the samples"), len(drawn))
+    floor = real_features(subject, held_out, n, "held-out images")
+    for name, value in against_train("samples", subject, floor, len(drawn)):
         yield f"{name.removesuffix('_stderr')}_floor{'_stderr' if name.endswith('_stderr') else ''}", value
     yield "samples/floor_n", float(n)
 

@@ -27,11 +27,19 @@ class Judges(NamedTuple):
     moments: Path
 
 
+class Attributes(NamedTuple):
+    """What is known of the images of `train` and `test` beside their pixels: one row an image, one column a name, integers."""
+
+    names: tuple[str, ...]
+    train: np.ndarray
+    test: np.ndarray
+
+
 class Held(NamedTuple):
     """The data of an evaluation. train and held_out: uint8, maybe not in memory; test: the first of held_out, which are
     reconstructed, float32 in [-1, 1].
 
-    name and fingerprint (of train) say which they are.
+    name and fingerprint (of train) say which they are. attributes: of train and test, or None where the data have none.
     """
 
     name: str
@@ -40,20 +48,26 @@ class Held(NamedTuple):
     train: Images
     held_out: Images
     test: np.ndarray
+    attributes: Attributes | None = None
 
 
 class Model(NamedTuple):
     """The trained model, its EMA parameters closed over: pure functions of arrays, for whoever compiles their own.
 
-    encode(x) -> q(z | x_0); score(z) -> what decodes z; prior: the score that knows no z; decoder: as config.sampling says;
-    inverter: a deterministic one, whose decodings can be undone.
+    encode(x) -> q(z | x_0); z is decoded either by score(z) and a solver, or at once by the mean of
+    likelihood(z) = p(x_0 | z): the other is None. prior: the score that knows no z, of a method that has one; decoder: as
+    config.sampling says; inverter: a deterministic one, whose decodings can be undone. title: what pictures call it;
+    latent_prior: the score of a diffusion model of its codes, if one was trained.
     """
 
     encode: Callable[[Points], DiagGaussian]
-    score: Callable[[Latents], ScoreFn]
-    prior: ScoreFn
+    score: Callable[[Latents], ScoreFn] | None
+    prior: ScoreFn | None
     decoder: Decoder
     inverter: Decoder
+    likelihood: Callable[[Latents], DiagGaussian] | None = None
+    title: str = "the model"
+    latent_prior: ScoreFn | None = None
 
 
 class Subject(NamedTuple):
@@ -61,9 +75,9 @@ class Subject(NamedTuple):
 
     encode(x) -> q(z | x_0); decode(z, index, label[, x_T]) -> x, from a random x_T unless one is given;
     invert(z, x, label) -> x_T from which z decodes to x, and what it decodes to, [n, 2, ...];
-    sample(index, label) -> x from the unconditional prior;
-    trajectory(z, index) -> x_t and E[x_0 | x_t, z] along a decoding, [n, stops, 2, ...];
-    With a label, a progress bar, and the result is kept until the evaluation is complete.
+    sample(index, label) -> x from the unconditional prior, or of z ~ N(0, I) if there is none;
+    trajectory(z, index) -> x_t and E[x_0 | x_t, z] along a decoding, [n, stops, 2, ...].
+    What decodes at once can neither be inverted nor followed. With a label, a progress bar, and the result is kept until the evaluation is complete.
     """
 
     model: Model
@@ -86,7 +100,7 @@ class Subject(NamedTuple):
         return self.parts.directory / "pictures"
 
 
-# Sampler(index, label) -> x from the unconditional prior
+# Sampler(index, label) -> new x
 Sampler = Callable[[np.ndarray, str], np.ndarray]
 # An evaluator yields (name, value): a new metric is a new file, and no loop is edited for it.
 Evaluator = Callable[[Subject], Iterator[tuple[str, Any]]]

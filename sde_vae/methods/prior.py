@@ -30,13 +30,13 @@ def predicts_velocity(sde: SDE, output: Points, x: Points, t: PerExample) -> Poi
     return noise_of_velocity(sde, output, x, t)
 
 
-def condition(sde: SDE, network: Network, params: Params, x: Points, t: PerExample, *rest: Any) -> Any:
+def condition(sde: SDE, network: Network, params: Params, x: Points, t: PerExample, *rest: Any, **more: Any) -> Any:
     """Apply a network to x_t: x scaled to unit variance (for data of unit variance), t told as logSNR.
 
     t below t_min, as in q(z | x_0, t = 0), is told as t_min: logSNR is infinite at 0.
     """
     scale = jax.lax.rsqrt(jnp.square(sde.alpha(t)) + jnp.square(sde.sigma(t)))
-    return network.apply(params, expand(scale, x) * x, sde.log_snr(jnp.maximum(t, sde.t_min)), *rest)
+    return network.apply(params, expand(scale, x) * x, sde.log_snr(jnp.maximum(t, sde.t_min)), *rest, **more)
 
 
 def prior(sde: SDE, network: Network, prediction: Prediction, times: TimeSampler, weight: Weight) -> Method:

@@ -8,6 +8,8 @@ Only phi is trained. z is drawn once from q(z | x_0) and not from q(z | x_t), wh
 through that draw and through the encoder at x_t.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -15,27 +17,35 @@ from sde_vae.arrays import keys_of
 from sde_vae.gaussians import DiagGaussian
 from sde_vae.losses import TimeSampler, Weight, denoising
 from sde_vae.method import Method
-from sde_vae.methods.prior import condition
-from sde_vae.nets.network import Network
+from sde_vae.methods.posteriors import Posterior
+from sde_vae.penalties import Penalty
 from sde_vae.scores import bayes
 from sde_vae.sdes import SDE
 from sde_vae.types import Batch, Latents, Metrics, Params, PerExample, Points, PRNGKey, Scalar, ScoreFn
 
+# LogDensity(q, z) -> [batch]: DiagGaussian.log_prob, or DiagGaussian.quadratic for the authors' code's.
+LogDensity = Callable[[DiagGaussian, Latents], PerExample]
+
 
 def score_vae(
-    sde: SDE, prior: Method, encoder: Network, times: TimeSampler, weight: Weight, beta: float, guidance: float = 1.0
+    sde: SDE,
+    prior: Method,
+    posterior: Posterior,
+    times: TimeSampler,
+    weight: Weight,
+    penalty: Penalty,
+    guidance: float = 1.0,
+    log_density: LogDensity = DiagGaussian.log_prob,
 ) -> Method:
     """`params` are the encoder's, `frozen` the prior's (its EMA). `guidance` (gamma) applies when decoding, not in training."""
 
-    def posterior(params: Params, x: Points, t: PerExample) -> DiagGaussian:
-        return condition(sde, encoder, params, x, t)
-
     def encode(params: Params, frozen: Params, x: Points) -> DiagGaussian:
         del frozen
-        return posterior(params, x, jnp.zeros(x.shape[:1], x.dtype))
+        return posterior.clean(params, x)
 
     def conditional(params: Params, frozen: Params, z: Latents, gamma: float) -> ScoreFn:
-        return bayes(prior.score(frozen, None, None), lambda x, t: posterior(params, x, t).log_prob(z), gamma)
+        log_likelihood = lambda x, t: log_density(posterior.noisy(params, frozen, x, t), z)
+        return bayes(prior.score(frozen, None, None), log_likelihood, gamma)
 
     def loss(params: Params, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
         # Training differentiates in `params` alone; this keeps it true of whoever differentiates in both.
@@ -45,11 +55,10 @@ def score_vae(
         z = q.sample(keys_of(key_z, batch.index))
         score = conditional(params, frozen, z, 1.0)
         diffusion = jnp.mean(denoising(sde, score, times, weight, key, batch))
-        kl = jnp.mean(q.kl_to_standard())
-        total = diffusion + beta * kl
-        return total, {"loss": total, "loss/diffusion": diffusion, "loss/kl": kl}
+        total = diffusion + jnp.mean(penalty(q, batch.step))
+        return total, {"loss": total, "loss/diffusion": diffusion, "loss/kl": jnp.mean(q.kl_to_standard())}
 
     def score(params: Params, frozen: Params, z: Latents) -> ScoreFn:
         return conditional(params, frozen, z, guidance)
 
-    return Method(encoder.init, loss, encode, score)
+    return Method(posterior.init, loss, encode, score)

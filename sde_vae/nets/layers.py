@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from sde_vae.arrays import fold
 from sde_vae.nets.conv import conv
-from sde_vae.types import Dtype, Keys, PerExample
+from sde_vae.types import Dtype, Keys, Latents, PerExample
 
 Images = Float[Array, "batch _ _ _"]  # NHWC; sizes and channels change from layer to layer
 Embedding = Float[Array, "batch embedding"]
@@ -46,6 +46,19 @@ class NoiseLevel(nn.Module):
         h = embed_log_snr(log_snr, self.channels)
         h = nn.silu(nn.Dense(4 * self.channels, dtype=self.dtype)(h))
         return nn.silu(nn.Dense(4 * self.channels, dtype=self.dtype)(h))
+
+
+class LatentEmbedding(nn.Module):
+    """z [batch, latent] -> what every block of a conditional network receives; zero where `keep` [batch] is 0."""
+
+    channels: int
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, z: Latents, keep: PerExample | None) -> Embedding:
+        h = nn.silu(nn.Dense(4 * self.channels, dtype=self.dtype)(z))
+        h = nn.silu(nn.Dense(4 * self.channels, dtype=self.dtype)(h))
+        return h if keep is None else keep[:, None] * h
 
 
 class Conv3x3(nn.Module):
@@ -83,17 +96,29 @@ class Dropout(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """norm, silu, conv; add the noise level; norm, silu, dropout, conv; add the input."""
+    """norm, silu, conv; add the noise level; norm, silu, dropout, conv; add the input.
+
+    A latent scales and shifts what the second norm returns (adaptive group norm; Dhariwal & Nichol 2021, arXiv:2105.05233, and
+    DiffAE, arXiv:2111.15640, eq. 7).
+    """
 
     features: int
     dropout: float
     dtype: Dtype
 
     @nn.compact
-    def __call__(self, x: Images, level: Embedding, keys: Keys | None) -> Images:
+    def __call__(
+        self, x: Images, level: Embedding | None, keys: Keys | None, latent: Embedding | None = None
+    ) -> Images:
         h = Conv3x3(self.features, self.dtype)(nn.silu(group_norm(x, self.dtype)(x)))
-        h = h + nn.Dense(self.features, dtype=self.dtype)(level)[:, None, None, :]
-        h = Dropout(self.dropout)(nn.silu(group_norm(h, self.dtype)(h)), keys)
+        if level is not None:
+            h = h + nn.Dense(self.features, dtype=self.dtype)(level)[:, None, None, :]
+        h = group_norm(h, self.dtype)(h)
+        if latent is not None:
+            by = nn.Dense(2 * self.features, dtype=self.dtype, name="latent")(latent)[:, None, None, :]
+            scale, shift = jnp.split(by, 2, axis=-1)
+            h = h * (1 + scale) + shift
+        h = Dropout(self.dropout)(nn.silu(h), keys)
         h = Conv3x3(self.features, self.dtype, zero=True)(h)
         if x.shape[-1] != self.features:
             x = nn.Dense(self.features, dtype=self.dtype)(x)
@@ -144,12 +169,12 @@ class DownPath(nn.Module):
     dtype: Dtype
 
     @nn.compact
-    def __call__(self, x: Images, level: Embedding, keys: Keys | None) -> list[Images]:
+    def __call__(self, x: Images, level: Embedding, keys: Keys | None, latent: Embedding | None = None) -> list[Images]:
         maps = [Conv3x3(self.channels, self.dtype)(x)]
         for i, multiplier in enumerate(self.multipliers):
             if i > 0:
                 maps.append(Conv3x3(maps[-1].shape[-1], self.dtype)(halve(maps[-1])))
             for _ in range(self.blocks):
-                h = ResBlock(self.channels * multiplier, self.dropout, self.dtype)(maps[-1], level, keys)
+                h = ResBlock(self.channels * multiplier, self.dropout, self.dtype)(maps[-1], level, keys, latent)
                 maps.append(Attention(self.dtype)(h) if h.shape[1] in self.attention else h)
         return maps

@@ -1,18 +1,29 @@
-"""DDPM's U-Net (arXiv:2006.11239, appendix B)."""
+"""DDPM's U-Net (arXiv:2006.11239, appendix B), unconditional or told a latent."""
 
 from collections.abc import Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from sde_vae.nets.layers import Attention, Conv3x3, DownPath, Images, NoiseLevel, ResBlock, double, group_norm
-from sde_vae.types import Dtype, Keys, PerExample
+from sde_vae.nets.layers import (
+    Attention,
+    Conv3x3,
+    DownPath,
+    Images,
+    LatentEmbedding,
+    NoiseLevel,
+    ResBlock,
+    double,
+    group_norm,
+)
+from sde_vae.types import Dtype, Keys, Latents, PerExample
 
 
-class UNet(nn.Module):
-    """x [batch, H, W, C] at logSNR [batch] -> [batch, H, W, C] in float32, zero at initialisation.
+class UNetFeatures(nn.Module):
+    """The U-Net up to its last convolution: x [batch, H, W, C] at logSNR [batch] -> [batch, H, W, features] in `dtype`.
 
-    H and W are divisible by 2 ** (len(multipliers) - 1). `keys`, one per example, switch dropout on.
+    H and W are divisible by 2 ** (len(multipliers) - 1). `keys`, one per example, switch dropout on. A latent z is told to every
+    block, and is as if never told where `keep` [batch] is 0.
     """
 
     channels: int
@@ -23,25 +34,50 @@ class UNet(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Images, log_snr: PerExample, keys: Keys | None = None) -> Images:
+    def __call__(
+        self,
+        x: Images,
+        log_snr: PerExample,
+        keys: Keys | None = None,
+        z: Latents | None = None,
+        keep: PerExample | None = None,
+    ) -> Images:
         level = NoiseLevel(self.channels, self.dtype)(log_snr)
-        maps = DownPath(self.channels, self.multipliers, self.blocks, self.attention, self.dropout, self.dtype)(
-            x, level, keys
-        )
+        latent = None if z is None else LatentEmbedding(self.channels, self.dtype)(z, keep)
+        down = DownPath(self.channels, self.multipliers, self.blocks, self.attention, self.dropout, self.dtype)
+        maps = down(x, level, keys, latent)
+
+        def block(features: int, h: Images) -> Images:
+            return ResBlock(features, self.dropout, self.dtype)(h, level, keys, latent)
 
         h = maps[-1]
         bottom = h.shape[-1]
-        h = ResBlock(bottom, self.dropout, self.dtype)(h, level, keys)
+        h = block(bottom, h)
         h = Attention(self.dtype)(h) if self.attention else h
-        h = ResBlock(bottom, self.dropout, self.dtype)(h, level, keys)
+        h = block(bottom, h)
 
         for i in reversed(range(len(self.multipliers))):
             for _ in range(self.blocks + 1):
-                h = jnp.concatenate([h, maps.pop()], axis=-1)
-                h = ResBlock(self.channels * self.multipliers[i], self.dropout, self.dtype)(h, level, keys)
+                h = block(self.channels * self.multipliers[i], jnp.concatenate([h, maps.pop()], axis=-1))
                 h = Attention(self.dtype)(h) if h.shape[1] in self.attention else h
             if i > 0:
                 h = Conv3x3(h.shape[-1], self.dtype)(double(h))
+        return nn.silu(group_norm(h, self.dtype)(h))
 
-        h = nn.silu(group_norm(h, self.dtype)(h))
-        return Conv3x3(x.shape[-1], self.dtype, zero=True)(h).astype(jnp.float32)
+
+class UNet(nn.Module):
+    """A body's features -> [batch, H, W, C] in float32, zero at initialisation. The inputs are the body's."""
+
+    body: UNetFeatures
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Images,
+        log_snr: PerExample,
+        keys: Keys | None = None,
+        z: Latents | None = None,
+        keep: PerExample | None = None,
+    ) -> Images:
+        h = self.body(x, log_snr, keys, z, keep)
+        return Conv3x3(x.shape[-1], self.body.dtype, zero=True)(h).astype(jnp.float32)

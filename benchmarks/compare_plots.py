@@ -1,0 +1,61 @@
+"""The pictures of the comparison."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+SHOWN = 8
+
+
+def draw(found: list[dict[str, Any]], fd: str, path: Path) -> None:
+    """For each latent size, reconstructions of the same images by every row of the first seed; below, figures against its size."""
+    latents = sorted({run["latent"] for run in found})
+    first = min(run["seed"] for run in found)
+    shown = {latent: _images([r for r in found if r["latent"] == latent and r["seed"] == first]) for latent in latents}
+    shown = {latent: named for latent, named in shown.items() if named}
+    most = max(map(len, shown.values()))
+    figure = plt.figure(figsize=(max(9.5, 5.2 * len(shown)), 0.52 * most + 4.2), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=(0.52 * most, 3.8))
+    for (latent, named), part in zip(shown.items(), np.atleast_1d(top.subfigures(1, len(shown))), strict=True):
+        _grid(part, f"{latent} latents", named, most)
+    metrics = {"l2": "reconstruction/l2", "LPIPS": "reconstruction/lpips_alex", f"r{fd}": f"reconstruction/{fd}"}
+    for (title, name), ax in zip(metrics.items(), bottom.subplots(1, 3), strict=True):
+        for i, method in enumerate(dict.fromkeys(run["title"] for run in found)):
+            runs = [run for run in found if run["title"] == method]
+            at = sorted({run["latent"] for run in runs})
+            y = [np.mean([r["metrics"][name] for r in runs if r["latent"] == latent]) for latent in at]
+            ax.plot(at, y, marker="o", ms=4, lw=1.3, color=f"C{i}", label=method)
+        ax.set(title=title, xlabel="latents", xscale="log", yscale="log", xticks=latents, xticklabels=latents)
+        ax.minorticks_off()
+        ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(fontsize=8, frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _images(found: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    named: dict[str, np.ndarray] = {}
+    for run in found:
+        with np.load(Path(run["folder"]) / "reconstructions.npz", allow_pickle=False) as images:
+            if not named:
+                named = {"original": images["original"], "PCA": images["baseline/pca"]}
+            named[run["title"]] = images["reconstruction"]
+    return named
+
+
+def _grid(part: Any, title: str, named: dict[str, np.ndarray], rows: int) -> None:
+    part.suptitle(title, fontsize=10)
+    axes = part.subplots(rows, SHOWN, squeeze=False)
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+    for (name, images), line in zip(named.items(), axes, strict=False):
+        for image, ax in zip(images, line, strict=False):
+            ax.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=1)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)

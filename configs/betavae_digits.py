@@ -1,0 +1,18 @@
+"""beta-VAE on scikit-learn's 8x8 digits, with the encoder of scorevae_digits.py.
+
+    python main.py --config configs/betavae_digits.py --mode train
+    python main.py --config configs/betavae_digits.py --mode eval
+
+p(x_0 | z) has variance 1, as squared-error losses imply: beta is then to be read as in arXiv:2304.12141.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import scorevae_digits
+
+
+def get_config() -> ConfigDict:
+    config = scorevae_digits.get_config()
+    config.method = "beta_vae"
+    config.eval.evaluators = ("reconstruction", "samples", "bits_per_dim")
+    return config

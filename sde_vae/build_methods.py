@@ -1,0 +1,221 @@
+"""ConfigDict -> the method, its prior, and what is trained in which order. Like build.py, a reader of config."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from sde_vae import losses
+from sde_vae.errors import BadInput, choose
+from sde_vae.gaussians import DiagGaussian
+from sde_vae.losses import TimeSampler, Weight
+from sde_vae.method import Method
+from sde_vae.methods.beta_vae import beta_vae
+from sde_vae.methods.correction import Corrector, corrected, of_features, of_images
+from sde_vae.methods.diff_decoder import diff_decoder
+from sde_vae.methods.latent_prior import latent_prior
+from sde_vae.methods.posteriors import narrow, of_denoised, of_noisy
+from sde_vae.methods.prior import predicts_noise, predicts_velocity, prior
+from sde_vae.methods.score_vae import score_vae
+from sde_vae.nets.decoder import Decoder
+from sde_vae.nets.encoder import Encoder, HalfUNet
+from sde_vae.nets.head import CorrectionHead
+from sde_vae.nets.mlp import MLP
+from sde_vae.nets.network import Network, mapping, network
+from sde_vae.nets.unet import UNet, UNetFeatures
+from sde_vae.penalties import Penalty, kl_penalty
+from sde_vae.sdes import SDE
+from sde_vae.types import Params, ScoreFn
+
+Shape = tuple[int, int, int]
+
+# Each takes (sde, sigmoid_bias) and uses what it needs.
+WEIGHTS = {
+    "likelihood": lambda sde, bias: losses.likelihood(),
+    "simple": lambda sde, bias: losses.simple(sde),
+    "p2": lambda sde, bias: losses.p2(sde),
+    "min_snr": lambda sde, bias: losses.min_snr(sde),
+    "sigmoid": lambda sde, bias: losses.sigmoid(bias),
+}
+TIMES = {"uniform_t": losses.uniform_t, "uniform_log_snr": losses.uniform_log_snr}
+PREDICTIONS = {"noise": predicts_noise, "velocity": predicts_velocity}
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+LOG_DENSITIES = {"full": DiagGaussian.log_prob, "quadratic": DiagGaussian.quadratic}
+# Each takes (sde, the encoder's network, the prior).
+SEES = {"x_t": lambda sde, net, prior: of_noisy(sde, net), "denoised": of_denoised}
+
+
+class Part(NamedTuple):
+    """What is trained in one stage. frozen(*parameters of the stages that it stands on) -> what its method calls frozen."""
+
+    name: str
+    method: Method
+    stands_on: tuple[str, ...] = ()
+    frozen: Callable[..., Params] = lambda: ()
+
+
+class Plan(NamedTuple):
+    """title: what pictures and tables call the method. before: what is trained before `final`, which is evaluated; latent_prior: what
+    is trained after it, or None. prior: the unconditional model, of a method that has one, and unconditional(frozen): its score, from
+    what `final` stands on.
+    """
+
+    title: str
+    final: Part
+    before: tuple[Part, ...] = ()
+    prior: Method | None = None
+    unconditional: Callable[[Params], ScoreFn] | None = None
+    latent_prior: Part | None = None
+
+
+def build_plan(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
+    """Raises BadInput that names the field, the value and what is allowed."""
+    plan = choose("config.method", config.method, METHODS)(config, sde, shape)
+    return plan._replace(latent_prior=_latent_prior(config, sde, plan.final) if config.stages.latent.steps else None)
+
+
+def _score_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
+    """ScoreVAE, and with a correction stage ScoreVAE+."""
+    unet = _unet(config, "prior", shape)
+    prior_method = prior(
+        sde, network(unet, shape), _prediction(config), *_objective(config, config.prior, "prior", sde)
+    )
+    sees = choose("config.model.encoder.sees", config.model.encoder.sees, SEES)
+    encoder = score_vae(
+        sde,
+        prior_method,
+        sees(sde, _encoder(config, shape), prior_method),
+        *_objective(config, config.loss, "encoder", sde),
+        _penalty(config),
+        config.sampling.guidance,
+        choose("config.loss.log_density", config.loss.log_density, LOG_DENSITIES),
+    )
+    before = () if config.prior.checkpoint else (Part("prior", prior_method),)
+    final = Part("encoder", encoder, ("prior",), lambda prior: prior)
+    if config.stages.correction.steps == 0:
+        return Plan("ScoreVAE", final, before, prior_method, lambda frozen: prior_method.score(frozen, None, None))
+    body = choose("config.model.correction.body", config.model.correction.body, CORRECTORS)
+    plus = corrected(sde, encoder, body(config, sde, shape, unet), *_objective(config, config.loss, "correction", sde))
+    before, final = (
+        (*before, final),
+        Part("correction", plus, ("prior", "encoder"), lambda prior, encoder: (prior, encoder)),
+    )
+    return Plan("ScoreVAE+", final, before, prior_method, lambda frozen: prior_method.score(frozen[0], None, None))
+
+
+def _beta_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
+    likelihood = config.model.likelihood
+    decoder = Decoder(
+        **_net("decoder", config, shape),
+        shape=shape,
+        log_var=likelihood.log_var,
+        learn_log_var=likelihood.learn_log_var,
+        log_var_bound=config.model.log_var_bound,
+    )
+    method = beta_vae(
+        of_noisy(sde, _encoder(config, shape)), mapping(decoder, (config.model.latent_dim,)), _penalty(config)
+    )
+    return Plan("beta-VAE", Part("encoder", method))
+
+
+def _diff_decoder(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
+    dropout, guidance = config.loss.latent_dropout, config.sampling.guidance
+    if guidance != 1 and dropout == 0:
+        raise BadInput(
+            f"config.sampling.guidance: got {guidance}, expected 1: guidance needs a score without z, and config.loss.latent_dropout "
+            "is 0; train with a latent_dropout above 0"
+        )
+    posterior = of_noisy(sde, _encoder(config, shape))
+    method = diff_decoder(
+        sde,
+        # At beta = 0 nothing holds a variance up: the latent is a point.
+        posterior if config.loss.beta > 0 else narrow(posterior),
+        network(_unet(config, "decoder", shape), shape, z=(config.model.latent_dim,)),
+        _prediction(config),
+        *_objective(config, config.loss, "encoder", sde),
+        _penalty(config),
+        dropout,
+        guidance,
+    )
+    return Plan("DiffDecoder", Part("encoder", method))
+
+
+METHODS: dict[str, Callable[[ConfigDict, SDE, Shape], Plan]] = {
+    "score_vae": _score_vae,
+    "beta_vae": _beta_vae,
+    "diff_decoder": _diff_decoder,
+}
+
+
+def _latent_prior(config: ConfigDict, sde: SDE, final: Part) -> Part:
+    """Velocity, uniform logSNR and the sigmoid weight whatever config.loss says: codes are neither images nor what it was set for."""
+    net, size = config.model.latent_prior, config.model.latent_dim
+    codes = prior(
+        sde,
+        network(MLP(size, net.hidden, net.blocks), (size,)),
+        predicts_velocity,
+        losses.uniform_log_snr(sde, config.stages.latent.batch_size),
+        losses.sigmoid(config.loss.sigmoid_bias),
+    )
+    stands_on = (*final.stands_on, final.name)
+    return Part("latent", latent_prior(codes, final.method), stands_on, lambda *all: (final.frozen(*all[:-1]), all[-1]))
+
+
+def _corrected_by_unet(config: ConfigDict, sde: SDE, shape: Shape, prior: UNet) -> Corrector:
+    del prior
+    return of_images(sde, network(_unet(config, "correction", shape), shape, z=(config.model.latent_dim,)))
+
+
+def _corrected_by_head(config: ConfigDict, sde: SDE, shape: Shape, prior: UNet) -> Corrector:
+    head = CorrectionHead(config.model.correction.channels, config.model.correction.blocks, shape[-1])
+    # Of the prior's last block: what its one remaining convolution makes the noise of.
+    features = (*shape[:-1], config.model.prior.channels * config.model.prior.multipliers[0])
+    return of_features(sde, network(prior.body, shape), network(head, features, z=(config.model.latent_dim,)))
+
+
+CORRECTORS = {"unet": _corrected_by_unet, "head": _corrected_by_head}
+
+
+def _unet(config: ConfigDict, name: str, shape: Shape) -> UNet:
+    dtype = choose("config.model.dtype", config.model.dtype, DTYPES)
+    return UNet(UNetFeatures(**_net(name, config, shape), dropout=config.model[name].dropout, dtype=dtype))
+
+
+def _encoder(config: ConfigDict, shape: Shape) -> Network:
+    body = HalfUNet(**_net("encoder", config, shape))
+    return network(Encoder(body, config.model.latent_dim, config.model.log_var_bound), shape)
+
+
+def _penalty(config: ConfigDict) -> Penalty:
+    return kl_penalty(config.loss.beta, config.loss.free_bits, config.loss.kl_warmup)
+
+
+def _prediction(config: ConfigDict) -> Callable:
+    return choose("config.model.prediction", config.model.prediction, PREDICTIONS)
+
+
+def _objective(config: ConfigDict, section: ConfigDict, stage: str, sde: SDE) -> tuple[TimeSampler, Weight]:
+    """The times and the weight that config.prior or config.loss names."""
+    name = "prior" if stage == "prior" else "loss"
+    return (
+        choose(f"config.{name}.times", section.times, TIMES)(sde, config.stages[stage].batch_size),
+        choose(f"config.{name}.weight", section.weight, WEIGHTS)(sde, config.loss.sigmoid_bias),
+    )
+
+
+def _net(name: str, config: ConfigDict, shape: Shape) -> dict[str, Any]:
+    """The fields that all image networks share. Raises BadInput if the image does not halve often enough."""
+    net, size = config.model[name], shape[0]
+    halvings = len(net.multipliers) - 1
+    if size % 2**halvings:
+        raise BadInput(
+            f"config.data.image_size: got {size}, which config.model.{name}.multipliers halve {halvings} times; "
+            f"it must be a multiple of {2**halvings}"
+        )
+    return {
+        "channels": net.channels,
+        "multipliers": tuple(net.multipliers),
+        "blocks": net.blocks,
+        "attention": tuple(net.attention),
+    }

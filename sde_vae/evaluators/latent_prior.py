@@ -1,0 +1,54 @@
+"""New images from new codes: z from a prior of the latent space, decoded. Whose codes does the decoder know what to do with?"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from sde_vae import pictures
+from sde_vae.data.dataset import to_unit
+from sde_vae.evaluators.codes import train_codes
+from sde_vae.evaluators.distribution import against_train, features
+from sde_vae.evaluators.streams import from_prior, make_sampler
+from sde_vae.evaluators.subject import Subject
+from sde_vae.metrics import latent_gaussian
+
+# So many training images give the moments of the aggregate posterior.
+FITTED = 20_000
+SHOWN = 12
+# (generator, n) -> n codes [n, latent], float32
+DrawLatents = Callable[[np.random.Generator, int], np.ndarray]
+
+
+def latent_priors(subject: Subject) -> dict[str, DrawLatents]:
+    """normal: N(0, I), which the aggregate posterior would be if the KL were won; gaussian: with the moments that it has; diffusion:
+    the diffusion model of codes, if one was trained, drawn from by the method's own solver.
+
+    A prior of another kind is one more entry.
+    """
+    _, q = train_codes(subject, FITTED)
+    fitted = latent_gaussian.fit(q.mean, q.log_var)
+    found = {"normal": latent_gaussian.standard(subject.latent).sample, "gaussian": fitted.sample}
+    return found | ({"diffusion": by_diffusion(subject)} if subject.model.latent_prior else {})
+
+
+def by_diffusion(subject: Subject) -> DrawLatents:
+    new = from_prior(subject.model.decoder, subject.model.latent_prior, (subject.latent,), subject.seed)
+    sample = make_sampler(new, subject.batch_size, subject.parts)
+    return lambda generator, n: sample(np.arange(n, dtype=np.int32), "codes by diffusion")
+
+
+def latent_prior(subject: Subject) -> Iterator[tuple[str, float]]:
+    """latent_prior/NAME/fd_* and kid_*, to the training set, of as many images as `samples` draws.
+
+    Image i has the same x_T whatever the prior: what differs is z.
+    """
+    index, shown = np.arange(subject.samples, dtype=np.int32), {}
+    for name, draw in latent_priors(subject).items():
+        z = draw(np.random.default_rng(subject.seed), len(index))
+        drawn = to_unit(subject.decode(z, index, f"decode the latent prior, {name}"))
+        shown[name] = drawn[:SHOWN]
+        if subject.judges.extractor:
+            ours = features(subject, drawn, f"the latent prior, {name}")
+            yield from against_train(f"latent_prior/{name}", subject, ours, len(drawn))
+    yield "latent_prior/n", float(len(index))
+    pictures.rows(shown, subject.pictures / "latent_prior.png")

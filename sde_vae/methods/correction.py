@@ -1,0 +1,80 @@
+"""ScoreVAE+ (arXiv:2304.12141, section 4.3): what Bayes' rule with a Gaussian encoder leaves over, learnt.
+
+    s(x, z, t) = s_theta(x, t) + gamma grad_x log q_phi(z | x, t) + c_psi(x, z, t)
+
+c_psi is trained on the residual, the prior and the encoder frozen. It is learnt in noise units (eps_hat = eps_hat of ScoreVAE +
+network) and is zero at initialisation: before training this *is* ScoreVAE.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from sde_vae.arrays import keys_of
+from sde_vae.gaussians import DiagGaussian
+from sde_vae.losses import TimeSampler, Weight, denoising
+from sde_vae.method import Method
+from sde_vae.methods.prior import condition
+from sde_vae.nets.network import Network
+from sde_vae.scores import score_of_noise
+from sde_vae.sdes import SDE
+from sde_vae.types import Batch, Latents, Metrics, Params, PerExample, Points, PRNGKey, Scalar, ScoreFn
+
+# Residual(params, the prior's parameters, x, t, z) -> what is added to eps_hat
+Residual = Callable[[Params, Params, Points, PerExample, Latents], Points]
+
+
+class Corrector(NamedTuple):
+    """init(key) -> params; residual: zero for those."""
+
+    init: Callable[[PRNGKey], Params]
+    residual: Residual
+
+
+def of_images(sde: SDE, network: Network) -> Corrector:
+    """A conditional network of its own, as large as one likes: it sees x_t, t and z."""
+
+    def residual(params: Params, prior: Params, x: Points, t: PerExample, z: Latents) -> Points:
+        del prior
+        return condition(sde, network, params, x, t, z=z)
+
+    return Corrector(network.init, residual)
+
+
+def of_features(sde: SDE, features: Network, head: Network) -> Corrector:
+    """A small head on the frozen prior's features: network.apply of `features` with the parameters of the prior's body."""
+
+    def residual(params: Params, prior: Params, x: Points, t: PerExample, z: Latents) -> Points:
+        seen = condition(sde, features, prior["body"], x, t).astype(x.dtype)
+        return head.apply(params, seen, sde.log_snr(jnp.maximum(t, sde.t_min)), z=z)
+
+    return Corrector(head.init, residual)
+
+
+def corrected(sde: SDE, base: Method, corrector: Corrector, times: TimeSampler, weight: Weight) -> Method:
+    """`params` are the corrector's; `frozen` is (the prior's, the encoder's), both EMA. `base` is ScoreVAE."""
+
+    def encode(params: Params, frozen: Params, x: Points) -> DiagGaussian:
+        del params
+        prior, encoder = frozen
+        return base.encode(encoder, prior, x)
+
+    def score(params: Params, frozen: Params, z: Latents) -> ScoreFn:
+        prior, encoder = frozen
+        uncorrected = base.score(encoder, prior, z)
+
+        def sum_of_both(x: Points, t: PerExample) -> Points:
+            return uncorrected(x, t) + score_of_noise(sde, corrector.residual(params, prior, x, t, z), t)
+
+        return sum_of_both
+
+    def loss(params: Params, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
+        frozen = jax.lax.stop_gradient(frozen)
+        key_z, key = jax.random.split(key)
+        z = encode(params, frozen, batch.x).sample(keys_of(key_z, batch.index))
+        total = jnp.mean(denoising(sde, score(params, frozen, z), times, weight, key, batch))
+        return total, {"loss": total}
+
+    return Method(corrector.init, loss, encode, score)

@@ -1,0 +1,79 @@
+"""DiffDecoder: a conditional diffusion model s(x, z, t), trained together with the encoder of its z.
+
+    loss = 1/2 int w(l) E || eps_hat(x_l, z) - eps ||^2 dl + beta KL(q(z | x_0) || N(0, I))
+
+What ScoreVAE is compared with in arXiv:2304.12141; without the KL it is the diffusion auto-encoder (DiffAE, arXiv:2111.15640).
+"""
+
+import jax
+import jax.numpy as jnp
+
+from sde_vae.arrays import keys_of
+from sde_vae.gaussians import DiagGaussian
+from sde_vae.losses import TimeSampler, Weight, denoising
+from sde_vae.method import Method
+from sde_vae.methods.posteriors import Posterior
+from sde_vae.methods.prior import Prediction, condition
+from sde_vae.nets.network import Network
+from sde_vae.penalties import Penalty
+from sde_vae.scores import score_of_noise
+from sde_vae.sdes import SDE
+from sde_vae.types import Batch, Keys, Latents, Metrics, Params, PerExample, Points, PRNGKey, Scalar, ScoreFn
+
+
+def diff_decoder(
+    sde: SDE,
+    posterior: Posterior,
+    network: Network,
+    prediction: Prediction,
+    times: TimeSampler,
+    weight: Weight,
+    penalty: Penalty,
+    latent_dropout: float = 0.0,
+    guidance: float = 1.0,
+) -> Method:
+    """`params` are {"encoder", "decoder"}; nothing is frozen.
+
+    `latent_dropout` is the share of examples whose z is withheld while it trains (classifier-free guidance, arXiv:2207.12598). A
+    `guidance` other than 1 weighs s(x, z, t) against the score without z when decoding, and makes sense only with it.
+    """
+
+    def init(key: PRNGKey) -> Params:
+        key_encoder, key_decoder = jax.random.split(key)
+        return {"encoder": posterior.init(key_encoder), "decoder": network.init(key_decoder)}
+
+    def encode(params: Params, frozen: Params, x: Points) -> DiagGaussian:
+        del frozen
+        return posterior.clean(params["encoder"], x)
+
+    def told(params: Params, z: Latents, keep: PerExample | None, keys: Keys | None) -> ScoreFn:
+        def score(x: Points, t: PerExample) -> Points:
+            output = condition(sde, network, params["decoder"], x, t, keys, z=z, keep=keep)
+            return score_of_noise(sde, prediction(sde, output, x, t), t)
+
+        return score
+
+    def loss(params: Params, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
+        key_z, key_keep, key_dropout, key = jax.random.split(key, 4)
+        q = encode(params, frozen, batch.x)
+        z = q.sample(keys_of(key_z, batch.index))
+        keep = 1.0 - jax.vmap(lambda key: jax.random.bernoulli(key, latent_dropout))(keys_of(key_keep, batch.index))
+        score = told(params, z, keep.astype(z.dtype), keys_of(key_dropout, batch.index))
+        diffusion = jnp.mean(denoising(sde, score, times, weight, key, batch))
+        total = diffusion + jnp.mean(penalty(q, batch.step))
+        return total, {"loss": total, "loss/diffusion": diffusion, "loss/kl": jnp.mean(q.kl_to_standard())}
+
+    def score(params: Params, frozen: Params, z: Latents) -> ScoreFn:
+        del frozen
+        with_z = told(params, z, None, None)
+        if guidance == 1:
+            return with_z
+        without_z = told(params, z, jnp.zeros(z.shape[:1], z.dtype), None)
+
+        def guided(x: Points, t: PerExample) -> Points:
+            plain = without_z(x, t)
+            return plain + guidance * (with_z(x, t) - plain)
+
+        return guided
+
+    return Method(init, loss, encode, score)

@@ -1,0 +1,53 @@
+"""The decoder of a VAE: the right half of the U-Net, without its skips and without a noise level."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from sde_vae.gaussians import DiagGaussian
+from sde_vae.nets.layers import Attention, Conv3x3, ResBlock, double, group_norm
+from sde_vae.types import Latents
+
+
+class Decoder(nn.Module):
+    """z [batch, latent] -> p(x_0 | z), a Gaussian over images [batch, *shape], shape = (H, W, C).
+
+    Its log-variance is one number for all pixels: log_var, or learnt from there and kept in (-log_var_bound, log_var_bound)
+    (sigma-VAE, arXiv:2006.13202).
+    """
+
+    channels: int
+    multipliers: Sequence[int]
+    blocks: int
+    attention: Sequence[int]
+    shape: tuple[int, int, int]
+    log_var: float
+    learn_log_var: bool
+    log_var_bound: float = 8.0
+
+    @nn.compact
+    def __call__(self, z: Latents) -> DiagGaussian:
+        height, width, outputs = self.shape
+        halvings, bottom = len(self.multipliers) - 1, self.channels * self.multipliers[-1]
+        smallest = (height >> halvings, width >> halvings, bottom)
+        h = nn.Dense(smallest[0] * smallest[1] * bottom)(z).reshape(-1, *smallest)
+        h = ResBlock(bottom, 0.0, jnp.float32)(h, None, None)
+        h = Attention(jnp.float32)(h) if self.attention else h
+        h = ResBlock(bottom, 0.0, jnp.float32)(h, None, None)
+        for i in reversed(range(len(self.multipliers))):
+            for _ in range(self.blocks + 1):
+                h = ResBlock(self.channels * self.multipliers[i], 0.0, jnp.float32)(h, None, None)
+                h = Attention(jnp.float32)(h) if h.shape[1] in self.attention else h
+            if i > 0:
+                h = Conv3x3(h.shape[-1], jnp.float32)(double(h))
+        # Not zero at the start: with it the encoder would hear nothing of what its latent is good for.
+        mean = Conv3x3(outputs, jnp.float32)(nn.silu(group_norm(h, jnp.float32)(h)))
+        return DiagGaussian(mean, jnp.broadcast_to(self._log_var(), mean.shape))
+
+    def _log_var(self) -> jnp.ndarray:
+        start = jnp.full((1, 1, 1, 1), self.log_var)
+        if not self.learn_log_var:
+            return start
+        raw = self.param("log_var", lambda key: self.log_var_bound * jnp.arctanh(start / self.log_var_bound))
+        return self.log_var_bound * jnp.tanh(raw / self.log_var_bound)

@@ -1,0 +1,75 @@
+"""ScoreVAE+: zero at the start, trained alone, and what it must repair."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sde_vae.arrays import keys_of
+from sde_vae.losses import denoising, likelihood, uniform_log_snr
+from sde_vae.methods.correction import corrected, of_features, of_images
+from sde_vae.nets.head import CorrectionHead
+from sde_vae.nets.network import network
+from sde_vae.nets.unet import UNet, UNetFeatures
+from sde_vae.scores import noise_of_score
+from tests.small import LATENT, SDE, SHAPE, awake, image_batch, image_methods
+
+TIMES, WEIGHT = uniform_log_snr(SDE, 16), likelihood()
+BODY = UNetFeatures(8, (1,), 1)
+CORRECTORS = {
+    "unet": of_images(SDE, network(UNet(BODY), SHAPE, z=(LATENT,))),
+    "head": of_features(
+        SDE, network(BODY, SHAPE), network(CorrectionHead(8, 1, SHAPE[-1]), (*SHAPE[:-1], 8), z=(LATENT,))
+    ),
+}
+
+
+@pytest.fixture(params=CORRECTORS)
+def world(request):
+    """(ScoreVAE, ScoreVAE+, the frozen parameters of prior and encoder)."""
+    p, base = image_methods()
+    frozen = awake(jax.jit(p.init)(jax.random.key(0))), awake(jax.jit(base.init)(jax.random.key(1)))
+    return base, corrected(SDE, base, CORRECTORS[request.param], TIMES, WEIGHT), frozen
+
+
+def test_before_training_it_is_score_vae(world):
+    base, plus, (prior, encoder) = world
+    params = jax.jit(plus.init)(jax.random.key(2))
+    x, t, z = image_batch().x, jnp.linspace(0.01, 1, 16), jnp.ones((16, LATENT))
+    ours, score_vaes = jax.jit(plus.score(params, (prior, encoder), z)), jax.jit(base.score(encoder, prior, z))
+    np.testing.assert_allclose(ours(x, t), score_vaes(x, t), rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(plus.encode(params, (prior, encoder), x).mean, base.encode(encoder, prior, x).mean)
+
+
+def test_its_loss_is_the_residuals(world):
+    """|| eps_hat of ScoreVAE + network - eps ||^2, z ~ q(z | x_0)."""
+    base, plus, (prior, encoder) = world
+    params, batch, key = awake(jax.jit(plus.init)(jax.random.key(2))), image_batch(), jax.random.key(3)
+    total, _ = jax.jit(plus.loss)(params, (prior, encoder), key, batch)
+    key_z, key = jax.random.split(key)
+    z = base.encode(encoder, prior, batch.x).sample(keys_of(key_z, batch.index))
+    score = jax.jit(plus.score(params, (prior, encoder), z))
+    np.testing.assert_allclose(total, jnp.mean(denoising(SDE, score, TIMES, WEIGHT, key, batch)), rtol=1e-5)
+    # Away from zero it is another score than ScoreVAE's, by as much noise whatever z's score is.
+    x, t = batch.x, jnp.full(16, 0.5)
+    before, after = (noise_of_score(SDE, s(x, t), t) for s in (jax.jit(base.score(encoder, prior, z)), score))
+    assert np.abs(after - before).max() > 1e-2
+
+
+def test_only_the_corrector_is_trained(world):
+    _, plus, frozen = world
+    params = awake(jax.jit(plus.init)(jax.random.key(2)))
+    of = lambda params, frozen: plus.loss(params, frozen, jax.random.key(3), image_batch())[0]
+    to_corrector, to_frozen = jax.jit(jax.grad(of, argnums=(0, 1)))(params, frozen)
+    assert all(np.all(np.asarray(g) == 0) for g in jax.tree.leaves(to_frozen))
+    assert all(np.any(np.asarray(g) != 0) for g in jax.tree.leaves(to_corrector))
+
+
+def test_it_depends_on_z(world):
+    _, plus, frozen = world
+    params = awake(jax.jit(plus.init)(jax.random.key(2)))
+    zero = jax.tree.map(jnp.zeros_like, params)
+    score = jax.jit(lambda params, z: plus.score(params, frozen, z)(image_batch().x, jnp.full(16, 0.5)))
+    correction = lambda z: score(params, z) - score(zero, z)
+    moved = correction(jnp.ones((16, LATENT))) - correction(jnp.zeros((16, LATENT)))
+    assert np.abs(moved).max() > 1e-3

@@ -1,0 +1,91 @@
+"""What an encoder looks at."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sde_vae.gaussians import DiagGaussian
+from sde_vae.losses import likelihood, uniform_log_snr
+from sde_vae.methods.posteriors import narrow, of_denoised, of_noisy
+from sde_vae.methods.prior import condition, predicts_noise, prior
+from sde_vae.methods.score_vae import score_vae
+from sde_vae.penalties import kl_penalty
+from sde_vae.sdes import VP
+from sde_vae.types import Batch
+from tests.oracles import LinearGaussian
+from tests.small import tanh_network
+
+SDE = VP(t_min=1e-2)
+ENCODER = tanh_network(2, 2, head=lambda y: DiagGaussian(y[:, :1], jnp.tanh(y[:, 1:])))
+
+
+def methods(**changes):
+    """(prior, ScoreVAE of the denoised image) in the plane."""
+    times = uniform_log_snr(SDE, 8)
+    p = prior(SDE, tanh_network(2, 2), predicts_noise, times, likelihood())
+    posterior = of_denoised(SDE, ENCODER, p)
+    return p, posterior, score_vae(SDE, p, posterior, times, likelihood(), kl_penalty(0.1), **changes)
+
+
+def test_the_denoised_image_of_an_exact_prior_is_what_the_encoder_sees(x64):
+    """E[x_0 | x_t] of a Gaussian, from its covariances, told at t = 0 whatever t is."""
+    world = LinearGaussian.random(jax.random.key(0), d=2)
+    exact = prior(SDE, tanh_network(2, 2), predicts_noise, uniform_log_snr(SDE, 4), likelihood())._replace(
+        score=lambda params, frozen, z: world.marginal_score(SDE)
+    )
+    params = ENCODER.init(jax.random.key(1))
+    x, t = jax.random.normal(jax.random.key(2), (4, 2)), jnp.array([0.05, 0.3, 0.6, 1.0])
+    q = of_denoised(SDE, ENCODER, exact).noisy(params, None, x, t)
+    a, s = SDE.alpha(t), SDE.sigma(t)
+    for i in range(4):
+        gain = a[i] * world.C @ jnp.linalg.inv(a[i] ** 2 * world.C + s[i] ** 2 * jnp.eye(2))
+        x0_hat = world.m + gain @ (x[i] - a[i] * world.m)
+        clean = condition(SDE, ENCODER, params, x0_hat[None], jnp.zeros(1))
+        np.testing.assert_allclose(q.mean[i], clean.mean[0], rtol=1e-10)
+        np.testing.assert_allclose(q.log_var[i], clean.log_var[0], rtol=1e-10)
+
+
+def test_its_gradient_flows_through_the_prior(x64):
+    p, posterior, method = methods()
+    frozen, params = p.init(jax.random.key(0)), method.init(jax.random.key(1))
+    x, t, z = jax.random.normal(jax.random.key(2), (3, 2)), jnp.array([0.1, 0.5, 0.9]), jnp.ones((3, 1))
+    found = method.score(params, frozen, z)(x, t) - p.score(frozen, None, None)(x, t)
+    log_q = lambda x: posterior.noisy(params, frozen, x, t).log_prob(z)
+    h = 1e-6
+    for d in range(2):
+        step = h * jnp.eye(2)[d][None]
+        np.testing.assert_allclose(found[:, d], (log_q(x + step) - log_q(x - step)) / (2 * h), rtol=1e-6, atol=1e-7)
+    # And what is held fixed is not trained: the loss has no gradient in the prior.
+    batch = Batch(x, jnp.arange(3))
+    gradient = jax.grad(lambda frozen: method.loss(params, frozen, jax.random.key(3), batch)[0])(frozen)
+    assert all(np.all(np.asarray(g) == 0) for g in jax.tree.leaves(gradient))
+
+
+def test_both_encode_a_clean_image_alike():
+    _, posterior, _ = methods()
+    params, x = ENCODER.init(jax.random.key(1)), jax.random.normal(jax.random.key(2), (3, 2))
+    ours, noisy = posterior.clean(params, x), of_noisy(SDE, ENCODER).clean(params, x)
+    np.testing.assert_array_equal(ours.mean, noisy.mean)
+    np.testing.assert_array_equal(noisy.mean, of_noisy(SDE, ENCODER).noisy(params, None, x, jnp.zeros(3)).mean)
+
+
+def test_without_the_log_variance_term_the_gradient_lacks_exactly_that_terms():
+    p, posterior, full = methods()
+    _, _, quadratic = methods(log_density=DiagGaussian.quadratic)
+    frozen, params = p.init(jax.random.key(0)), full.init(jax.random.key(1))
+    x, t, z = jax.random.normal(jax.random.key(2), (3, 2)), jnp.array([0.1, 0.5, 0.9]), jnp.ones((3, 1))
+    difference = full.score(params, frozen, z)(x, t) - quadratic.score(params, frozen, z)(x, t)
+    of_log_var = jax.grad(lambda x: -0.5 * jnp.sum(posterior.noisy(params, frozen, x, t).log_var))(x)
+    np.testing.assert_allclose(difference, of_log_var, rtol=1e-3, atol=1e-5)
+    assert np.abs(of_log_var).max() > 1e-3
+
+
+def test_a_narrow_posterior_is_a_point_for_all_that_matters():
+    params, x = ENCODER.init(jax.random.key(1)), jax.random.normal(jax.random.key(2), (100, 2))
+    wide = of_noisy(SDE, ENCODER)
+    q, q_narrow = wide.clean(params, x), narrow(wide).clean(params, x)
+    np.testing.assert_array_equal(q.mean, q_narrow.mean)
+    z = q_narrow.sample(jax.random.split(jax.random.key(3), 100))
+    # 5 standard deviations of exp(-8).
+    assert np.abs(z - q.mean).max() < 5 * np.exp(-8)
+    assert np.all(np.isfinite(q_narrow.kl_to_standard()))
