@@ -48,7 +48,8 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints, logs and resu
 SAMPLES = 64
 
 
-def train(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
+def train(config: ConfigDict, experiment: Experiment, directory: Path) -> bool:
+    """True when all is trained; False if SIGTERM stopped it, with the state saved."""
     if jax.process_count() > 1:
         raise BadInput("several hosts: training runs on the devices of one host so far; start it on one")
     # What can be wrong with the input is found before anything is written.
@@ -59,13 +60,16 @@ def train(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
         if before is None or before.get("fingerprint") != fingerprint(data.split("train").images):
             print("note: config.prior.checkpoint was trained on other images, perhaps on some that are held out here")
     workdir.claim(directory, config.to_dict())
+    finished = True
     with StopRequest() as stop:
         for stage in experiment.stages:
             frozen = load_frozen(config, experiment, directory, stage)
             if not train_stage(stage, frozen, directory / stage.name, stop):
                 print(f"{stage.name}: stopped by SIGTERM, the state is saved; the same command goes on from here")
+                finished = False
                 break
     report_skipped(data, directory)
+    return finished
 
 
 def eval_(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
@@ -73,7 +77,15 @@ def eval_(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
     out = directory / "eval"
     final = experiment.final
     trained = load_stage(config, experiment, directory, final.name)
-    frozen = load_frozen(config, experiment, directory, final)
+    if config.eval.prior and not experiment.prior:
+        raise BadInput(
+            f"config.eval.prior: got {config.eval.prior!r}, but {experiment.title} has no prior; leave it out"
+        )
+    if config.eval.prior and final.name == "correction":
+        print(
+            "note: the correction was trained on what its own prior leaves over; with config.eval.prior it corrects another one"
+        )
+    frozen = load_frozen(config, experiment, directory, final, config.eval.prior)
     latent = load_stage(config, experiment, directory, experiment.latent.name).params if experiment.latent else None
     data = experiment.load()
     check_images(trained.data, data.split("train").images, str(directory / final.name))
@@ -109,7 +121,8 @@ def sample(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
     workdir.check(directory, config.to_dict())
     out = directory / "samples"
     if experiment.prior:
-        draw = build_prior_sampler(config, experiment, load_prior(config, experiment, directory).params)
+        trained = load_prior(config, experiment, directory, config.eval.prior)
+        draw = build_prior_sampler(config, experiment, trained.params)
     else:
         final = experiment.final
         trained = load_stage(config, experiment, directory, final.name)
@@ -129,28 +142,31 @@ def report_skipped(data: Dataset, directory: Path) -> None:
         print(*data.skipped[:10], sep="\n")
 
 
-def load_prior(config: ConfigDict, experiment: Experiment, directory: Path) -> Trained:
-    """The prior's EMA, from this workdir or from config.prior.checkpoint."""
-    given = config.prior.checkpoint
-    field = "config.prior.checkpoint" if given else "--workdir"
+def load_prior(config: ConfigDict, experiment: Experiment, directory: Path, swapped: str = "") -> Trained:
+    """The prior's EMA: from the run `swapped` (config.eval.prior), or from config.prior.checkpoint, or from this workdir."""
+    fields = {"config.eval.prior": swapped, "config.prior.checkpoint": config.prior.checkpoint}
+    field, given = next(((field, given) for field, given in fields.items() if given), ("--workdir", str(directory)))
+    other = Path(given).expanduser()
+    sde = {name: value for name, value in config.sde.items() if name == "name" or hasattr(experiment.decoder.sde, name)}
+    told = {f"sde.{name}": value for name, value in sde.items()} | {"model.prediction": config.model.prediction}
+    workdir.check_prior(other, told, field)
     abstract = jax.eval_shape(experiment.prior.init, jax.random.key(0))
-    return load_ema(
-        (Path(given).expanduser() if given else directory) / "prior" / "checkpoints", "prior", abstract, field
-    )
+    return load_ema(other / "prior" / "checkpoints", "prior", abstract, field)
 
 
-def load_stage(config: ConfigDict, experiment: Experiment, directory: Path, name: str) -> Trained:
+def load_stage(config: ConfigDict, experiment: Experiment, directory: Path, name: str, swapped: str = "") -> Trained:
     """The EMA of a stage, the prior's from wherever it was trained."""
     if name == "prior":
-        return load_prior(config, experiment, directory)
+        return load_prior(config, experiment, directory, swapped)
     stage = next(stage for stage in experiment.stages if stage.name == name)
     abstract = jax.eval_shape(stage.method.init, jax.random.key(0))
     return load_ema(directory / name / "checkpoints", name, abstract, "--workdir")
 
 
-def load_frozen(config: ConfigDict, experiment: Experiment, directory: Path, stage: Stage) -> Params:
-    """What the stage stands on: the EMA of earlier ones."""
-    return stage.frozen(*(load_stage(config, experiment, directory, name).params for name in stage.stands_on))
+def load_frozen(config: ConfigDict, experiment: Experiment, directory: Path, stage: Stage, swapped: str = "") -> Params:
+    """What the stage stands on: the EMA of earlier ones, but for a prior that is swapped."""
+    stands_on = (load_stage(config, experiment, directory, name, swapped) for name in stage.stands_on)
+    return stage.frozen(*(trained.params for trained in stands_on))
 
 
 def parse(argv: list[str]) -> tuple[ConfigDict, str, Path]:

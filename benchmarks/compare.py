@@ -1,10 +1,11 @@
 """Every method of arXiv:2304.12141, trained and evaluated alike: the mean image, PCA, beta-VAE, DiffDecoder, ScoreVAE, ScoreVAE+.
 
     python benchmarks/compare.py --data digits|fashion_mnist|avatars32|... [--seeds 3] [--latents 4 16] [--budget small|paper]
-        [--rows NAME ...] [--workdir DIR] [--config.section.field=value ...]
+        [--rows NAME ...] [--table compare|levers] [--workdir DIR] [--config.section.field=value ...]
 
-Writes results/compare_DATA.{json,md,png} after every row of every seed, of all that is finished; the same command goes on where
-it was stopped. --workdir defaults to runs/compare_DATA; config.eval.split to valid for nothing is chosen here: it is `test`.
+Writes results/compare_DATA.{json,md,png} of all that is finished, by this command or before, whenever a row is; the same command goes
+on where it was stopped, and seeds, latents and rows can be added. --workdir defaults to runs/compare_DATA. --table levers changes
+one thing of ScoreVAE a row, to see what each is worth, on the split `valid`, and writes results/levers_DATA.*.
 """
 
 from sde_vae import platform
@@ -22,7 +23,7 @@ sys.path.insert(1, str(ROOT))  # main.py is in no package
 
 import compare_page
 import jax
-from compare_rows import BUDGETS, Row, base_config, rows, with_changes
+from compare_rows import BUDGETS, TABLES, Row, base_config, with_changes
 from ml_collections import ConfigDict
 
 import main as commands
@@ -31,51 +32,106 @@ from sde_vae.build import build
 from sde_vae.errors import BadInput, choose
 
 
-def run_row(config: ConfigDict, row: Row, directory: Path) -> dict[str, Any]:
-    """Train and evaluate what is not yet; the metrics of the evaluation, with the seconds of each stage's training."""
-    folder, done = directory / row.folder, directory / row.folder / f"eval_{row.name}"
-    if not (done / "metrics.json").exists():
-        config = with_changes(config, row.changes)
-        commands.train(config, build(config), folder)
+class Comparison:
+    """One table of one data set and budget, under `directory`."""
+
+    def __init__(self, options: argparse.Namespace, changes: dict[str, Any]) -> None:
+        self.options, self.changes = options, changes
+        choose("--budget", options.budget, BUDGETS)
+        plain = self.config(None, 0)
+        if plain.eval.extractor == "none":
+            raise BadInput("--config.eval.extractor: got none, expected one: the table has a Frechet distance")
+        self.rows = {row.name: row for row in choose("--table", options.table, TABLES)(plain)}
+        self.wanted = [choose("--rows", name, self.rows) for name in options.rows or self.rows]
+        self.latents = options.latents or [plain.model.latent_dim]
+        self.directory = (
+            options.workdir or ROOT / "runs" / f"{options.table}_{options.data}"
+        ).absolute() / options.budget
+
+    def config(self, latent: int | None, seed: int) -> ConfigDict:
+        config = base_config(self.options.data, self.options.budget, self.changes, latent, seed)
+        # Settings are chosen on the one, and methods compared on the other.
+        config.eval.split = "valid" if self.options.table == "levers" else "test"
+        return config
+
+    def prior_of(self, seed: int) -> Path:
+        return self.directory / f"seed_{seed}"
+
+    def folder(self, row: Row, latent: int, seed: int) -> Path:
+        return self.prior_of(seed) / f"latent_{latent}" / row.folder
+
+    def config_of(self, row: Row, latent: int, seed: int) -> ConfigDict:
+        config = with_changes(self.config(latent, seed), row.changes)
+        config.prior.checkpoint = str(self.prior_of(seed))
+        return config
+
+    def train_prior(self, seed: int) -> bool:
+        """The prior that all rows of a seed share. False if it was stopped."""
+        config = self.config(None, seed)
+        experiment = build(config)
+        alone = tuple(stage for stage in experiment.stages if stage.name == "prior")
+        return commands.train(config, experiment._replace(stages=alone), self.prior_of(seed))
+
+    def run(self, row: Row, latent: int, seed: int) -> bool:
+        """Train and evaluate, if that is not done. False if it was stopped."""
+        if self.finished(row, latent, seed):
+            return True
+        print(f"\n{row.title}, {latent} latents, seed {seed}")
+        config, folder = self.config_of(row, latent, seed), self.folder(row, latent, seed)
+        if not commands.train(config, build(config), folder):
+            return False
         commands.eval_(config, build(config), folder)
-        (folder / "eval").rename(done)
+        logs.write_json(folder / "eval" / "config.json", config.to_dict())
+        (folder / "eval").rename(folder / f"eval_{row.name}")
         # Compiled programs are of no more use to the next row.
         jax.clear_caches()
-    metrics = json.loads((done / "metrics.json").read_text())
-    seconds = {stage: training_seconds(folder / stage) for stage in row.stages}
-    return metrics | {f"seconds/{stage}": value for stage, value in seconds.items()}
+        return True
 
+    def finished(self, row: Row, latent: int, seed: int) -> dict[str, Any] | None:
+        """The metrics, and the seconds of the training of each stage, of a row that was evaluated with this very config."""
+        folder = self.folder(row, latent, seed)
+        done = folder / f"eval_{row.name}"
+        if not (done / "config.json").exists():
+            return None
+        config = json.loads((done / "config.json").read_text())
+        if config != json.loads(json.dumps(self.config_of(row, latent, seed).to_dict())):
+            raise BadInput(f"{done}: was evaluated with another config; take another --workdir, or remove it")
+        metrics = json.loads((done / "metrics.json").read_text())
+        metrics |= {f"seconds/{stage}": training_seconds(folder / stage) for stage in row.stages}
+        return metrics | {"seconds/prior": training_seconds(self.prior_of(seed) / "prior")}
 
-def train_prior(config: ConfigDict, directory: Path) -> float:
-    """The prior that all rows of a seed share; the seconds of its training."""
-    experiment = build(config)
-    experiment = experiment._replace(stages=tuple(s for s in experiment.stages if s.name == "prior"))
-    commands.train(config, experiment, directory)
-    return training_seconds(directory / "prior")
+    def all_finished(self) -> list[dict[str, Any]]:
+        """Every row on disk, by seed, latent size and place in the table."""
+        places = sorted(
+            (int(path.parent.name.removeprefix("seed_")), int(path.name.removeprefix("latent_")))
+            for path in self.directory.glob("seed_*/latent_*")
+        )
+        return [
+            {"row": row, "latent": latent, "seed": seed, "metrics": metrics, "pictures": self.folder(row, latent, seed)}
+            for seed, latent in places
+            for row in self.rows.values()
+            if (metrics := self.finished(row, latent, seed))
+        ]
 
 
 def training_seconds(stage: Path) -> float:
-    """Of all steps, at the median rate: compilation and interruptions left out."""
+    """Of all steps, at the median rate: compilation and interruptions left out. Not a number, if nothing was timed."""
     logged = logs.read(stage / "metrics.jsonl")
     rates = sorted(row["steps_per_second"] for row in logged if "steps_per_second" in row)
-    return logged[-1]["step"] / rates[len(rates) // 2]
+    return logged[-1]["step"] / rates[len(rates) // 2] if rates else float("nan")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--latents", type=int, nargs="+")
-    parser.add_argument("--budget", default="small")
-    parser.add_argument("--rows", nargs="+")
-    parser.add_argument("--workdir", type=Path)
-    options, rest = parser.parse_known_args()
-    try:
-        compare(options, overrides(rest))
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+def compare(options: argparse.Namespace, changes: dict[str, Any]) -> None:
+    platform.enable_compilation_cache()
+    comparison = Comparison(options, changes)
+    for seed in range(options.seeds):
+        if not comparison.train_prior(seed):
+            return
+        for latent in comparison.latents:
+            for row in comparison.wanted:
+                if not comparison.run(row, latent, seed):
+                    return
+                compare_page.write(options.table, options.data, options.budget, comparison.all_finished())
 
 
 def overrides(arguments: list[str]) -> dict[str, Any]:
@@ -92,30 +148,22 @@ def overrides(arguments: list[str]) -> dict[str, Any]:
     return found
 
 
-def compare(options: argparse.Namespace, changes: dict[str, Any]) -> None:
-    platform.enable_compilation_cache()
-    choose("--budget", options.budget, BUDGETS)
-    workdir = (options.workdir or ROOT / "runs" / f"compare_{options.data}").absolute()
-    found: list[dict[str, Any]] = []
-    plain = base_config(options.data, options.budget, 1, 0, changes)
-    latents = options.latents or [plain.model.latent_dim]
-    wanted = rows(plain.loss.beta)
-    names = options.rows or [row.name for row in wanted]
-    for name in names:
-        choose("--rows", name, {row.name: row for row in wanted})
-    for seed in range(options.seeds):
-        shared = workdir / f"seed_{seed}"
-        prior_seconds = train_prior(base_config(options.data, options.budget, 1, seed, changes), shared)
-        for latent in latents:
-            config = base_config(options.data, options.budget, latent, seed, changes)
-            config.prior.checkpoint = str(shared)
-            for row in (row for row in wanted if row.name in names):
-                print(f"\n{row.title}, {latent} latents, seed {seed}")
-                directory = shared / f"latent_{latent}"
-                metrics = run_row(config, row, directory) | {"seconds/prior": prior_seconds}
-                of = {"row": row.name, "title": row.title, "latent": latent, "seed": seed}
-                found.append(of | {"folder": str(directory / row.folder / f"eval_{row.name}"), "metrics": metrics})
-                compare_page.write(options.data, options.budget, found)
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--latents", type=int, nargs="+")
+    parser.add_argument("--budget", default="small")
+    parser.add_argument("--rows", nargs="+")
+    parser.add_argument("--table", default="compare")
+    parser.add_argument("--workdir", type=Path)
+    options, rest = parser.parse_known_args()
+    try:
+        compare(options, overrides(rest))
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The comparison as a table, a picture of reconstructions and curves of what latents are worth."""
+"""The comparison as a table, and as a file for whoever computes with it."""
 
 from typing import Any
 
@@ -8,7 +8,6 @@ from record import RESULTS, record
 
 from sde_vae.tables import figure
 
-# (column, the metric's name, of which protocol)
 COLUMNS = {
     "l2": "reconstruction/l2",
     "l2, mean z": "reconstruction_of_mean/l2",
@@ -23,78 +22,99 @@ COLUMNS = {
     "rFD, mean z": "reconstruction_of_mean/{fd}",
     "KL": "latent/kl",
     "bits/dim": "bits_per_dim/total",
-    "bits/dim of the prior": "prior/bits_per_dim/total",
+    "above the prior": "bits_per_dim/above_prior",
     "probe": "latent/probe_accuracy",
+    "probe, AP": "latent/probe_average_precision",
     "active": "latent/active_units",
     "NFE": "reconstruction/nfe",
+    "seconds": "seconds/own",
+    "with the prior": "seconds/all",
 }
+PAPER = "l2, the paper's rule"
 BASELINES = {"baseline/mean_image": "mean image", "baseline/pca": "PCA"}
 Found = list[dict[str, Any]]
+Cell = tuple[float | None, float | None]
 
 
-def write(data: str, budget: str, found: Found) -> None:
-    """results/compare_DATA.{json,md,png} of the rows that are finished."""
-    seeds = sorted({run["seed"] for run in found})
+def write(kind: str, data: str, budget: str, found: Found) -> None:
+    """results/KIND_DATA.{json,md,png}; of another budget than `small`, KIND_DATA_BUDGET."""
     first = found[0]["metrics"]
     fd = next(name.split("/")[1] for name in first if name.startswith(("reconstruction/fd_", "reconstruction/fid")))
+    names = {column: name.format(fd=fd) for column, name in COLUMNS.items()}
     figures, table = [], []
     for latent in sorted({run["latent"] for run in found}):
-        of_latent = [run for run in found if run["latent"] == latent]
-        for title, runs in (_baselines(of_latent) | _methods(of_latent)).items():
-            summary = {column: _over_seeds(runs, name.format(fd=fd)) for column, name in COLUMNS.items()}
-            summary["seconds"] = _over_seeds(runs, "seconds/own")
+        for title, runs in _of_latent([run for run in found if run["latent"] == latent]).items():
+            told = {column: over_seeds(runs, name) for column, name in names.items()}
             # The paper tests a VAE with the posterior's mean, and everything else with one sample.
-            paper = summary["l2, mean z"] if title.startswith("beta-VAE") else summary["l2"]
-            summary = {"l2, as the paper tests": paper, **summary}
-            figures.append({"method": title, "latent": latent, "seeds": len(runs)} | _flat(summary))
-            table.append([str(latent), title, *(figure(*cell) for cell in summary.values())])
-    head = ["latents", "method", "l2, as the paper tests", *COLUMNS, "seconds"]
+            told = {PAPER: told["l2, mean z" if "VAE" in title and "Score" not in title else "l2"], **told}
+            of_each = {column: [over_seeds([run], name)[0] for run in runs] for column, name in names.items()}
+            figures.append({"method": title, "latent": latent, "seeds": of_each} | _flat(told))
+            table.append([str(latent), title, str(len(runs)), *(figure(*cell) for cell in told.values())])
+    # A column that nobody has is left out.
+    kept = [i for i in range(3 + len(told)) if any(row[i] for row in table)]
+    head = ["latents", "method", "seeds", PAPER, *COLUMNS]
     notes = (
-        f"{first['n']} held-out images (split {first['split']}), budget `{budget}`, seeds {', '.join(map(str, seeds))}; ± is one "
-        "standard error, over the seeds where there are several, otherwise over the images. One prior a seed for all rows; same encoder, "
-        "batch, optimiser, steps and evaluation. Columns without a further word: one decoding of one z ~ q(z|x). `average`: the mean "
-        f"of {first.get('average/decodings', 0):.0f} decodings; `one step`: E[x_0|x_T, z]. rFD is `{fd}`. `seconds` of training are those "
-        "of the method's own stages; the prior, where there is one, took "
-        f"{np.mean([run['metrics']['seconds/prior'] for run in found]):.0f} more. bits/dim of a beta-VAE are those of its Gaussian's "
-        "mass on the data's grey levels, of the others those of the diffusion bound; neither is the loss it was trained with unless beta = 1."
+        f"{first['n']} held-out images (split {first['split']}), budget `{budget}`; ± is one standard error, over the seeds where there are "
+        "several, otherwise over the images. One prior a seed for all rows; same encoder, batch, optimiser, steps of each stage and "
+        "evaluation: ScoreVAE has the prior's steps besides its own, and ScoreVAE+ the correction's, see `with the prior`. Columns without a "
+        f"further word: one decoding of one z ~ q(z|x). `average`: the mean of {first.get('average/decodings', 0):.0f} decodings; `one step`: "
+        f"E[x_0|x_T, z]. `{PAPER}`: z is the mean for a VAE and a sample otherwise; of the paper's protocol no more than that. rFD is `{fd}`. "
+        "`seconds` of training at the median rate. bits/dim are bounds of the models as they stand, whatever they were trained with: a VAE's "
+        "Gaussian's mass on the grey levels, or the diffusion bound; `above the prior`: less that of the prior alone, paired. They are left out "
+        "where the variance is fixed at 1, and for a latent that is a point."
     )
-    name = f"compare_{data}"
-    compare_plots.draw(found, fd, RESULTS / f"{name}.png")
+    name = f"{kind}_{data}" + ("" if budget == "small" else f"_{budget}")
+    compare_plots.draw(found, names, RESULTS / f"{name}.png")
     record(
-        name, f"Comparison: {data}", {"rows": figures, "n": first["n"], "fd": fd, "budget": budget}, head, table, notes
+        name,
+        f"{kind.capitalize()}: {data}",
+        {"rows": figures, "n": first["n"], "fd": fd, "budget": budget},
+        [head[i] for i in kept],
+        [[row[i] for i in kept] for row in table],
+        notes,
     )
 
 
-def _methods(found: Found) -> dict[str, list[dict[str, Any]]]:
-    """title -> the metrics of each seed."""
-    titles = dict.fromkeys(run["title"] for run in found)
-    own = lambda run: {
-        "seconds/own": sum(v for k, v in run["metrics"].items() if k in ("seconds/encoder", "seconds/correction"))
-    }
-    return {title: [run["metrics"] | own(run) for run in found if run["title"] == title] for title in titles}
+def _of_latent(found: Found) -> dict[str, list[dict[str, Any]]]:
+    """title -> the metrics of each seed. The baselines do not depend on the method: they are told once a seed."""
+    once = list({run["seed"]: run["metrics"] for run in found}.values())
+    named = {}
+    for prefix, title in BASELINES.items():
+        of = lambda metrics, prefix=prefix: {
+            f"reconstruction/{n.removeprefix(prefix + '/')}": v
+            for n, v in metrics.items()
+            if n.startswith(f"{prefix}/")
+        }
+        named[title] = [of(metrics) for metrics in once]
+    for run in found:
+        named.setdefault(run["row"].title, []).append(_told(run))
+    return named
 
 
-def _baselines(found: Found) -> dict[str, list[dict[str, Any]]]:
-    """The baselines of the evaluations, one of each seed: they do not depend on the method."""
-    per_seed = list({run["seed"]: run["metrics"] for run in found}.values())
-    renamed = lambda metrics, prefix: {
-        k.replace(prefix, "reconstruction", 1): v for k, v in metrics.items() if k.startswith(f"{prefix}/")
-    }
-    return {title: [renamed(metrics, prefix) for metrics in per_seed] for prefix, title in BASELINES.items()}
+def _told(run: dict[str, Any]) -> dict[str, Any]:
+    metrics, row = run["metrics"], run["row"]
+    own = sum(metrics[f"seconds/{stage}"] for stage in row.stages)
+    with_prior = own + (metrics["seconds/prior"] if metrics["method"].startswith("ScoreVAE") else 0)
+    hidden = {COLUMNS[column] for column in row.untold}
+    hidden |= {"bits_per_dim/above_prior"} if "bits/dim" in row.untold else set()
+    return {n: v for n, v in metrics.items() if n not in hidden} | {"seconds/own": own, "seconds/all": with_prior}
 
 
-def _over_seeds(runs: list[dict[str, Any]], name: str) -> tuple[float | None, float | None]:
-    values = [run[name] for run in runs if name in run]
-    if not values:
+def over_seeds(runs: list[dict[str, Any]], name: str) -> Cell:
+    """(mean, standard error): over the seeds, or, of one seed, as its evaluation told it."""
+    # What was too short to be timed is not a number.
+    having = [run for run in runs if name in run and np.isfinite(run[name])]
+    if not having:
         return None, None
-    if len(values) > 1:
-        return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))
-    return values[0], runs[0].get(f"{name}_stderr")
+    values = [run[name] for run in having]
+    if len(values) == 1:
+        return values[0], having[0].get(f"{name}_stderr")
+    return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
-def _flat(summary: dict[str, tuple[float | None, float | None]]) -> dict[str, float]:
+def _flat(told: dict[str, Cell]) -> dict[str, float]:
     flat = {}
-    for column, (value, error) in summary.items():
+    for column, (value, error) in told.items():
         flat |= {column: value} if value is not None else {}
         flat |= {f"{column}_stderr": error} if error is not None else {}
     return flat

@@ -12,7 +12,7 @@ import numpy as np
 SHOWN = 8
 
 
-def draw(found: list[dict[str, Any]], fd: str, path: Path) -> None:
+def draw(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None:
     """For each latent size, reconstructions of the same images by every row of the first seed; below, figures against its size."""
     latents = sorted({run["latent"] for run in found})
     first = min(run["seed"] for run in found)
@@ -23,10 +23,10 @@ def draw(found: list[dict[str, Any]], fd: str, path: Path) -> None:
     top, bottom = figure.subfigures(2, 1, height_ratios=(0.52 * most, 3.8))
     for (latent, named), part in zip(shown.items(), np.atleast_1d(top.subfigures(1, len(shown))), strict=True):
         _grid(part, f"{latent} latents", named, most)
-    metrics = {"l2": "reconstruction/l2", "LPIPS": "reconstruction/lpips_alex", f"r{fd}": f"reconstruction/{fd}"}
-    for (title, name), ax in zip(metrics.items(), bottom.subplots(1, 3), strict=True):
-        for i, method in enumerate(dict.fromkeys(run["title"] for run in found)):
-            runs = [run for run in found if run["title"] == method]
+    for title, ax in zip(("l2", "LPIPS", "rFD"), bottom.subplots(1, 3), strict=True):
+        name = names[title]
+        for i, method in enumerate(dict.fromkeys(run["row"].title for run in found)):
+            runs = [run for run in found if run["row"].title == method]
             at = sorted({run["latent"] for run in runs})
             y = [np.mean([r["metrics"][name] for r in runs if r["latent"] == latent]) for latent in at]
             ax.plot(at, y, marker="o", ms=4, lw=1.3, color=f"C{i}", label=method)
@@ -42,10 +42,11 @@ def draw(found: list[dict[str, Any]], fd: str, path: Path) -> None:
 def _images(found: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     named: dict[str, np.ndarray] = {}
     for run in found:
-        with np.load(Path(run["folder"]) / "reconstructions.npz", allow_pickle=False) as images:
+        path = run["pictures"] / f"eval_{run['row'].name}" / "reconstructions.npz"
+        with np.load(path, allow_pickle=False) as images:
             if not named:
                 named = {"original": images["original"], "PCA": images["baseline/pca"]}
-            named[run["title"]] = images["reconstruction"]
+            named[run["row"].title] = images["reconstruction"]
     return named
 
 

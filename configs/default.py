@@ -43,7 +43,6 @@ def get_config() -> ConfigDict:
     config.model.likelihood = ConfigDict()  # beta_vae's p(x_0 | z): one variance for all pixels
     config.model.likelihood.log_var, config.model.likelihood.learn_log_var = 0.0, False
     config.model.correction = _unet()  # score_vae's c_psi
-    config.model.correction.dropout = 0.0
     config.model.correction.body = "unet"  # unet | head: `blocks` blocks of `channels` on the prior's features
 
     config.model.latent_prior = ConfigDict()  # a diffusion model of the codes, if config.stages.latent has steps
@@ -52,7 +51,7 @@ def get_config() -> ConfigDict:
     config.prior = ConfigDict()
     config.prior.checkpoint = ""  # a workdir with a trained prior, instead of the prior stage
     config.prior.times = "uniform_t"  # uniform_t | uniform_log_snr
-    config.prior.weight = "simple"  # likelihood | simple | p2 | min_snr | sigmoid
+    config.prior.weight = "simple"  # likelihood | simple | simple_beta | p2 | min_snr | sigmoid
 
     config.loss = ConfigDict()  # the encoder's
     config.loss.beta = 0.01
@@ -97,6 +96,9 @@ def get_config() -> ConfigDict:
     config.eval.samples = 1000  # new images
     config.eval.batch_size = 128
     config.eval.split = "test"  # test | valid: settings are chosen on valid
+    config.eval.prior = (
+        ""  # a workdir whose prior, of the same SDE, decodes instead of the one that the encoder was trained with
+    )
     config.eval.lpips = ("alex", "vgg")  # of the extra `metrics`
     config.eval.lpips_dir = ""  # the reference's own files instead: alexnet-*.pth and alex.pth, vgg16-*.pth and vgg.pth
     # none | pixels (at 8x8) | efflite0 (of the extra `metrics`) | fid (of config.eval.fid_weights)

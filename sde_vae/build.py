@@ -130,7 +130,7 @@ def check_values(config: ConfigDict) -> None:
     counts += [f"model.{net}.{field}" for net in NETS for field in ("channels", "blocks")]
     positive = ["sde.t_min", "model.log_var_bound", "optim.clip"]
     positive += [f"sampling.{field}" for field in ("rho", "snr", "rtol", "atol")]
-    counts += ["model.latent_prior.hidden", "model.latent_prior.blocks"]
+    counts += ["model.latent_prior.blocks"]
     counts += [f"stages.{stage}.steps" for stage in ("prior", "encoder")]
     for stage in STAGES:
         counts += [f"stages.{stage}.{f}" for f in ("batch_size", "checkpoint_every", "log_every")]
@@ -149,8 +149,9 @@ def check_values(config: ConfigDict) -> None:
     for net in NETS:
         name = f"model.{net}.channels"
         _require(config, name, lambda v: v % 4 == 0 and (v <= 128 or v % 32 == 0), "a multiple of 4 (of 32 above 128)")
-    for name in ("loss.latent_dropout", *(f"model.{net}.dropout" for net in NETS if net != "encoder")):
+    for name in ("loss.latent_dropout", "model.prior.dropout", "model.decoder.dropout"):
         _require(config, name, lambda v: 0 <= v < 1, "in [0, 1)")
+    _require(config, "model.latent_prior.hidden", lambda v: v >= 16 and v % 8 == 0, "a multiple of 8, at least 16")
     _require(config, "sampling.eta", lambda v: 0 <= v <= 1, "in [0, 1]")
     _require(config, "optim.ema_decay", lambda v: 0 <= v < 1, "in [0, 1)")
     bound = config.model.log_var_bound

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -108,7 +109,7 @@ def build_judges(config: ConfigDict) -> Judges:
 
 def build_prior_sampler(config: ConfigDict, experiment: Experiment, prior_params: Params) -> Sampler:
     prior = experiment.prior.score(prior_params, None, None)
-    new = from_prior(experiment.decoder, prior, experiment.shape, config.seed)
+    new = from_prior(experiment.decoder, prior, experiment.shape, jax.random.key(config.seed))
     return make_sampler(new, config.eval.batch_size, None)
 
 

@@ -1,6 +1,7 @@
 """ConfigDict -> the method, its prior, and what is trained in which order. Like build.py, a reader of config."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -34,6 +35,7 @@ Shape = tuple[int, int, int]
 WEIGHTS = {
     "likelihood": lambda sde, bias: losses.likelihood(),
     "simple": lambda sde, bias: losses.simple(sde),
+    "simple_beta": lambda sde, bias: losses.simple_beta(sde),
     "p2": lambda sde, bias: losses.p2(sde),
     "min_snr": lambda sde, bias: losses.min_snr(sde),
     "sigmoid": lambda sde, bias: losses.sigmoid(bias),
@@ -82,21 +84,28 @@ def _score_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
         sde, network(unet, shape), _prediction(config), *_objective(config, config.prior, "prior", sde)
     )
     sees = choose("config.model.encoder.sees", config.model.encoder.sees, SEES)
-    encoder = score_vae(
+    with_guidance = partial(
+        score_vae,
         sde,
         prior_method,
         sees(sde, _encoder(config, shape), prior_method),
         *_objective(config, config.loss, "encoder", sde),
         _penalty(config),
-        config.sampling.guidance,
-        choose("config.loss.log_density", config.loss.log_density, LOG_DENSITIES),
+        log_density=choose("config.loss.log_density", config.loss.log_density, LOG_DENSITIES),
     )
+    encoder = with_guidance(guidance=config.sampling.guidance)
     before = () if config.prior.checkpoint else (Part("prior", prior_method),)
     final = Part("encoder", encoder, ("prior",), lambda prior: prior)
     if config.stages.correction.steps == 0:
         return Plan("ScoreVAE", final, before, prior_method, lambda frozen: prior_method.score(frozen, None, None))
     body = choose("config.model.correction.body", config.model.correction.body, CORRECTORS)
-    plus = corrected(sde, encoder, body(config, sde, shape, unet), *_objective(config, config.loss, "correction", sde))
+    plus = corrected(
+        sde,
+        with_guidance(guidance=1.0),
+        encoder,
+        body(config, sde, shape, unet),
+        *_objective(config, config.loss, "correction", sde),
+    )
     before, final = (
         (*before, final),
         Part("correction", plus, ("prior", "encoder"), lambda prior, encoder: (prior, encoder)),
@@ -159,7 +168,9 @@ def _latent_prior(config: ConfigDict, sde: SDE, final: Part) -> Part:
         losses.sigmoid(config.loss.sigmoid_bias),
     )
     stands_on = (*final.stands_on, final.name)
-    return Part("latent", latent_prior(codes, final.method), stands_on, lambda *all: (final.frozen(*all[:-1]), all[-1]))
+    return Part(
+        "latent", latent_prior(codes, final.method), stands_on, lambda *below: (final.frozen(*below[:-1]), below[-1])
+    )
 
 
 def _corrected_by_unet(config: ConfigDict, sde: SDE, shape: Shape, prior: UNet) -> Corrector:
@@ -179,7 +190,8 @@ CORRECTORS = {"unet": _corrected_by_unet, "head": _corrected_by_head}
 
 def _unet(config: ConfigDict, name: str, shape: Shape) -> UNet:
     dtype = choose("config.model.dtype", config.model.dtype, DTYPES)
-    return UNet(UNetFeatures(**_net(name, config, shape), dropout=config.model[name].dropout, dtype=dtype))
+    dropout = config.model[name].get("dropout", 0.0)
+    return UNet(UNetFeatures(**_net(name, config, shape), dropout=dropout, dtype=dtype))
 
 
 def _encoder(config: ConfigDict, shape: Shape) -> Network:

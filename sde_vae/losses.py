@@ -38,6 +38,19 @@ def simple(sde: SDE) -> Weight:
     return weight
 
 
+def simple_beta(sde: SDE, a: float = 4.0) -> Weight:
+    """L_simple with t / T drawn from Beta(a, 1) instead of uniformly: w = simple a (t / T)^(a - 1). It dwells on high noise.
+
+    A weight and not a time sampler, because it changes what is learnt: under `uniform_log_snr` it has less variance than drawing so.
+    """
+    base = simple(sde)
+
+    def weight(log_snr: PerExample) -> PerExample:
+        return base(log_snr) * a * (sde.t_of_log_snr(log_snr) / sde.T) ** (a - 1)
+
+    return weight
+
+
 def p2(sde: SDE, k: float = 1.0, gamma: float = 1.0) -> Weight:
     """Perception-prioritised (arXiv:2204.00227, eq. 8): simple / (k + snr)^gamma, which dwells on high noise."""
     base = simple(sde)

@@ -63,6 +63,25 @@ def check(workdir: Path, config: dict[str, Any]) -> None:
             )
 
 
+def check_prior(other: Path, expected: dict[str, Any], field: str) -> None:
+    """BadInput, naming `field`, if the run in `other` was trained with other values of these fields: its arrays would fit, and
+    mean something else.
+    """
+    path = other / "config.json"
+    if not path.exists():
+        return
+    try:
+        theirs = flatten(json.loads(path.read_text())["config"])
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"{field}: {path} is not the config of a run; expected the workdir of one") from error
+    for name, value in expected.items():
+        if theirs.get(name) != value:
+            raise BadInput(
+                f"{field}: {other} was trained with config.{name} {theirs.get(name)!r}, expected {value!r}; take a prior that "
+                "was trained alike"
+            )
+
+
 def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested dict -> {"section.field": value}."""
     flat: dict[str, Any] = {}

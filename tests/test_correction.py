@@ -29,7 +29,7 @@ def world(request):
     """(ScoreVAE, ScoreVAE+, the frozen parameters of prior and encoder)."""
     p, base = image_methods()
     frozen = awake(jax.jit(p.init)(jax.random.key(0))), awake(jax.jit(base.init)(jax.random.key(1)))
-    return base, corrected(SDE, base, CORRECTORS[request.param], TIMES, WEIGHT), frozen
+    return base, corrected(SDE, base, base, CORRECTORS[request.param], TIMES, WEIGHT), frozen
 
 
 def test_before_training_it_is_score_vae(world):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import integrate as quadrature
+from scipy import stats
 
 from sde_vae import losses, scores
 from sde_vae.sdes import VE, VP, CosineVP, SubVP, log_snr_range
@@ -60,7 +61,7 @@ def test_the_exact_score_is_the_least(sde):
         assert other > least
 
 
-@pytest.mark.parametrize("weight", ["likelihood", "simple", "p2", "min_snr", "sigmoid"])
+@pytest.mark.parametrize("weight", ["likelihood", "simple", "simple_beta", "p2", "min_snr", "sigmoid"])
 @pytest.mark.parametrize("sde", SDES, ids=str)
 def test_times_do_not_change_what_is_estimated(sde, weight):
     w = world()
@@ -68,6 +69,7 @@ def test_times_do_not_change_what_is_estimated(sde, weight):
     fn = {
         "likelihood": losses.likelihood(),
         "simple": losses.simple(sde),
+        "simple_beta": losses.simple_beta(sde),
         "p2": losses.p2(sde),
         "min_snr": losses.min_snr(sde),
         "sigmoid": losses.sigmoid(),
@@ -83,6 +85,14 @@ def test_simple_under_uniform_t_is_ddpms_loss():
     key, index = jax.random.key(0), jnp.arange(100)
     t, dl_dp = losses.uniform_t(sde, 100)(key, index)
     np.testing.assert_allclose(losses.simple(sde)(sde.log_snr(t)) * dl_dp, sde.T - sde.t_min, rtol=1e-8)
+
+
+def test_the_beta_weight_is_the_simple_loss_at_times_from_a_beta():
+    """Its mean under uniform t is the simple loss's mean under t ~ Beta(4, 1), here of any function of t."""
+    sde = VP()
+    ratio = jax.jit(lambda t: losses.simple_beta(sde)(sde.log_snr(t)) / losses.simple(sde)(sde.log_snr(t)))
+    weighted, _ = quadrature.quad(lambda t: float(ratio(jnp.asarray([t]))[0]) * np.sin(3 * t), 0, 1)
+    np.testing.assert_allclose(weighted, stats.beta(4, 1).expect(lambda t: np.sin(3 * t)), rtol=1e-7)
 
 
 def test_weights_are_the_papers():

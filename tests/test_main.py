@@ -225,6 +225,28 @@ def test_another_workdirs_prior(whole, tmp_path):
     assert logged(tmp_path, "encoder")[0] == logged(whole, "encoder")[0]
 
 
+def test_an_encoder_decodes_with_another_prior(whole, evaluated, tmp_path):
+    """Its own prior under another name changes nothing; another one changes the decodings, and not the codes."""
+    other, copy = tmp_path / "other", tmp_path / "copy"
+    code, _, err = run(command("train", other, **{"seed": 7, "stages.encoder.steps": 1}))
+    assert code == 0, err
+    shutil.copytree(whole, copy, ignore=shutil.ignore_patterns("eval"))
+    found = [json.loads((whole / "eval" / "metrics.json").read_text())]
+    for prior in (whole, other):
+        code, _, err = run(command("eval", copy, **{"eval.prior": prior, "eval.evaluators": "('reconstruction',)"}))
+        assert code == 0, err
+        found.append(json.loads((copy / "eval" / "metrics.json").read_text()))
+    assert found[0]["reconstruction/l2"] == found[1]["reconstruction/l2"] != found[2]["reconstruction/l2"]
+    assert found[0]["latent/kl"] == found[1]["latent/kl"] == found[2]["latent/kl"]
+
+
+def test_a_prior_of_another_sde_is_refused(whole):
+    outcome = run(command("eval", whole.parent / "none", **{"prior.checkpoint": whole, "sde.beta_max": 10.0}))
+    assert_refused(
+        outcome, f"config.prior.checkpoint: {whole} was trained with config.sde.beta_max 20.0, expected 10.0"
+    )
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     changes = {"stages.prior.learning_rate": 1e30, "optim.clip": 1e30, "optim.warmup": 6, "optim.decay": "constant"}
     code, _, err = run(command("train", tmp_path, **changes, **{"stages.prior.checkpoint_every": 1}))

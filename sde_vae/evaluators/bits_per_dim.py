@@ -29,7 +29,8 @@ def bits_per_dim(subject: Subject) -> Named:
     """
     model, strata = subject.model, len(subject.data.test) * DRAWS
     sde, levels = model.decoder.sde, subject.data.levels
-    key_z, key_method, key_prior = jax.random.split(jax.random.key(subject.seed), 3)
+    # One key for both: what z is worth is the difference on the same images, noise and levels.
+    key_z, key = jax.random.split(jax.random.key(subject.seed))
 
     def of_method(batch: Batch) -> Terms:
         q = model.encode(batch.x)
@@ -37,17 +38,29 @@ def bits_per_dim(subject: Subject) -> Named:
         if model.score is None:
             none = jnp.zeros(batch.x.shape[:1])
             return Terms(q.kl_to_standard(), none, none, discretised(model.likelihood(z), levels, batch.x))
-        return evidence_bound(sde, q, model.score(z), levels, strata, key_method, batch)
+        return evidence_bound(sde, q, model.score(z), levels, strata, key, batch)
 
-    yield from of_images("bits_per_dim", "bound", subject, of_method)
+    with_z = of_images("bound", subject, of_method)
+    yield from named("bits_per_dim", with_z)
     if model.prior is not None:
-        of_prior = lambda batch: evidence_bound(sde, None, model.prior, levels, strata, key_prior, batch)
-        yield from of_images("prior/bits_per_dim", "bound of the prior", subject, of_prior)
+        of_prior = lambda batch: evidence_bound(sde, None, model.prior, levels, strata, key, batch)
+        without = of_images("bound of the prior", subject, of_prior)
+        yield from named("prior/bits_per_dim", without)
+        difference = with_z["total"] - without["total"]
+        yield "bits_per_dim/above_prior", float(difference.mean())
+        yield "bits_per_dim/above_prior_stderr", standard_error(difference)
     yield "bits_per_dim/draws", float(DRAWS)
 
 
-def of_images(name: str, label: str, subject: Subject, one_draw: Callable[[Batch], Terms]) -> Named:
+def named(name: str, terms: dict[str, np.ndarray]) -> Named:
     """name/TERM and its standard error over the images, which holds the Monte Carlo error of an image's draws too."""
+    for term, values in terms.items():
+        yield f"{name}/{term}", float(values.mean())
+        yield f"{name}/{term}_stderr", standard_error(values)
+
+
+def of_images(label: str, subject: Subject, one_draw: Callable[[Batch], Terms]) -> dict[str, np.ndarray]:
+    """Term (and "total") -> the mean of the draws of each image: [n]."""
     data, n = subject.data, len(subject.data.test)
     which, index = stratified_draws(n, DRAWS)
 
@@ -58,9 +71,7 @@ def of_images(name: str, label: str, subject: Subject, one_draw: Callable[[Batch
 
     of_row = lambda which, index: bound(data.test[which], index)
     terms = stream(of_row, subject.batch_size, which, index, label=label, parts=subject.parts)
-    for term, values in zip((*Terms._fields, "total"), terms.reshape(n, DRAWS, -1).mean(axis=1).T, strict=True):
-        yield f"{name}/{term}", float(values.mean())
-        yield f"{name}/{term}_stderr", standard_error(values)
+    return dict(zip((*Terms._fields, "total"), terms.reshape(n, DRAWS, -1).mean(axis=1).T, strict=True))
 
 
 def stratified_draws(n: int, draws: int) -> tuple[np.ndarray, np.ndarray]:

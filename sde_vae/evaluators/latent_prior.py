@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+import jax
 import numpy as np
 
 from sde_vae import pictures
@@ -32,7 +33,9 @@ def latent_priors(subject: Subject) -> dict[str, DrawLatents]:
 
 
 def by_diffusion(subject: Subject) -> DrawLatents:
-    new = from_prior(subject.model.decoder, subject.model.latent_prior, (subject.latent,), subject.seed)
+    # Another key than that of the images: the noise of a code would be the first pixels' of the image it decodes to.
+    key = jax.random.fold_in(jax.random.key(subject.seed), 1)
+    new = from_prior(subject.model.decoder, subject.model.latent_prior, (subject.latent,), key)
     sample = make_sampler(new, subject.batch_size, subject.parts)
     return lambda generator, n: sample(np.arange(n, dtype=np.int32), "codes by diffusion")
 

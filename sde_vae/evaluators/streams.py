@@ -12,7 +12,7 @@ from sde_vae.evaluators.subject import Held, Judges, Model, Sampler, Subject
 from sde_vae.gaussians import DiagGaussian
 from sde_vae.parts import Parts
 from sde_vae.streaming import stream
-from sde_vae.types import Indices, Keys, Latents, Points, ScoreFn
+from sde_vae.types import Indices, Keys, Latents, Points, PRNGKey, ScoreFn
 
 # Steps of a decoding that are shown.
 STOPS = 8
@@ -28,7 +28,7 @@ def decode_latents(model: Model, z: Latents, keys: Keys, x_T: Points) -> Points:
 
 
 def latent_evaluations(model: Model, z: Latents, shape: tuple[int, ...]) -> int:
-    """How often a network is evaluated to decode a batch of this shape."""
+    """How often the score is evaluated to decode a batch of this shape, whatever networks it is made of; 1 if there is none."""
     return 1 if model.score is None else evaluations(model.decoder, model.score(z), shape)
 
 
@@ -39,8 +39,7 @@ def sample_evaluations(model: Model, latent: int, shape: tuple[int, ...]) -> int
     return evaluations(model.decoder, model.prior, shape)
 
 
-def from_prior(decoder: Decoder, prior: ScoreFn, shape: tuple[int, ...], seed: int) -> New:
-    key = jax.random.key(seed)
+def from_prior(decoder: Decoder, prior: ScoreFn, shape: tuple[int, ...], key: PRNGKey) -> New:
     return lambda index: decode(decoder, prior, *start(decoder.sde, key, _like(len(index), shape), index))
 
 
@@ -85,7 +84,7 @@ def make_subject(
         return stream(decode_given, batch_size, z, index, x_T, label=label, parts=parts)
 
     unconditional = model.prior is not None
-    new = from_prior(decoder, model.prior, shape, seed) if unconditional else from_latents(model, latent, shape, seed)
+    new = from_prior(decoder, model.prior, shape, key) if unconditional else from_latents(model, latent, shape, seed)
     return Subject(
         model=model,
         encode=encode_all,

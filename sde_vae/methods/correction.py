@@ -53,17 +53,21 @@ def of_features(sde: SDE, features: Network, head: Network) -> Corrector:
     return Corrector(head.init, residual)
 
 
-def corrected(sde: SDE, base: Method, corrector: Corrector, times: TimeSampler, weight: Weight) -> Method:
-    """`params` are the corrector's; `frozen` is (the prior's, the encoder's), both EMA. `base` is ScoreVAE."""
+def corrected(
+    sde: SDE, base: Method, guided: Method, corrector: Corrector, times: TimeSampler, weight: Weight
+) -> Method:
+    """`params` are the corrector's; `frozen` is (the prior's, the encoder's), both EMA. `base` is ScoreVAE without guidance, which is
+    corrected, and `guided` the one that decodes.
+    """
 
     def encode(params: Params, frozen: Params, x: Points) -> DiagGaussian:
         del params
         prior, encoder = frozen
         return base.encode(encoder, prior, x)
 
-    def score(params: Params, frozen: Params, z: Latents) -> ScoreFn:
+    def plus(params: Params, frozen: Params, z: Latents, score_vae: Method) -> ScoreFn:
         prior, encoder = frozen
-        uncorrected = base.score(encoder, prior, z)
+        uncorrected = score_vae.score(encoder, prior, z)
 
         def sum_of_both(x: Points, t: PerExample) -> Points:
             return uncorrected(x, t) + score_of_noise(sde, corrector.residual(params, prior, x, t, z), t)
@@ -74,7 +78,7 @@ def corrected(sde: SDE, base: Method, corrector: Corrector, times: TimeSampler, 
         frozen = jax.lax.stop_gradient(frozen)
         key_z, key = jax.random.split(key)
         z = encode(params, frozen, batch.x).sample(keys_of(key_z, batch.index))
-        total = jnp.mean(denoising(sde, score(params, frozen, z), times, weight, key, batch))
+        total = jnp.mean(denoising(sde, plus(params, frozen, z, base), times, weight, key, batch))
         return total, {"loss": total}
 
-    return Method(corrector.init, loss, encode, score)
+    return Method(corrector.init, loss, encode, lambda params, frozen, z: plus(params, frozen, z, guided))
