@@ -61,7 +61,8 @@ def write(kind: str, data: str, budget: str, found: Found) -> None:
         f"E[x_0|x_T, z]. `{PAPER}`: z is the mean for a VAE and a sample otherwise; of the paper's protocol no more than that. rFD is `{fd}`. "
         "`seconds` of training at the median rate. bits/dim are bounds of the models as they stand, whatever they were trained with: a VAE's "
         "Gaussian's mass on the grey levels, or the diffusion bound; `above the prior`: less that of the prior alone, paired. They are left out "
-        "where the variance is fixed at 1, and for a latent that is a point."
+        "where the variance is fixed at 1, and for a latent that is a point. What the data's config says of weight, schedule and networks was "
+        "chosen for ScoreVAE."
     )
     name = f"{kind}_{data}" + ("" if budget == "small" else f"_{budget}")
     compare_plots.draw(found, names, RESULTS / f"{name}.png")

@@ -25,6 +25,7 @@ platform.prepare()
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(1, str(Path(__file__).parent.parent))  # tests is in no package
@@ -39,6 +40,7 @@ from sde_vae import losses
 from sde_vae.arrays import keys_of, normal
 from sde_vae.method import Method
 from sde_vae.methods.prior import condition
+from sde_vae.metrics.images import standard_error
 from sde_vae.nets.encoder import Encoder
 from sde_vae.nets.mlp import MLP
 from sde_vae.nets.network import Network, network
@@ -78,27 +80,30 @@ def train(net: Network, score: Score, w: Mixture, steps: int, label: str) -> Par
 
 
 class Points:
-    """Draws of (x_t, t, z) on which all errors are told, stratified in logSNR."""
+    """Draws of (x_t, t, z) on which all errors are told, stratified in logSNR; those of a network in float32, at the same points."""
 
     def __init__(self, w: Mixture) -> None:
         index = jnp.arange(POINTS)
-        x_0, self.z = w.sample(jax.random.key(11), POINTS)
-        self.t, _ = losses.uniform_log_snr(SDE, POINTS)(jax.random.key(12), index)
-        self.x = diffuse(SDE, x_0, self.t, normal(keys_of(jax.random.key(13), index), x_0))
+        x_0, z = w.sample(jax.random.key(11), POINTS)
+        t, _ = losses.uniform_log_snr(SDE, POINTS)(jax.random.key(12), index)
+        x = diffuse(SDE, x_0, t, normal(keys_of(jax.random.key(13), index), x_0))
         low, high = log_snr_range(SDE)
-        self.nats = 0.5 * (high - low) * SDE.sigma(self.t) ** 2
-        self.exact = jax.jit(w.conditional_score(SDE, self.z))(self.x, self.t)
+        self.nats = np.asarray(0.5 * (high - low) * SDE.sigma(t) ** 2)
+        self.x, self.t, self.z = (np.asarray(a) for a in (x, t, z))
+        self.exact = np.asarray(jax.jit(w.conditional_score(SDE, z))(x, t))
 
-    def error(self, score: ScoreFn) -> tuple[float, float]:
-        """Nats, and their standard error over the draws."""
-        return told(self.nats * jnp.sum((jax.jit(score)(self.x, self.t) - self.exact) ** 2, axis=1))
+    def errors(self, score: Callable[[jax.Array], ScoreFn]) -> np.ndarray:
+        """Nats of each draw, in whatever precision is on."""
+        x, t, z = jnp.asarray(self.x), jnp.asarray(self.t), jnp.asarray(self.z)
+        found = np.asarray(jax.jit(score(z))(x, t), np.float64)
+        return self.nats * np.sum((found - self.exact) ** 2, axis=1)
 
-    def of_any_gaussian(self, w: Mixture) -> tuple[float, float]:
+    def of_any_gaussian(self, w: Mixture) -> np.ndarray:
         """The residual of the best quadratic in z at each (x_t, t), under p(z | x_t)."""
         nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
 
         def one(x, t):
-            log_r, means, cov = w._posterior(SDE, x, t)
+            log_r, means, cov = w.z_posterior(SDE, x, t)
             z = (means[:, :1] + jnp.sqrt(cov[0, 0]) * jnp.asarray(nodes)[None]).reshape(-1)
             p = (jnp.exp(log_r)[:, None] * jnp.asarray(weights / weights.sum())[None]).reshape(-1)
             many = lambda score: score(jnp.broadcast_to(x, (len(z), 2)), jnp.full(len(z), t))
@@ -111,23 +116,21 @@ class Points:
             residual = target - basis @ jnp.linalg.lstsq(basis, target)[0]
             return jnp.sum(residual**2)
 
-        return told(self.nats * jax.jit(jax.vmap(one))(self.x, self.t))
+        return self.nats * np.asarray(jax.jit(jax.vmap(one))(jnp.asarray(self.x), jnp.asarray(self.t)))
 
 
-def told(nats: jax.Array) -> tuple[float, float]:
-    return float(nats.mean()), float(nats.std() / np.sqrt(len(nats)))
-
-
-def errors(separation: float, steps: list[int]) -> dict[str, tuple[float, float]]:
+def errors(separation: float, steps: list[int]) -> dict[str, np.ndarray]:
+    """Name -> nats of each draw."""
     w = world(separation)
     with jax.enable_x64(True):
-        exact = Points(w64 := world(separation))
+        points = Points(w64 := world(separation))
+        prior64 = w64.marginal_score(SDE)
         found = {
-            "no z": exact.error(w64.marginal_score(SDE)),
-            "any Gaussian": exact.of_any_gaussian(w64),
-            "by moments": exact.error(bayes(w64.marginal_score(SDE), w64.gaussian_log_likelihood(SDE, exact.z))),
+            "no z": points.errors(lambda z: prior64),
+            "any Gaussian": points.of_any_gaussian(w64),
+            "by moments": points.errors(lambda z: bayes(prior64, w64.gaussian_log_likelihood(SDE, z))),
         }
-    points, prior = Points(w), w.marginal_score(SDE)
+    prior = w.marginal_score(SDE)
     encoder = network(Encoder(MLP(64, 128, 3, zero=False), 1), (2,))
     residual = network(MLP(2, 128, 3), (3,))
 
@@ -141,7 +144,7 @@ def errors(separation: float, steps: list[int]) -> dict[str, tuple[float, float]
 
     for n in steps:
         params = train(encoder, by_encoder, w, n, f"separation {separation:g}, encoder, {n} steps")
-        found[f"trained, {n}"] = points.error(by_encoder(params, points.z))
+        found[f"trained, {n}"] = points.errors(partial(by_encoder, params))
     most = max(steps)
 
     def corrected(psi, z):
@@ -149,9 +152,9 @@ def errors(separation: float, steps: list[int]) -> dict[str, tuple[float, float]
         return lambda x, t: base(x, t) + more(x, t)
 
     psi = train(residual, corrected, w, most, f"separation {separation:g}, correction")
-    found["+ correction"] = points.error(corrected(psi, points.z))
+    found["+ correction"] = points.errors(partial(corrected, psi))
     whole = train(residual, by_residual, w, most, f"separation {separation:g}, from scratch")
-    found["from scratch"] = points.error(by_residual(whole, points.z))
+    found["from scratch"] = points.errors(partial(by_residual, whole))
     return found
 
 
@@ -167,8 +170,17 @@ def main() -> None:
     platform.enable_compilation_cache()
     found = {f"{s:g}": errors(s, sorted(options.steps)) for s in options.separations}
     names = list(next(iter(found.values())))
-    rows = [[name, *(figure(*of[name]) for of in found.values())] for name in names]
-    figures = {s: {name: {"nats": v, "stderr": e} for name, (v, e) in of.items()} for s, of in found.items()}
+    told = lambda nats: (float(nats.mean()), standard_error(nats))
+    rows = [[name, *(figure(*told(of[name])) for of in found.values())] for name in names]
+    # Paired: the draws are the same.
+    trained = f"trained, {max(options.steps)}"
+    rows += [
+        [f"{trained}, less any Gaussian", *(figure(*told(of[trained] - of["any Gaussian"])) for of in found.values())]
+    ]
+    figures = {
+        s: {name: dict(zip(("nats", "stderr"), told(nats), strict=True)) for name, nats in of.items()}
+        for s, of in found.items()
+    }
     notes = (
         f"Nats of the bound that are lost against the exact p(x | z), ± one standard error over {POINTS} draws of (x_t, t, z). "
         f"Batch {BATCH}, Adam at {RATE} with a cosine, likelihood weight, one seed; the encoder and the residual are MLPs of three blocks of 128."

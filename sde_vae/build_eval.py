@@ -1,4 +1,4 @@
-"""ConfigDict -> what an evaluation needs. With build.py, the only reader of config."""
+"""ConfigDict -> what an evaluation needs. Like build.py, a reader of config."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""config.sampling -> how scores become images. With build.py and build_eval.py, the only reader of config."""
+"""config.sampling -> how scores become images. Like build.py, a reader of config."""
 
 from collections.abc import Callable
 

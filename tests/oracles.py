@@ -124,7 +124,7 @@ class Mixture(NamedTuple):
         """(x, t) -> log p(z | x_t = x): a mixture over components of Gaussians in z, weighted by p(component | x_t)."""
 
         def one(x, t, z):
-            log_r, means, cov = self._posterior(sde, x, t)
+            log_r, means, cov = self.z_posterior(sde, x, t)
             return logsumexp(log_r + gaussian_logpdf(jnp.broadcast_to(z, means.shape), means, cov))
 
         return lambda x, t: jax.vmap(one)(x, t, z)
@@ -133,7 +133,7 @@ class Mixture(NamedTuple):
         """log of the Gaussian with the mean and covariance of p(z | x_t): what a Gaussian encoder can say by moments."""
 
         def one(x, t, z):
-            log_r, means, cov = self._posterior(sde, x, t)
+            log_r, means, cov = self.z_posterior(sde, x, t)
             r = jnp.exp(log_r)
             mean = r @ means
             spread = means - mean[None]
@@ -141,7 +141,7 @@ class Mixture(NamedTuple):
 
         return lambda x, t: jax.vmap(one)(x, t, z)
 
-    def _posterior(self, sde, x, t):
+    def z_posterior(self, sde, x, t):
         """z | x_t = x, one example: the mixture's (log weights [K], means [K, k], cov [k, k])."""
         a, sig = sde.alpha(t[None])[0], sde.sigma(t[None])[0]
         S = (a**2 * self.v + sig**2) * jnp.eye(len(x))

@@ -65,6 +65,19 @@ def test_only_the_corrector_is_trained(world):
     assert all(np.any(np.asarray(g) != 0) for g in jax.tree.leaves(to_corrector))
 
 
+def test_guidance_applies_when_decoding_and_not_in_training(world):
+    base, _, frozen = world
+    guided = base._replace(score=lambda params, prior, z: lambda x, t: 2 * base.score(params, prior, z)(x, t))
+    plain, other = (corrected(SDE, base, g, CORRECTORS["head"], TIMES, WEIGHT) for g in (base, guided))
+    params = awake(jax.jit(plain.init)(jax.random.key(2)))
+    losses = [jax.jit(m.loss)(params, frozen, jax.random.key(3), image_batch())[0] for m in (plain, other)]
+    assert losses[0] == losses[1]
+    x, t, z = image_batch().x, jnp.full(16, 0.5), jnp.ones((16, LATENT))
+    a, b = (jax.jit(m.score(params, frozen, z))(x, t) for m in (plain, other))
+    uncorrected = jax.jit(base.score(frozen[1], frozen[0], z))(x, t)
+    np.testing.assert_allclose(b - a, uncorrected, rtol=1e-3, atol=1e-4)
+
+
 def test_it_depends_on_z(world):
     _, plus, frozen = world
     params = awake(jax.jit(plus.init)(jax.random.key(2)))
