@@ -91,7 +91,7 @@ def test_celeba64_has_the_papers_size():
             "config.sampling.solver: unknown name 'euler'; known: ancestral, ddim, dpm_solver_pp_2m, euler_maruyama",
         ),
         ("model.dtype", "float16", "config.model.dtype: unknown name 'float16'; known: bfloat16, float32"),
-        ("eval.evaluators", ("fid",), "config.eval.evaluators: unknown name 'fid'; known: bits_per_dim"),
+        ("eval.evaluators", ("fid",), "config.eval.evaluators: unknown name 'fid'; known: averages, bits_per_dim"),
         ("stages.prior.steps", 0, "config.stages.prior.steps: got 0, expected at least 1"),
         ("stages.encoder.learning_rate", -1.0, "config.stages.encoder.learning_rate: got -1.0, expected above 0"),
         ("stages.correction.steps", -5, "config.stages.correction.steps: got -5, expected at least 0"),

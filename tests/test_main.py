@@ -241,7 +241,7 @@ def test_an_encoder_decodes_with_another_prior(whole, evaluated, tmp_path):
 
 
 def test_a_prior_of_another_sde_is_refused(whole):
-    outcome = run(command("eval", whole.parent / "none", **{"prior.checkpoint": whole, "sde.beta_max": 10.0}))
+    outcome = run(command("train", whole.parent / "none", **{"prior.checkpoint": whole, "sde.beta_max": 10.0}))
     assert_refused(
         outcome, f"config.prior.checkpoint: {whole} was trained with config.sde.beta_max 20.0, expected 10.0"
     )

@@ -12,6 +12,7 @@ from sde_vae.nets.layers import double, embed_log_snr, halve
 from sde_vae.nets.mlp import MLP
 from sde_vae.nets.network import network
 from sde_vae.nets.unet import UNet, UNetFeatures
+from tests.small import awake
 
 
 def lax_conv(x, w):
@@ -63,7 +64,7 @@ def test_unet(dtype):
     np.testing.assert_array_equal(out, 0.0)
 
     # Away from its zero start it depends on x and on the level, and examples do not mix.
-    params = jax.tree.map(lambda a: a + 0.05, params)
+    params = awake(params, 0.2)
     out = apply(params, x, l)
     assert not np.allclose(out, apply(params, x, l + 3), rtol=1e-2, atol=1e-3)
     one = apply(params, x[1:], l[1:])
