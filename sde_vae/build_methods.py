@@ -79,9 +79,11 @@ def build_plan(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
 
 def _score_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
     """ScoreVAE, and with a correction stage ScoreVAE+."""
-    unet = _unet(config, "prior", shape)
     prior_method = prior(
-        sde, network(unet, shape), _prediction(config), *_objective(config, config.prior, "prior", sde)
+        sde,
+        network(UNet(**_unet(config, "prior", shape)), shape),
+        _prediction(config),
+        *_objective(config, config.prior, "prior", sde),
     )
     sees = choose("config.model.encoder.sees", config.model.encoder.sees, SEES)
     with_guidance = partial(
@@ -103,7 +105,7 @@ def _score_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
         sde,
         with_guidance(guidance=1.0),
         encoder,
-        body(config, sde, shape, unet),
+        body(config, sde, shape),
         *_objective(config, config.loss, "correction", sde),
     )
     before, final = (
@@ -140,7 +142,7 @@ def _diff_decoder(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
         sde,
         # At beta = 0 nothing holds a variance up: the latent is a point.
         posterior if config.loss.beta > 0 else narrow(posterior),
-        network(_unet(config, "decoder", shape), shape, z=(config.model.latent_dim,)),
+        network(UNet(**_unet(config, "decoder", shape)), shape, z=(config.model.latent_dim,)),
         _prediction(config),
         *_objective(config, config.loss, "encoder", sde),
         _penalty(config),
@@ -173,25 +175,25 @@ def _latent_prior(config: ConfigDict, sde: SDE, final: Part) -> Part:
     )
 
 
-def _corrected_by_unet(config: ConfigDict, sde: SDE, shape: Shape, prior: UNet) -> Corrector:
-    del prior
-    return of_images(sde, network(_unet(config, "correction", shape), shape, z=(config.model.latent_dim,)))
+def _corrected_by_unet(config: ConfigDict, sde: SDE, shape: Shape) -> Corrector:
+    return of_images(sde, network(UNet(**_unet(config, "correction", shape)), shape, z=(config.model.latent_dim,)))
 
 
-def _corrected_by_head(config: ConfigDict, sde: SDE, shape: Shape, prior: UNet) -> Corrector:
+def _corrected_by_head(config: ConfigDict, sde: SDE, shape: Shape) -> Corrector:
     head = CorrectionHead(config.model.correction.channels, config.model.correction.blocks, shape[-1])
     # Of the prior's last block: what its one remaining convolution makes the noise of.
     features = (*shape[:-1], config.model.prior.channels * config.model.prior.multipliers[0])
-    return of_features(sde, network(prior.body, shape), network(head, features, z=(config.model.latent_dim,)))
+    seen = network(UNetFeatures(**_unet(config, "prior", shape)), shape)
+    return of_features(sde, seen, network(head, features, z=(config.model.latent_dim,)))
 
 
 CORRECTORS = {"unet": _corrected_by_unet, "head": _corrected_by_head}
 
 
-def _unet(config: ConfigDict, name: str, shape: Shape) -> UNet:
+def _unet(config: ConfigDict, name: str, shape: Shape) -> dict[str, Any]:
+    """The fields of a U-Net."""
     dtype = choose("config.model.dtype", config.model.dtype, DTYPES)
-    dropout = config.model[name].get("dropout", 0.0)
-    return UNet(UNetFeatures(**_net(name, config, shape), dropout=dropout, dtype=dtype))
+    return _net(name, config, shape) | {"dropout": config.model[name].get("dropout", 0.0), "dtype": dtype}
 
 
 def _encoder(config: ConfigDict, shape: Shape) -> Network:

@@ -10,7 +10,7 @@ from sde_vae.methods.prior import predicts_velocity, prior
 from sde_vae.methods.score_vae import score_vae
 from sde_vae.nets.encoder import Encoder, HalfUNet
 from sde_vae.nets.network import Network, network
-from sde_vae.nets.unet import UNet, UNetFeatures
+from sde_vae.nets.unet import UNet
 from sde_vae.penalties import kl_penalty
 from sde_vae.sdes import VP
 from sde_vae.types import Batch
@@ -22,7 +22,7 @@ SHAPE, LATENT = (4, 4, 1), 3
 def image_methods(strata=16, dropout=0.0, beta=0.01):
     """(prior, ScoreVAE) with the smallest U-Net and encoder."""
     times, weight = losses.uniform_log_snr(SDE, strata), losses.likelihood()
-    p = prior(SDE, network(UNet(UNetFeatures(8, (1,), 1, dropout=dropout)), SHAPE), predicts_velocity, times, weight)
+    p = prior(SDE, network(UNet(8, (1,), 1, dropout=dropout), SHAPE), predicts_velocity, times, weight)
     return p, score_vae(SDE, p, image_posterior(), times, weight, kl_penalty(beta))
 
 

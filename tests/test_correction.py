@@ -17,7 +17,7 @@ from tests.small import LATENT, SDE, SHAPE, awake, image_batch, image_methods
 TIMES, WEIGHT = uniform_log_snr(SDE, 16), likelihood()
 BODY = UNetFeatures(8, (1,), 1)
 CORRECTORS = {
-    "unet": of_images(SDE, network(UNet(BODY), SHAPE, z=(LATENT,))),
+    "unet": of_images(SDE, network(UNet(8, (1,), 1), SHAPE, z=(LATENT,))),
     "head": of_features(
         SDE, network(BODY, SHAPE), network(CorrectionHead(8, 1, SHAPE[-1]), (*SHAPE[:-1], 8), z=(LATENT,))
     ),

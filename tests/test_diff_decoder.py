@@ -10,7 +10,7 @@ from sde_vae.methods.diff_decoder import diff_decoder
 from sde_vae.methods.posteriors import narrow
 from sde_vae.methods.prior import predicts_velocity
 from sde_vae.nets.network import network
-from sde_vae.nets.unet import UNet, UNetFeatures
+from sde_vae.nets.unet import UNet
 from sde_vae.penalties import kl_penalty
 from tests.small import LATENT, SDE, SHAPE, awake, image_batch, image_posterior
 
@@ -18,7 +18,7 @@ TIMES, WEIGHT = uniform_log_snr(SDE, 16), likelihood()
 
 
 def method(beta=0.1, latent_dropout=0.0, guidance=1.0, posterior=None):
-    net = network(UNet(UNetFeatures(8, (1,), 1)), SHAPE, z=(LATENT,))
+    net = network(UNet(8, (1,), 1), SHAPE, z=(LATENT,))
     return diff_decoder(
         SDE,
         posterior or image_posterior(),

@@ -11,7 +11,7 @@ from sde_vae.nets.encoder import Encoder, HalfUNet
 from sde_vae.nets.layers import double, embed_log_snr, halve
 from sde_vae.nets.mlp import MLP
 from sde_vae.nets.network import network
-from sde_vae.nets.unet import UNet, UNetFeatures
+from sde_vae.nets.unet import UNet
 from tests.small import awake
 
 
@@ -53,7 +53,7 @@ def test_the_embedding_tells_levels_apart_and_stays_finite():
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_unet(dtype):
-    net = network(UNet(UNetFeatures(8, (1, 2, 2), 1, attention=(4,), dtype=dtype)), (8, 8, 3))
+    net = network(UNet(8, (1, 2, 2), 1, attention=(4,), dtype=dtype), (8, 8, 3))
     apply = jax.jit(net.apply)
     params = jax.jit(net.init)(jax.random.key(0))
     assert {a.dtype for a in jax.tree.leaves(params)} == {jnp.dtype("float32")}
@@ -73,7 +73,7 @@ def test_unet(dtype):
 
 
 def test_dropout_follows_its_keys_and_only_them():
-    net = network(UNet(UNetFeatures(8, (1,), 1, dropout=0.5)), (4, 4, 1))
+    net = network(UNet(8, (1,), 1, dropout=0.5), (4, 4, 1))
     params = jax.tree.map(lambda a: a + 0.05, net.init(jax.random.key(0)))
     x, l = jax.random.normal(jax.random.key(1), (4, 4, 4, 1)), jnp.zeros(4)
     keys = keys_of(jax.random.key(2), jnp.arange(4))

@@ -44,10 +44,10 @@ def of_images(sde: SDE, network: Network) -> Corrector:
 
 
 def of_features(sde: SDE, features: Network, head: Network) -> Corrector:
-    """A small head on the frozen prior's features: network.apply of `features` with the parameters of the prior's body."""
+    """A small head on the frozen prior's features; `features` is applied with the prior's parameters."""
 
     def residual(params: Params, prior: Params, x: Points, t: PerExample, z: Latents) -> Points:
-        seen = condition(sde, features, prior["body"], x, t).astype(x.dtype)
+        seen = condition(sde, features, prior, x, t).astype(x.dtype)
         return head.apply(params, seen, sde.log_snr(jnp.maximum(t, sde.t_min)), z=z)
 
     return Corrector(head.init, residual)

@@ -65,10 +65,8 @@ class UNetFeatures(nn.Module):
         return nn.silu(group_norm(h, self.dtype)(h))
 
 
-class UNet(nn.Module):
-    """A body's features -> [batch, H, W, C] in float32, zero at initialisation. The inputs are the body's."""
-
-    body: UNetFeatures
+class UNet(UNetFeatures):
+    """The same, and a last convolution: -> [batch, H, W, C] in float32, zero at initialisation."""
 
     @nn.compact
     def __call__(
@@ -79,5 +77,5 @@ class UNet(nn.Module):
         z: Latents | None = None,
         keep: PerExample | None = None,
     ) -> Images:
-        h = self.body(x, log_snr, keys, z, keep)
-        return Conv3x3(x.shape[-1], self.body.dtype, zero=True)(h).astype(jnp.float32)
+        h = super().__call__(x, log_snr, keys, z, keep)
+        return Conv3x3(x.shape[-1], self.dtype, zero=True)(h).astype(jnp.float32)
