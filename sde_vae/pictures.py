@@ -118,6 +118,7 @@ def bars_and_cloud(bars: Bars, cloud: Cloud, path: Path) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.8))
     left.bar(np.arange(1, len(bars.heights) + 1), bars.heights, color=np.where(bars.strong, "tab:blue", "lightgrey"))
     left.set(title=bars.title, xlabel=bars.x, ylabel=bars.y)
+    left.xaxis.get_major_locator().set_params(integer=True)
     name, values = cloud.known or ("", np.zeros(len(cloud.points)))
     kinds = np.unique(values)
     if len(kinds) > 10:
