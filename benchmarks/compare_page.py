@@ -14,6 +14,7 @@ COLUMNS = {
     "l2, average": "average/l2",
     "l2, one step": "one_step/l2",
     "mse": "reconstruction/mse",
+    "mse, from z alone": "from_z/kernel_mse",
     "psnr": "reconstruction/psnr",
     "ssim": "reconstruction/ssim",
     "LPIPS": "reconstruction/lpips_alex",
@@ -58,7 +59,8 @@ def write(kind: str, data: str, budget: str, found: Found) -> None:
         "several, otherwise over the images. One prior a seed for all rows; same encoder, batch, optimiser, steps of each stage and "
         "evaluation: ScoreVAE has the prior's steps besides its own, and ScoreVAE+ the correction's, see `with the prior`. Columns without a "
         f"further word: one decoding of one z ~ q(z|x). `average`: the mean of {first.get('average/decodings', 0):.0f} decodings; `one step`: "
-        f"E[x_0|x_T, z]. `{PAPER}`: z is the mean for a VAE and a sample otherwise; of the paper's protocol no more than that. rFD is `{fd}`. "
+        "E[x_0|x_T, z]; `mse, from z alone`: a kernel regression of the images on z, which is what z knows, whatever the method makes of "
+        f"it. `{PAPER}`: z is the mean for a VAE and a sample otherwise; of the paper's protocol no more than that. rFD is `{fd}`. "
         "`seconds` of training at the median rate. bits/dim are bounds of the models as they stand, whatever they were trained with: a VAE's "
         "Gaussian's mass on the grey levels, or the diffusion bound; `above the prior`: less that of the prior alone, paired. They are left out "
         "where the variance is fixed at 1, and for a latent that is a point. What the data's config says of weight, schedule and networks was "

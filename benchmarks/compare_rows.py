@@ -19,7 +19,7 @@ from sde_vae.sdes import log_snr_range
 BUDGETS = {"small": 1, "paper": 10}
 VAE_BETAS = (0.01, 0.1, 1.0)
 EULER = {"sampling.solver": "euler_maruyama", "sampling.grid": "uniform_t", "sampling.steps": 250}
-EVALUATORS = ("reconstruction", "averages", "bits_per_dim", "latents")
+EVALUATORS = ("reconstruction", "averages", "noise_levels", "bits_per_dim", "latents")
 # What the comparison decides itself.
 DECIDED = (
     "method",

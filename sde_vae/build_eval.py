@@ -19,6 +19,7 @@ from sde_vae.evaluators.ladder import ladder
 from sde_vae.evaluators.latent_prior import latent_prior
 from sde_vae.evaluators.latents import latents
 from sde_vae.evaluators.neighbours import neighbours
+from sde_vae.evaluators.noise_levels import noise_levels
 from sde_vae.evaluators.reconstruction import reconstruction
 from sde_vae.evaluators.samples import samples
 from sde_vae.evaluators.streams import from_latents, from_prior, make_sampler, make_subject
@@ -49,6 +50,7 @@ EVALUATORS = {
     "importance": importance,
     "ladder": ladder,
     "averages": averages,
+    "noise_levels": noise_levels,
     "latents": latents,
     "interpolation": interpolation,
     "traversal": traversal,

@@ -16,7 +16,7 @@ Line = tuple[Sequence[float], Sequence[float]]
 
 
 class Panel(NamedTuple):
-    """Named lines over a logarithmic x, and named levels that do not depend on x."""
+    """Named lines over x, and named levels that do not depend on x."""
 
     title: str
     x: str
@@ -24,6 +24,7 @@ class Panel(NamedTuple):
     lines: dict[str, Line]
     levels: dict[str, float]
     log_y: bool
+    log_x: bool = True
 
 
 def rows(named: dict[str, np.ndarray], path: Path) -> None:
@@ -73,7 +74,11 @@ def lines(panels: Sequence[Panel], path: Path) -> None:
         for i, (name, y) in enumerate(panel.levels.items()):
             ax.axhline(y, label=name, color="black", lw=1, ls=("--", ":", "-.")[i % 3])
         ax.set(
-            title=panel.title, xlabel=panel.x, ylabel=panel.y, xscale="log", yscale="log" if panel.log_y else "linear"
+            title=panel.title,
+            xlabel=panel.x,
+            ylabel=panel.y,
+            xscale="log" if panel.log_x else "linear",
+            yscale="log" if panel.log_y else "linear",
         )
         ax.legend(fontsize=8, frameon=False)
     _save(figure, path)

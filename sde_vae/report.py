@@ -54,6 +54,11 @@ PICTURES = {
         "Between the two originals at the ends: z along a straight line and along an arc, from the same noise; and z and x_T along "
         "arcs, decoded by the probability-flow ODE.",
     ),
+    "noise_levels": (
+        "What z is worth at each noise level",
+        "The error of E[x_0 | x_t, z], and of the prior that knows no z; dashed: regressions of the images on z alone. Where the model "
+        "is above those at high noise, z knows more than the model makes of it.",
+    ),
     "traversal": (
         "One dimension at a time",
         "The dimensions of largest KL, each from -3 to 3 standard deviations around the code of one image.",

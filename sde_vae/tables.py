@@ -26,10 +26,11 @@ class Table(NamedTuple):
 
 
 def tables(metrics: dict[str, Any]) -> list[Table]:
-    """Reconstructions beside the baselines; samples; the latent; the bound; the ladder. Those of which there are figures."""
+    """Reconstructions beside the baselines, samples, what z is worth, the latent, the bound, the ladder: those of which there are figures."""
     found = [
         _reconstructions(metrics),
         _samples(metrics),
+        _noise_levels(metrics),
         _latents(metrics),
         _bound(metrics),
         _ladder(metrics),
@@ -77,6 +78,16 @@ def _samples(metrics: dict[str, Any]) -> Table:
     n, floor_n = metrics.get("samples/n", 0), metrics.get("samples/floor_n")
     held_out = f"{floor_n:.0f} held-out images" if floor_n else "held-out images"
     return Table("New images, against the training set", [f"{n:.0f} samples", held_out], rows)
+
+
+def _noise_levels(metrics: dict[str, Any]) -> Table:
+    """From the most noise to the least, and what z tells without x_t first."""
+    levels = sorted({name.split("/")[1] for name in metrics if name.startswith("noise_level/")}, key=float)
+    kinds = [kind for kind in ("linear", "quadratic", "kernel") if f"from_z/{kind}_mse" in metrics]
+    rows = [(f"from z alone, {kind}", [_cell(metrics, f"from_z/{kind}_mse"), (None, None)]) for kind in kinds]
+    columns = ("mse", "prior_mse")
+    rows += [(f"logSNR {l}", [_cell(metrics, f"noise_level/{l}/{name}") for name in columns]) for l in levels]
+    return Table("The mse of E[x_0 | x_t, z] at each noise level", ["with z", "without z"], rows)
 
 
 def _latents(metrics: dict[str, Any]) -> Table:

@@ -49,7 +49,7 @@ def subject(folder, **model):
     images = np.clip(np.round((images + 1) / 2 * 255), 0, 255).astype(np.uint8)
     decoder = Decoder(SDE, ancestral, uniform_log_snr(SDE, 100))
     held = Held("flat", "f" * 64, 256, images, images, to_model(images, 256))
-    model = Model(encode, model.get("score"), None, decoder, decoder, model.get("likelihood"))
+    model = Model(encode, model.get("score"), model.get("prior"), decoder, decoder, model.get("likelihood"))
     return make_subject(model, held, Judges({}, None, {}, folder), Parts(folder / "parts", {}), 16, 8, 256, 0)
 
 

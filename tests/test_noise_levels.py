@@ -1,0 +1,54 @@
+"""What z is worth at each noise level, where the answer is a formula; and what regressions must find."""
+
+import numpy as np
+import pytest
+
+from sde_vae.evaluators.noise_levels import noise_levels
+from sde_vae.metrics.regressions import REGRESSIONS
+from tests.test_averages import GAIN, SDE, S, V, likelihood, score, subject
+
+
+def prior(x, t):
+    a, s = (f(t)[:, None, None, None] for f in (SDE.alpha, SDE.sigma))
+    return -x / (a**2 * V + s**2)
+
+
+def test_the_errors_are_the_posterior_variances(tmp_path):
+    found = dict(noise_levels(subject(tmp_path, score=score, prior=prior)))
+    levels = sorted({float(name.split("/")[1]) for name in found if name.startswith("noise_level")})
+    assert len(levels) == 9
+    assert levels[0] < -9
+    assert levels[-1] == 8
+    for level in levels:
+        snr = np.exp(level)
+        # Precisions add: of the data, of z, of x_t. Lengths on [0, 1] are halves.
+        for name, precision in (("mse", 1 / V + 1 / S**2 + snr), ("prior_mse", 1 / V + snr)):
+            got, error = (found[f"noise_level/{level:.1f}/{name}{end}"] for end in ("", "_stderr"))
+            # The digits and edges of uint8 are in the data, and not in the formula: 2.6e-6, and a thousandth of V.
+            assert abs(got - 0.25 / precision) < 4 * error + 1e-5, (level, name)
+    assert list(tmp_path.rglob("noise_levels.png"))
+
+
+def test_z_alone_tells_what_a_linear_decoder_would(tmp_path):
+    found = dict(noise_levels(subject(tmp_path, likelihood=likelihood)))
+    assert not any(name.startswith("noise_level/") for name in found)
+    # Fitted to 512 images in 17 unknowns a pixel.
+    expected = 0.25 * V * (1 - GAIN) * (1 + 17 / 512)
+    assert abs(found["from_z/linear_mse"] - expected) < 4 * found["from_z/linear_mse_stderr"]
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("linear", lambda z: 3 * z + 1),
+        ("quadratic", lambda z: z[:, :1] * z + z**2),
+        ("kernel", lambda z: np.sin(2 * z)),
+    ],
+)
+def test_each_regression_finds_its_kind_and_the_weaker_do_not(name, function):
+    z = np.random.default_rng(0).standard_normal((900, 2))
+    x = function(z)
+    order = list(REGRESSIONS)
+    error = {n: np.mean((r(z[:600], x[:600], z[600:]) - x[600:]) ** 2) / x.var() for n, r in REGRESSIONS.items()}
+    assert error[name] < 1e-2
+    assert all(error[weaker] > 0.1 for weaker in order[: order.index(name)])
