@@ -105,6 +105,15 @@ def levers(config: ConfigDict) -> list[Row]:
             if name != config.loss.weight
         },
         "uniform_t": ("times uniform in t", {"loss.times": "uniform_t"}),
+        "sees_filtered": ("encoder of x_t's linear estimate of x_0", {"model.encoder.sees": "filtered"}),
+        "filtered_velocity": (
+            "the same, and weight velocity",
+            {
+                "model.encoder.sees": "filtered",
+                "loss.weight": "velocity",
+                "loss.beta": beta * _mass(config, "velocity") / mass,
+            },
+        ),
         "sees_denoised": ("encoder of E[x_0 | x_t], without t", {"model.encoder.sees": "denoised"}),
         "quadratic": ("log q without its log-variance term", {"loss.log_density": "quadratic"}),
         "log_var_bound_3": ("log-variances within 3", {"model.log_var_bound": 3.0}),

@@ -12,7 +12,8 @@ conditional score is the nats by which it loosens the bound, 1/2 int E || sigma 
     by moments      the Gaussian with the moments of p(z | x_t): an upper bound for the best
     trained, n      an encoder trained for n steps on this very error; what it has above `any Gaussian` is optimisation, or the
                     encoder's size, or what no function mu(x, t), var(x, t) can do
-    + correction    a residual c(x, z, t) on the encoder of most steps, trained for as many
+    + correction    a residual c(x, z, t) on the encoder of most steps, trained for as many: a gate times a network (methods/correction.py)
+    zero, as noise  the same without the gate, its last layer zero at the start instead, and learnt as noise instead of velocity
     from scratch    the same network without prior and encoder, for as many (DiffDecoder's way)
 
 Writes results/mixture_gap.{json,md}.
@@ -44,7 +45,7 @@ from sde_vae.metrics.images import standard_error
 from sde_vae.nets.encoder import Encoder
 from sde_vae.nets.mlp import MLP
 from sde_vae.nets.network import Network, network
-from sde_vae.scores import bayes, score_of_noise
+from sde_vae.scores import bayes, noise_of_velocity, score_of_noise
 from sde_vae.sdes import VP, diffuse, log_snr_range
 from sde_vae.tables import figure
 from sde_vae.train_state import adam, cosine, init_state, make_update
@@ -140,15 +141,22 @@ def errors(separation: float, steps: list[int]) -> dict[str, np.ndarray]:
         }
     prior = w.marginal_score(SDE)
     encoder = network(Encoder(MLP(64, 128, 3, zero=False), 1), (2,))
-    residual = network(MLP(2, 128, 3), (3,))
+    residual, zero = (network(MLP(2, 128, 3, zero=zero), (3,)) for zero in (False, True))
+    gated = Network(
+        lambda key: {"gate": jnp.zeros(()), "net": residual.init(key)},
+        lambda params, *inputs: params["gate"] * residual.apply(params["net"], *inputs),
+    )
 
     def by_encoder(params, z):
         return bayes(prior, lambda x, t: condition(SDE, encoder, params, x, t).log_prob(z))
 
-    def by_residual(params, z):
+    def output(net, params, z):
         # x alone is scaled to unit variance; z has about that.
-        net = lambda x, t: condition(SDE, joined(residual, z), params, x, t)
-        return lambda x, t: score_of_noise(SDE, net(x, t), t)
+        return lambda x, t: condition(SDE, joined(net, z), params, x, t)
+
+    def by_network(params, z):
+        v = output(zero, params, z)
+        return lambda x, t: score_of_noise(SDE, noise_of_velocity(SDE, v(x, t), x, t), t)
 
     for n in steps:
         params = train(encoder, by_encoder, w, n, f"separation {separation:g}, encoder, {n} steps")
@@ -156,13 +164,19 @@ def errors(separation: float, steps: list[int]) -> dict[str, np.ndarray]:
     most = max(steps)
 
     def corrected(psi, z):
-        base, more = by_encoder(params, z), by_residual(psi, z)
-        return lambda x, t: base(x, t) + more(x, t)
+        base, v = by_encoder(params, z), output(gated, psi, z)
+        # Of x = 0: a difference of velocities.
+        return lambda x, t: base(x, t) + score_of_noise(SDE, noise_of_velocity(SDE, v(x, t), jnp.zeros_like(x), t), t)
 
-    psi = train(residual, corrected, w, most, f"separation {separation:g}, correction")
-    found["+ correction"] = points.errors(partial(corrected, psi))
-    whole = train(residual, by_residual, w, most, f"separation {separation:g}, from scratch")
-    found["from scratch"] = points.errors(partial(by_residual, whole))
+    def corrected_as_noise(psi, z):
+        base, eps = by_encoder(params, z), output(zero, psi, z)
+        return lambda x, t: base(x, t) + score_of_noise(SDE, eps(x, t), t)
+
+    for name, net, score in (("+ correction", gated, corrected), ("zero, as noise", zero, corrected_as_noise)):
+        psi = train(net, score, w, most, f"separation {separation:g}, {name}")
+        found[name] = points.errors(partial(score, psi))
+    whole = train(zero, by_network, w, most, f"separation {separation:g}, from scratch")
+    found["from scratch"] = points.errors(partial(by_network, whole))
     return found
 
 

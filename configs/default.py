@@ -37,7 +37,8 @@ def get_config() -> ConfigDict:
     config.model.prior = _unet()
     config.model.prior.dropout = 0.0
     config.model.encoder = _unet()
-    config.model.encoder.sees = "x_t"  # x_t | denoised: the prior's E[x_0 | x_t], the same at every t (score_vae)
+    # x_t | filtered: its linear estimate of x_0 | denoised: the prior's E[x_0 | x_t], the same at every t (score_vae)
+    config.model.encoder.sees = "x_t"
     config.model.decoder = _unet()  # beta_vae's decoder; diff_decoder's U-Net
     config.model.decoder.dropout = 0.0
     config.model.likelihood = ConfigDict()  # beta_vae's p(x_0 | z): one variance for all pixels
@@ -51,7 +52,7 @@ def get_config() -> ConfigDict:
     config.prior = ConfigDict()
     config.prior.checkpoint = ""  # a workdir with a trained prior, instead of the prior stage
     config.prior.times = "uniform_t"  # uniform_t | uniform_log_snr
-    config.prior.weight = "simple"  # likelihood | simple | simple_beta | p2 | min_snr | sigmoid
+    config.prior.weight = "simple"  # likelihood | simple | simple_beta | p2 | min_snr | sigmoid | velocity
 
     config.loss = ConfigDict()  # the encoder's
     config.loss.beta = 0.01
@@ -61,7 +62,11 @@ def get_config() -> ConfigDict:
     config.loss.log_density = "full"  # full | quadratic: without log q's log-variance term, for comparison (score_vae)
     config.loss.times = "uniform_log_snr"
     config.loss.weight = "likelihood"  # the weights of config.prior.weight
-    config.loss.sigmoid_bias = 2.0  # the logSNR at which the sigmoid weight has fallen to a half
+    config.loss.sigmoid_bias = 2.0  # sigmoid, velocity: the logSNR at which they have fallen to a half
+
+    config.correction = ConfigDict()  # score_vae's third stage
+    config.correction.times = "uniform_log_snr"
+    config.correction.weight = "velocity"  # the weights of config.prior.weight
 
     config.optim = ConfigDict()
     config.optim.ema_decay = 0.9999

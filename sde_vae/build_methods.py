@@ -16,7 +16,7 @@ from sde_vae.methods.beta_vae import beta_vae
 from sde_vae.methods.correction import Corrector, corrected, of_features, of_images
 from sde_vae.methods.diff_decoder import diff_decoder
 from sde_vae.methods.latent_prior import latent_prior
-from sde_vae.methods.posteriors import narrow, of_denoised, of_noisy
+from sde_vae.methods.posteriors import narrow, of_denoised, of_filtered, of_noisy
 from sde_vae.methods.prior import predicts_noise, predicts_velocity, prior
 from sde_vae.methods.score_vae import score_vae
 from sde_vae.nets.decoder import Decoder
@@ -39,13 +39,18 @@ WEIGHTS = {
     "p2": lambda sde, bias: losses.p2(sde),
     "min_snr": lambda sde, bias: losses.min_snr(sde),
     "sigmoid": lambda sde, bias: losses.sigmoid(bias),
+    "velocity": lambda sde, bias: losses.velocity(bias),
 }
 TIMES = {"uniform_t": losses.uniform_t, "uniform_log_snr": losses.uniform_log_snr}
 PREDICTIONS = {"noise": predicts_noise, "velocity": predicts_velocity}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 LOG_DENSITIES = {"full": DiagGaussian.log_prob, "quadratic": DiagGaussian.quadratic}
-# Each takes (sde, the encoder's network, the prior).
-SEES = {"x_t": lambda sde, net, prior: of_noisy(sde, net), "denoised": of_denoised}
+# Each takes (sde, the encoder's network of so many more channels, the prior).
+SEES = {
+    "x_t": lambda sde, net, prior: of_noisy(sde, net(0)),
+    "filtered": lambda sde, net, prior: of_filtered(sde, net(1)),
+    "denoised": lambda sde, net, prior: of_denoised(sde, net(0), prior),
+}
 
 
 class Part(NamedTuple):
@@ -90,7 +95,7 @@ def _score_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
         score_vae,
         sde,
         prior_method,
-        sees(sde, _encoder(config, shape), prior_method),
+        sees(sde, partial(_encoder, config, shape), prior_method),
         *_objective(config, config.loss, "encoder", sde),
         _penalty(config),
         log_density=choose("config.loss.log_density", config.loss.log_density, LOG_DENSITIES),
@@ -106,7 +111,7 @@ def _score_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
         with_guidance(guidance=1.0),
         encoder,
         body(config, sde, shape),
-        *_objective(config, config.loss, "correction", sde),
+        *_objective(config, config.correction, "correction", sde),
     )
     before, final = (
         (*before, final),
@@ -176,7 +181,8 @@ def _latent_prior(config: ConfigDict, sde: SDE, final: Part) -> Part:
 
 
 def _corrected_by_unet(config: ConfigDict, sde: SDE, shape: Shape) -> Corrector:
-    return of_images(sde, network(UNet(**_unet(config, "correction", shape)), shape, z=(config.model.latent_dim,)))
+    net = UNet(**_unet(config, "correction", shape), zero=False)
+    return of_images(sde, network(net, shape, z=(config.model.latent_dim,)))
 
 
 def _corrected_by_head(config: ConfigDict, sde: SDE, shape: Shape) -> Corrector:
@@ -196,9 +202,10 @@ def _unet(config: ConfigDict, name: str, shape: Shape) -> dict[str, Any]:
     return _net(name, config, shape) | {"dropout": config.model[name].get("dropout", 0.0), "dtype": dtype}
 
 
-def _encoder(config: ConfigDict, shape: Shape) -> Network:
+def _encoder(config: ConfigDict, shape: Shape, more_channels: int = 0) -> Network:
     body = HalfUNet(**_net("encoder", config, shape))
-    return network(Encoder(body, config.model.latent_dim, config.model.log_var_bound), shape)
+    seen = (*shape[:-1], shape[-1] + more_channels)
+    return network(Encoder(body, config.model.latent_dim, config.model.log_var_bound), seen)
 
 
 def _penalty(config: ConfigDict) -> Penalty:
@@ -210,8 +217,8 @@ def _prediction(config: ConfigDict) -> Callable:
 
 
 def _objective(config: ConfigDict, section: ConfigDict, stage: str, sde: SDE) -> tuple[TimeSampler, Weight]:
-    """The times and the weight that config.prior or config.loss names."""
-    name = "prior" if stage == "prior" else "loss"
+    """The times and the weight that config.prior, config.loss or config.correction names."""
+    name = {"encoder": "loss"}.get(stage, stage)
     return (
         choose(f"config.{name}.times", section.times, TIMES)(sde, config.stages[stage].batch_size),
         choose(f"config.{name}.weight", section.weight, WEIGHTS)(sde, config.loss.sigmoid_bias),

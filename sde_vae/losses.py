@@ -85,6 +85,20 @@ def sigmoid(bias: float = 0.0) -> Weight:
     return weight
 
 
+def velocity(bias: float = 0.0) -> Weight:
+    """The sigmoid weight on the error of the velocity instead of the noise's: sigmoid(bias - l) (1 + e^-l).
+
+    In errors of E[x_0 | x_t] it is flat up to l = 0, where the weights on the noise have fallen as e^l: it teaches what a latent can
+    say at high noise, which is most of it.
+    """
+    fading = sigmoid(bias)
+
+    def weight(log_snr: PerExample) -> PerExample:
+        return fading(log_snr) * (1 + jnp.exp(-log_snr))
+
+    return weight
+
+
 def stratified(key: PRNGKey, index: Indices, strata: int) -> PerExample:
     """Low-discrepancy uniforms (VDM, arXiv:2107.00630, appendix I.1): one shared draw, shifted by index / strata.
 

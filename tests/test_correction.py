@@ -11,13 +11,13 @@ from sde_vae.methods.correction import corrected, of_features, of_images
 from sde_vae.nets.head import CorrectionHead
 from sde_vae.nets.network import network
 from sde_vae.nets.unet import UNet, UNetFeatures
-from sde_vae.scores import noise_of_score
+from sde_vae.scores import noise_of_score, velocity_of_noise
 from tests.small import LATENT, SDE, SHAPE, awake, image_batch, image_methods
 
 TIMES, WEIGHT = uniform_log_snr(SDE, 16), likelihood()
 BODY = UNetFeatures(8, (1,), 1)
 CORRECTORS = {
-    "unet": of_images(SDE, network(UNet(8, (1,), 1), SHAPE, z=(LATENT,))),
+    "unet": of_images(SDE, network(UNet(8, (1,), 1, zero=False), SHAPE, z=(LATENT,))),
     "head": of_features(
         SDE, network(BODY, SHAPE), network(CorrectionHead(8, 1, SHAPE[-1]), (*SHAPE[:-1], 8), z=(LATENT,))
     ),
@@ -25,11 +25,16 @@ CORRECTORS = {
 
 
 @pytest.fixture(params=CORRECTORS)
-def world(request):
+def corrector(request):
+    return CORRECTORS[request.param]
+
+
+@pytest.fixture
+def world(corrector):
     """(ScoreVAE, ScoreVAE+, the frozen parameters of prior and encoder)."""
     p, base = image_methods()
     frozen = awake(jax.jit(p.init)(jax.random.key(0))), awake(jax.jit(base.init)(jax.random.key(1)))
-    return base, corrected(SDE, base, base, CORRECTORS[request.param], TIMES, WEIGHT), frozen
+    return base, corrected(SDE, base, base, corrector, TIMES, WEIGHT), frozen
 
 
 def test_before_training_it_is_score_vae(world):
@@ -42,7 +47,7 @@ def test_before_training_it_is_score_vae(world):
 
 
 def test_its_loss_is_the_residuals(world):
-    """|| eps_hat of ScoreVAE + network - eps ||^2, z ~ q(z | x_0)."""
+    """|| eps_hat of ScoreVAE and network - eps ||^2, z ~ q(z | x_0)."""
     base, plus, (prior, encoder) = world
     params, batch, key = awake(jax.jit(plus.init)(jax.random.key(2))), image_batch(), jax.random.key(3)
     total, _ = jax.jit(plus.loss)(params, (prior, encoder), key, batch)
@@ -54,6 +59,28 @@ def test_its_loss_is_the_residuals(world):
     x, t = batch.x, jnp.full(16, 0.5)
     before, after = (noise_of_score(SDE, s(x, t), t) for s in (jax.jit(base.score(encoder, prior, z)), score))
     assert np.abs(after - before).max() > 1e-2
+
+
+def test_the_network_is_added_to_the_velocity(world, corrector):
+    """At every noise level alike, whatever that is in units of noise or of the image."""
+    base, plus, (prior, encoder) = world
+    x, z, t = image_batch().x, jnp.ones((16, LATENT)), jnp.linspace(SDE.t_min, SDE.T, 16)
+    params = awake(jax.jit(plus.init)(jax.random.key(2)))
+    velocity = lambda score: velocity_of_noise(SDE, noise_of_score(SDE, jax.jit(score)(x, t), t), x, t)
+    added = velocity(plus.score(params, (prior, encoder), z)) - velocity(base.score(encoder, prior, z))
+    expected = params["gate"] * jax.jit(corrector.residual)(params["corrector"], prior, x, t, z)
+    # Float32 of a velocity is a thousandth of one at t = 1, where it is a noise divided by alpha.
+    np.testing.assert_allclose(added, expected, atol=5e-3)
+
+
+def test_at_the_start_only_the_gate_moves_and_what_it_opens_is_awake(world):
+    _, plus, frozen = world
+    params = jax.jit(plus.init)(jax.random.key(2))
+    of = jax.jit(jax.grad(lambda params: plus.loss(params, frozen, jax.random.key(3), image_batch())[0]))
+    asleep, opened = of(params), of(params | {"gate": jnp.ones(())})
+    assert np.abs(asleep["gate"]) > 1e-3
+    assert not any(np.any(g) for g in jax.tree.leaves(asleep["corrector"]))
+    assert sum(float(jnp.sum(g**2)) for g in jax.tree.leaves(opened["corrector"])) > 1e-2
 
 
 def test_only_the_corrector_is_trained(world):

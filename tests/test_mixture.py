@@ -11,7 +11,9 @@ import numpy as np
 
 from sde_vae import losses, scores
 from sde_vae.arrays import keys_of, normal
+from sde_vae.gaussians import DiagGaussian
 from sde_vae.method import Method
+from sde_vae.methods.correction import Corrector, corrected
 from sde_vae.methods.posteriors import of_noisy
 from sde_vae.methods.prior import condition, predicts_velocity, prior
 from sde_vae.methods.score_vae import score_vae
@@ -19,7 +21,7 @@ from sde_vae.nets.encoder import Encoder
 from sde_vae.nets.mlp import MLP
 from sde_vae.nets.network import network
 from sde_vae.penalties import kl_penalty
-from sde_vae.sdes import VP, terminal
+from sde_vae.sdes import VP, diffuse, terminal
 from sde_vae.solvers.grids import uniform_log_snr
 from sde_vae.solvers.step import integrate
 from sde_vae.solvers.stochastic import euler_maruyama
@@ -120,3 +122,28 @@ def test_a_whole_score_vae_reconstructs_points_it_has_not_seen():
     x = integrate(euler_maruyama(SDE, score), keys_of(jax.random.key(14), INDEX), x_T, grid)
     distance = lambda a, b: float(jnp.mean(jnp.sum((a - b) ** 2, axis=1)))
     assert distance(x, x_0) < 0.1 * distance(x_0[::-1], x_0)
+
+
+def test_a_correction_repairs_what_no_gaussian_can():
+    """ScoreVAE+ on the exact prior, the exact q(z | x_0), and the Gaussian of p(z | x_t)'s own moments for an encoder."""
+    w, net = world(), network(MLP(2, 64, 2, zero=False), (3,))
+    by_moments = lambda z: scores.bayes(w.marginal_score(SDE), w.gaussian_log_likelihood(SDE, z))
+    exact_encoder = lambda x: DiagGaussian(x @ w.A.T, jnp.full((len(x), 1), 2 * np.log(w.s)))
+    base = Method(None, None, lambda params, frozen, x: exact_encoder(x), lambda params, frozen, z: by_moments(z))
+
+    def residual(params, frozen, x, t, z):
+        with_z = net._replace(
+            apply=lambda params, x, log_snr: net.apply(params, jnp.concatenate([x, z], axis=1), log_snr)
+        )
+        return condition(SDE, with_z, params, x, t)
+
+    plus = corrected(SDE, base, base, Corrector(net.init, residual), TIMES, losses.sigmoid())
+    frozen = (None, None)
+    params, _ = train(plus, frozen, 400, lambda step: Batch(draw(step)[0], INDEX))
+    x_0, z = w.sample(jax.random.key(11), 4096)
+    t, _ = losses.uniform_log_snr(SDE, 4096)(jax.random.key(12), jnp.arange(4096))
+    x_t = diffuse(SDE, x_0, t, jax.random.normal(jax.random.key(13), x_0.shape))
+    exact = w.conditional_score(SDE, z)(x_t, t)
+    error = lambda s: float(jnp.mean(jnp.sum((SDE.sigma(t)[:, None] * (s(x_t, t) - exact)) ** 2, axis=1)))
+    before, after = error(by_moments(z)), error(plus.score(params, frozen, z))
+    assert after < 0.5 * before

@@ -6,11 +6,13 @@ import numpy as np
 
 from sde_vae.gaussians import DiagGaussian
 from sde_vae.losses import likelihood, uniform_log_snr
-from sde_vae.methods.posteriors import narrow, of_denoised, of_noisy
+from sde_vae.methods.posteriors import narrow, of_denoised, of_filtered, of_noisy
 from sde_vae.methods.prior import condition, predicts_noise, prior
 from sde_vae.methods.score_vae import score_vae
+from sde_vae.nets.encoder import Encoder, HalfUNet
+from sde_vae.nets.network import Network, network
 from sde_vae.penalties import kl_penalty
-from sde_vae.sdes import VP
+from sde_vae.sdes import VE, VP
 from sde_vae.types import Batch
 from tests.oracles import LinearGaussian
 from tests.small import tanh_network
@@ -43,6 +45,40 @@ def test_the_denoised_image_of_an_exact_prior_is_what_the_encoder_sees(x64):
         clean = condition(SDE, ENCODER, params, x0_hat[None], jnp.zeros(1))
         np.testing.assert_allclose(q.mean[i], clean.mean[0], rtol=1e-10)
         np.testing.assert_allclose(q.log_var[i], clean.log_var[0], rtol=1e-10)
+
+
+def test_of_the_filtered_image_the_gradient_vanishes_as_alpha():
+    """So what z moves E[x_0 | x_t, z] by is bounded as noise grows, where by an encoder of x_t it is 1 / alpha."""
+    encoder, shape = Encoder(HalfUNet(8, (1,), 1), 2), (4, 4, 1)
+    x, z = jax.random.normal(jax.random.key(2), (8, *shape)), jnp.ones((8, 2))
+
+    def moved(posterior):
+        params = jax.jit(posterior.init)(jax.random.key(1))
+
+        @jax.jit
+        def at(t):
+            gradient = jax.grad(lambda x: jnp.sum(posterior.noisy(params, None, x, t).log_prob(z)))(x)
+            return (jnp.sqrt(jnp.mean(gradient**2)) * SDE.sigma(t) ** 2 / SDE.alpha(t))[0]
+
+        return at(jnp.full(8, 0.6)), at(jnp.full(8, 1.0))
+
+    early, late = moved(of_filtered(SDE, network(encoder, (4, 4, 2))))
+    assert 0.5 * early < late < 1.5 * early
+    early, late = moved(of_noisy(SDE, network(encoder, shape)))
+    assert late > 10 * early
+
+
+def test_the_filtered_image_is_the_linear_estimate_for_unit_variance():
+    """Of x_0 ~ N(0, I), E[x_0 | x_t]; at t = 0 the image itself, beside a channel of ones."""
+    inputs = Network(None, lambda params, x, log_snr: DiagGaussian(x, x))
+    for sde in (VP(), VE()):
+        t, x = jnp.array([0.3, 1.0]), jax.random.normal(jax.random.key(0), (2, 3))
+        posterior = of_filtered(sde, inputs)
+        noisy, clean = posterior.noisy(None, None, x, t).mean, posterior.clean(None, x).mean
+        a, s = (np.asarray(f(t))[:, None] for f in (sde.alpha, sde.sigma))
+        np.testing.assert_allclose(noisy[:, :3], a / (a**2 + s**2) * x, rtol=1e-6)
+        np.testing.assert_allclose(clean[:, :3], x, rtol=1e-3)
+        np.testing.assert_array_equal(noisy[:, 3:], 1.0)
 
 
 def test_its_gradient_flows_through_the_prior(x64):

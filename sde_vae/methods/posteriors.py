@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from sde_vae.arrays import expand
 from sde_vae.gaussians import DiagGaussian
 from sde_vae.method import Method
 from sde_vae.methods.prior import condition
@@ -33,6 +34,25 @@ def of_noisy(sde: SDE, encoder: Network) -> Posterior:
         return condition(sde, encoder, params, x, t)
 
     return Posterior(encoder.init, lambda params, x: _clean(sde, encoder, params, x), noisy)
+
+
+def of_filtered(sde: SDE, encoder: Network) -> Posterior:
+    """The encoder sees the linear estimate of x_0, x_t alpha / (alpha^2 + sigma^2) (Wiener's filter for data of unit variance).
+
+    The gradient of log q(z | x_t) in x_t must vanish as alpha at high noise, where it is alpha (E[x_0 | x_t, z] - E[x_0 | x_t]); seen so
+    it does of itself. One more channel of ones keeps norms from undoing the scale; `encoder` takes that channel too.
+    """
+
+    def seen(params: Params, x: Points, t: PerExample) -> DiagGaussian:
+        scale = sde.alpha(t) / (jnp.square(sde.alpha(t)) + jnp.square(sde.sigma(t)))
+        inputs = jnp.concatenate([expand(scale, x) * x, jnp.ones_like(x[..., :1])], axis=-1)
+        return encoder.apply(params, inputs, sde.log_snr(jnp.maximum(t, sde.t_min)))
+
+    return Posterior(
+        encoder.init,
+        lambda params, x: seen(params, x, jnp.zeros(x.shape[:1], x.dtype)),
+        lambda params, frozen, x, t: seen(params, x, t),
+    )
 
 
 def of_denoised(sde: SDE, encoder: Network, prior: Method) -> Posterior:

@@ -8,7 +8,7 @@ from sde_vae.types import Latents, PerExample
 
 
 class CorrectionHead(nn.Module):
-    """features [batch, H, W, F] of x at logSNR, and z -> [batch, H, W, outputs], zero at initialisation."""
+    """features [batch, H, W, F] of x at logSNR, and z -> [batch, H, W, outputs]."""
 
     channels: int
     blocks: int
@@ -22,4 +22,4 @@ class CorrectionHead(nn.Module):
         for _ in range(self.blocks):
             h = ResBlock(self.channels, 0.0, jnp.float32)(h, level, None, latent)
         h = nn.silu(group_norm(h, jnp.float32)(h))
-        return Conv3x3(self.outputs, jnp.float32, zero=True)(h)
+        return Conv3x3(self.outputs, jnp.float32)(h)

@@ -66,7 +66,9 @@ class UNetFeatures(nn.Module):
 
 
 class UNet(UNetFeatures):
-    """The same, and a last convolution: -> [batch, H, W, C] in float32, zero at initialisation."""
+    """The same, and a last convolution: -> [batch, H, W, C] in float32; with `zero`, zero at initialisation."""
+
+    zero: bool = True
 
     @nn.compact
     def __call__(
@@ -78,4 +80,4 @@ class UNet(UNetFeatures):
         keep: PerExample | None = None,
     ) -> Images:
         h = super().__call__(x, log_snr, keys, z, keep)
-        return Conv3x3(x.shape[-1], self.dtype, zero=True)(h).astype(jnp.float32)
+        return Conv3x3(x.shape[-1], self.dtype, zero=self.zero)(h).astype(jnp.float32)
