@@ -7,6 +7,7 @@ a prior have the same trained one. Their decoders have the prior's channels, mul
 from importlib import import_module
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
@@ -87,7 +88,8 @@ def _diff_decoder(beta: float, untold: tuple[str, ...] = ()) -> Row:
 def levers(config: ConfigDict) -> list[Row]:
     """ScoreVAE with one thing changed: what each is worth. Those of decoding alone share what was trained.
 
-    A weight comes with beta times its integral over logSNR, in that of the config's: otherwise a row would say more of beta.
+    A weight comes with beta times the loss that it gives white data, over that of the config's weight: otherwise a row would say more of
+    beta than of the weight.
     """
     beta, mass, rate = config.loss.beta, _mass(config, config.loss.weight), config.stages.encoder.learning_rate
     plain = {"loss.beta": beta, "stages.correction.steps": 0}
@@ -134,8 +136,10 @@ def levers(config: ConfigDict) -> list[Row]:
 
 
 def _mass(config: ConfigDict, weight: str) -> float:
+    """The mean over logSNR of weight times error, for pixels ~ N(0, 1): the best eps_hat errs by sigmoid(logSNR) there."""
     sde = build_sde(config.sde)
-    return float(jnp.mean(WEIGHTS[weight](sde, config.loss.sigmoid_bias)(jnp.linspace(*log_snr_range(sde), 10_001))))
+    levels = jnp.linspace(*log_snr_range(sde), 10_001)
+    return float(jnp.mean(WEIGHTS[weight](sde, config.loss.sigmoid_bias)(levels) * jax.nn.sigmoid(levels)))
 
 
 # What is compared: name of the results -> rows(config).
@@ -171,7 +175,8 @@ def base_config(data: str, budget: str, changes: dict[str, Any], latent: int | N
 
 
 def with_changes(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
-    config = ConfigDict(config.to_dict())
+    # Locked: a field that there is not would be added.
+    config = ConfigDict(config.to_dict()).lock()
     try:
         config.update_from_flattened_dict(changes)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -1,0 +1,92 @@
+"""The comparison: every row of every table builds, rows share all but what they say, and figures are what they are called."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sde_vae.build import build
+from sde_vae.errors import BadInput
+from sde_vae.sdes import VP, log_snr_range
+
+
+@pytest.fixture(scope="module")
+def modules():
+    folder = str(Path(__file__).parent.parent / "benchmarks")
+    sys.path.insert(0, folder)
+    try:
+        yield [importlib.import_module(name) for name in ("compare_rows", "compare_page", "compare")]
+    finally:
+        sys.path.remove(folder)
+
+
+@pytest.mark.parametrize("table", ["compare", "levers"])
+def test_every_row_builds_and_names_stages_that_it_trains(modules, table):
+    rows, _, _ = modules
+    plain = rows.base_config("digits", "small", {}, 4, 0)
+    found = rows.TABLES[table](plain)
+    assert len({row.name for row in found}) == len({row.title for row in found}) == len(found)
+    for row in found:
+        experiment = build(rows.with_changes(plain, row.changes))
+        assert set(row.stages) <= {stage.name for stage in experiment.stages}
+
+
+def test_rows_differ_in_what_they_change_and_in_nothing_else(modules):
+    rows, _, _ = modules
+    plain = rows.base_config("digits", "small", {}, 4, 0)
+    flat = lambda config, at="": {
+        k: v
+        for name, value in config.items()
+        for k, v in (flat(value, f"{at}{name}.") if hasattr(value, "items") else {f"{at}{name}": value}).items()
+    }
+    before = flat(plain)
+    for row in rows.TABLES["compare"](plain):
+        after = flat(rows.with_changes(plain, row.changes))
+        assert {name for name in before if before[name] != after[name]} <= set(row.changes)
+
+
+def test_a_weights_beta_is_scaled_by_its_loss_on_white_data(modules):
+    """Of data that is N(0, 1) the best score is exact, and its loss is closed-form: the mean of weight times sigmoid(logSNR)."""
+    rows, _, _ = modules
+    plain = rows.base_config("digits", "small", {}, 4, 0)
+    betas = {row.name: row.changes["loss.beta"] for row in rows.TABLES["levers"](plain)}
+    levels = np.linspace(*map(float, log_snr_range(VP())), 4001)
+    mass = lambda w: np.mean(w(levels) / (1 + np.exp(-levels)))
+    sigmoid = mass(lambda l: 1 / (1 + np.exp(l - 2.0)))
+    velocity = mass(lambda l: (1 + np.exp(-l)) / (1 + np.exp(l - 2.0)))
+    assert betas["weight_velocity"] / betas["as_configured"] == pytest.approx(velocity / sigmoid, rel=1e-3)
+
+
+def test_over_seeds(modules):
+    _, page, _ = modules
+    runs = [{"a": 1.0, "a_stderr": 9.0}, {"a": 3.0}, {"a": float("nan")}, {}]
+    mean, error = page.over_seeds(runs, "a")
+    assert (mean, error) == (2.0, pytest.approx(np.std([1, 3], ddof=1) / np.sqrt(2)))
+    assert page.over_seeds(runs[:1], "a") == (1.0, 9.0)
+    assert page.over_seeds(runs[3:], "a") == (None, None)
+
+
+def test_bad_input_is_refused_by_name(modules):
+    rows, _, compare = modules
+    assert compare.overrides(["--config.loss.beta=0.5", "--config.data.dir=a=b"]) == {
+        "loss.beta": 0.5,
+        "data.dir": "a=b",
+    }
+    with pytest.raises(BadInput, match=r"--loss\.beta=1.*expected --config"):
+        compare.overrides(["--loss.beta=1"])
+    with pytest.raises(BadInput, match=r"--data: got 'nothing'"):
+        rows.base_config("nothing", "small", {}, None, 0)
+    with pytest.raises(BadInput, match=r"--config\.seed: the comparison decides"):
+        rows.base_config("digits", "small", {"seed": 1}, None, 0)
+    with pytest.raises(BadInput, match=r"configs/default\.py has all fields"):
+        rows.base_config("digits", "small", {"loss.alpha": 1}, None, 0)
+
+
+def test_training_seconds_leave_out_what_was_not_training(modules, tmp_path):
+    _, _, compare = modules
+    lines = [{"step": 10}, {"step": 20, "steps_per_second": 4.0}, {"step": 40, "steps_per_second": 5.0}]
+    lines += [{"step": 60, "steps_per_second": 0.1}]
+    (tmp_path / "metrics.jsonl").write_text("".join(f"{line}\n".replace("'", '"') for line in lines))
+    assert compare.training_seconds(tmp_path) == 60 / 4.0
