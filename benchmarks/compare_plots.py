@@ -13,19 +13,23 @@ SHOWN = 8
 
 
 def draw(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None:
-    """For each latent size, reconstructions of the same images by every row of the first seed; below, figures against its size."""
+    """For each latent size, reconstructions of the same images by every row of the first seed; below, figures against its size, and of
+    the first size what z is worth at each noise level.
+    """
     latents = sorted({run["latent"] for run in found})
     first = min(run["seed"] for run in found)
     shown = {latent: _images([r for r in found if r["latent"] == latent and r["seed"] == first]) for latent in latents}
     shown = {latent: named for latent, named in shown.items() if named}
     most = max(map(len, shown.values()))
-    figure = plt.figure(figsize=(max(9.5, 5.2 * len(shown)), 0.52 * most + 4.2), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=(0.52 * most, 3.8))
+    figure = plt.figure(figsize=(max(12.5, 5.2 * len(shown)), 0.52 * most + 4.6), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=(0.52 * most, 4.2))
     for (latent, named), part in zip(shown.items(), np.atleast_1d(top.subfigures(1, len(shown))), strict=True):
         _grid(part, f"{latent} latents", named, most)
-    for title, ax in zip(("l2", "LPIPS", "rFD"), bottom.subplots(1, 3), strict=True):
+    methods = list(dict.fromkeys(run["row"].title for run in found))
+    *axes, last = bottom.subplots(1, 4)
+    for title, ax in zip(("l2", "LPIPS", "rFD"), axes, strict=True):
         name = names[title]
-        for i, method in enumerate(dict.fromkeys(run["row"].title for run in found)):
+        for i, method in enumerate(methods):
             runs = [run for run in found if run["row"].title == method]
             at = sorted({run["latent"] for run in runs})
             y = [np.mean([r["metrics"][name] for r in runs if r["latent"] == latent]) for latent in at]
@@ -33,10 +37,23 @@ def draw(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None
         ax.set(title=title, xlabel="latents", xscale="log", yscale="log", xticks=latents, xticklabels=latents)
         ax.minorticks_off()
         ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(fontsize=8, frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
+    _noise_levels(last, [run for run in found if run["latent"] == latents[0] and run["seed"] == first], methods)
+    bottom.legend(*ax.get_legend_handles_labels(), fontsize=8, frameon=False, loc="outside lower center", ncols=4)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _noise_levels(ax: plt.Axes, found: list[dict[str, Any]], methods: list[str]) -> None:
+    """mse of E[x_0 | x_t, z] against logSNR, and dashed that of a regression on z alone, in the method's colour."""
+    for run in found:
+        metrics, color = run["metrics"], f"C{methods.index(run['row'].title)}"
+        levels = sorted(float(n.split("/")[1]) for n in metrics if n.startswith("noise_level/") and n.endswith("/mse"))
+        if levels:
+            ax.plot(levels, [metrics[f"noise_level/{level:.1f}/mse"] for level in levels], lw=1.3, color=color)
+            ax.axhline(metrics["from_z/kernel_mse"], ls="--", lw=0.8, color=color)
+    ax.set(title=f"E[x_0 | x_t, z], {found[0]['latent']} latents", xlabel="logSNR", ylabel="mse", yscale="log")
+    ax.spines[["top", "right"]].set_visible(False)
 
 
 def _images(found: list[dict[str, Any]]) -> dict[str, np.ndarray]:
