@@ -16,8 +16,8 @@ Others = Float[np.ndarray, "m latent"]
 Theirs = Float[np.ndarray, "m pixels"]
 
 RIDGE = 1.0
-# Of the kernel exp(-gamma |z - z'|^2), z standardised; the best on the last third of the training images is fitted to all of them.
-GAMMAS, RIDGES = (0.1, 0.25, 0.5, 1.0, 2.0), (0.03, 0.1, 0.3, 1.0)
+# Of the kernel exp(-gamma |z - z'|^2 / latent), z standardised; the best on the last third of the training images is fitted to all of them.
+GAMMAS, RIDGES = (0.4, 1.0, 2.0, 4.0, 8.0), (0.03, 0.1, 0.3, 1.0)
 
 
 def linear(train_z: Codes, train_x: Pixels, z: Others) -> Theirs:
@@ -35,7 +35,7 @@ def kernel(train_z: Codes, train_x: Pixels, z: Others) -> Theirs:
     cut = 2 * len(train_z) // 3
 
     def fitted(gamma: float, ridge: float, n: int) -> Callable[[Others], Theirs]:
-        model = make_pipeline(StandardScaler(), KernelRidge(alpha=ridge, kernel="rbf", gamma=gamma))
+        model = make_pipeline(StandardScaler(), KernelRidge(alpha=ridge, kernel="rbf", gamma=gamma / train_z.shape[1]))
         middle = train_x[:n].mean(axis=0)
         with warnings.catch_warnings():
             # Of a nearly singular kernel matrix; then least squares solves it.
