@@ -3,7 +3,7 @@
     s(x, z, t) = s_theta(x, t) + gamma grad_x log q_phi(z | x, t) + c_psi(x, z, t)
 
 c_psi is trained on the residual, the prior and the encoder frozen. It is learnt as a velocity, so that at high noise, where z has
-most to say, an output of order one is a change of order one in E[x_0 | x_t, z] (in noise units it would be alpha / sigma of that).
+most to say, an output of order one is a change of order one in E[x_0 | x_t, z]; in noise units that would be an output of alpha / sigma.
 
 It is a network that is awake at initialisation times a gate, one number that is zero then: before training this *is* ScoreVAE. What is
 left to learn is small beside the gradient's noise. A last layer that is zero instead is filled with that noise first, and what descends
