@@ -49,14 +49,14 @@ def write(kind: str, data: str, budget: str, found: Found) -> None:
             # The paper tests a VAE with the posterior's mean, and everything else with one sample.
             told = {PAPER: told["l2, mean z" if "VAE" in title and "Score" not in title else "l2"], **told}
             of_each = {column: [over_seeds([run], name)[0] for run in runs] for column, name in names.items()}
-            figures.append({"method": title, "latent": latent, "seeds": of_each} | _flat(told))
+            figures.append({"method": title, "latent": latent, "seeds": of_each} | _flat(told) | _noise_levels(runs))
             table.append([str(latent), title, str(len(runs)), *(figure(*cell) for cell in told.values())])
     # A column that nobody has is left out.
     kept = [i for i in range(3 + len(told)) if any(row[i] for row in table)]
     head = ["latents", "method", "seeds", PAPER, *COLUMNS]
     notes = (
         f"{first['n']} held-out images (split {first['split']}), budget `{budget}`; ± is one standard error, over the seeds where there are "
-        "several, otherwise over the images. One prior a seed for all rows; same encoder, batch, optimiser, steps of each stage and "
+        "several, otherwise over the images. One prior a seed for all rows; same encoder (`model.encoder.sees` is ScoreVAE's alone), batch, optimiser, steps of each stage and "
         "evaluation: ScoreVAE has the prior's steps besides its own, and ScoreVAE+ the correction's, see `with the prior`. Columns without a "
         f"further word: one decoding of one z ~ q(z|x). `average`: the mean of {first.get('average/decodings', 0):.0f} decodings; `one step`: "
         "E[x_0|x_T, z]; `mse, from z alone`: a kernel regression of the images on z, which is what z knows, whatever the method makes of "
@@ -113,6 +113,11 @@ def over_seeds(runs: list[dict[str, Any]], name: str) -> Cell:
     if len(values) == 1:
         return values[0], having[0].get(f"{name}_stderr")
     return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))
+
+
+def _noise_levels(runs: list[dict[str, Any]]) -> dict[str, float]:
+    """What the last panel of the picture shows, of the first seed."""
+    return {name: value for name, value in runs[0].items() if name.startswith("noise_level/")}
 
 
 def _flat(told: dict[str, Cell]) -> dict[str, float]:

@@ -109,7 +109,7 @@ def levers(config: ConfigDict) -> list[Row]:
         "uniform_t": ("times uniform in t", {"loss.times": "uniform_t"}),
         "sees_filtered": ("encoder of x_t's linear estimate of x_0", {"model.encoder.sees": "filtered"}),
         "filtered_velocity": (
-            "the same, and weight velocity",
+            "encoder of x_t's linear estimate of x_0, weight velocity",
             {
                 "model.encoder.sees": "filtered",
                 "loss.weight": "velocity",
@@ -131,8 +131,12 @@ def levers(config: ConfigDict) -> list[Row]:
     return [
         Row("as_configured", "as configured", "as_configured", plain),
         *(Row(name, title, "as_configured", plain | more) for name, (title, more) in decoding.items()),
-        *(Row(name, title, name, plain | more) for name, (title, more) in trained.items()),
+        *(Row(name, title, name, plain | more) for name, (title, more) in trained.items() if _changes(config, more)),
     ]
+
+
+def _changes(config: ConfigDict, changes: dict[str, Any]) -> bool:
+    return with_changes(config, changes).to_dict() != config.to_dict()
 
 
 def _mass(config: ConfigDict, weight: str) -> float:

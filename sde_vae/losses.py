@@ -88,8 +88,8 @@ def sigmoid(bias: float = 0.0) -> Weight:
 def velocity(bias: float = 0.0) -> Weight:
     """The sigmoid weight on the error of the velocity instead of the noise's: sigmoid(bias - l) (1 + e^-l).
 
-    In errors of E[x_0 | x_t] it is flat up to l = 0, where the weights on the noise have fallen as e^l: it teaches what a latent can
-    say at high noise, which is most of it.
+    In errors of E[x_0 | x_t] that is sigmoid(bias - l) (1 + e^l), nearly flat at high noise, where bounded weights on the noise fall as
+    e^l: it teaches what a latent can say there.
     """
     fading = sigmoid(bias)
 

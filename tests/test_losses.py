@@ -107,8 +107,9 @@ def test_weights_are_the_papers():
     np.testing.assert_allclose(losses.likelihood()(l), 1.0)
 
 
-def test_the_velocity_weight_is_the_sigmoid_of_the_velocitys_error():
-    sde, key = VP(), jax.random.key(0)
+@pytest.mark.parametrize("sde", SDES, ids=str)
+def test_the_velocity_weight_is_the_sigmoid_of_the_velocitys_error(sde):
+    key = jax.random.key(0)
     t = jnp.linspace(0.01, 1.0, 50)
     x, a, b = jax.random.normal(key, (3, 50, 2))
     v = [velocity_of_noise(sde, eps, x, t) for eps in (a, b)]

@@ -124,7 +124,7 @@ def test_a_whole_score_vae_reconstructs_points_it_has_not_seen():
     assert distance(x, x_0) < 0.1 * distance(x_0[::-1], x_0)
 
 
-def test_a_correction_repairs_what_no_gaussian_can():
+def test_a_correction_repairs_a_poor_encoder():
     """ScoreVAE+ on the exact prior, the exact q(z | x_0), and the Gaussian of p(z | x_t)'s own moments for an encoder."""
     w, net = world(), network(MLP(2, 64, 2, zero=False), (3,))
     by_moments = lambda z: scores.bayes(w.marginal_score(SDE), w.gaussian_log_likelihood(SDE, z))

@@ -26,15 +26,15 @@ from sde_vae.types import Indices, Latents, Points, ScoreFn
 
 # Levels of logSNR, evenly spaced from the highest noise to HIGH, above which little is left to tell.
 LEVELS, HIGH = 9, 8.0
-# Training images of the regressions: the kernel's cost grows with their cube.
-FITTED = 2_000
+# Training images of the regressions, and test images: the kernel's cost grows with the cube of the first.
+FITTED, TOLD = 2_000, 2_000
 Named = Iterator[tuple[str, float]]
 
 
 def noise_levels(subject: Subject) -> Named:
     """noise_level/LOGSNR/mse, and .../prior_mse; from_z/linear_mse, ...: of images in [0, 1], z ~ q(z | x_0), with standard errors."""
-    test, q = subject.data.test, subject.encode(subject.data.test)
-    z = _draws(q, subject.seed)
+    test = subject.data.test[:TOLD]
+    z = _draws(subject.encode(test), subject.seed)
     known = {name: np.square(x - to_unit(test)).mean(axis=(1, 2, 3)) for name, x in _from_z(subject, z).items()}
     for name, errors in known.items():
         yield f"from_z/{name}_mse", float(errors.mean())
@@ -45,7 +45,7 @@ def noise_levels(subject: Subject) -> Named:
     levels = np.linspace(low, min(high, HIGH), LEVELS)
     scores = {"mse": subject.model.score}
     scores |= {"prior_mse": lambda z: subject.model.prior} if subject.model.prior is not None else {}
-    found = {name: _denoised(subject, name, score, levels, z) for name, score in scores.items()}
+    found = {name: _denoised(subject, name, score, levels, test, z) for name, score in scores.items()}
     for name, errors in found.items():
         for level, column in zip(levels, errors.T, strict=True):
             yield f"noise_level/{level:.1f}/{name}", float(column.mean())
@@ -76,7 +76,12 @@ def _from_z(subject: Subject, z: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _denoised(
-    subject: Subject, label: str, score: Callable[[Latents], ScoreFn], levels: np.ndarray, z: np.ndarray
+    subject: Subject,
+    label: str,
+    score: Callable[[Latents], ScoreFn],
+    levels: np.ndarray,
+    test: np.ndarray,
+    z: np.ndarray,
 ) -> np.ndarray:
     """The mse of each image at each level: [n, levels]. All levels and both scores see the same noise."""
     sde = subject.model.decoder.sde
@@ -95,6 +100,4 @@ def _denoised(
         return jax.lax.map(at, jnp.asarray(levels, x.dtype)).T
 
     index = np.arange(len(z), dtype=np.int32)
-    return stream(
-        errors, subject.batch_size, subject.data.test, z, index, label=f"noise levels, {label}", parts=subject.parts
-    )
+    return stream(errors, subject.batch_size, test, z, index, label=f"noise levels, {label}", parts=subject.parts)
