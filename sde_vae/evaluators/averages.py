@@ -16,6 +16,7 @@ import numpy as np
 
 from sde_vae import pictures
 from sde_vae.data.dataset import to_unit
+from sde_vae.evaluators.codes import draw_codes
 from sde_vae.evaluators.reconstruction import SHOWN, compare
 from sde_vae.evaluators.subject import Subject
 from sde_vae.solvers.step import denoise
@@ -31,7 +32,7 @@ def averages(subject: Subject) -> Iterator[tuple[str, float]]:
     test, q = to_unit(subject.data.test), subject.encode(subject.data.test)
     n, rng, total = len(test), np.random.default_rng(subject.seed + 1), np.zeros(test.shape)
     for k in range(K):
-        z = q.mean + np.exp(0.5 * q.log_var) * rng.standard_normal(q.mean.shape, np.float32)
+        z = draw_codes(q, rng)
         # Each decoding has examples of its own: the first n are `reconstruction`'s.
         index = np.arange(n, dtype=np.int32) + (k + 1) * n
         total += to_unit(subject.decode(z, index, f"decode {k + 1} of {K} to average"))

@@ -1,4 +1,4 @@
-"""The training images in the latent space."""
+"""Images in the latent space."""
 
 import numpy as np
 
@@ -8,6 +8,11 @@ from sde_vae.gaussians import DiagGaussian
 
 # So many images are in memory at once.
 CHUNK = 2048
+
+
+def draw_codes(q: DiagGaussian, rng: np.random.Generator) -> np.ndarray:
+    """z ~ q(z | x_0), one of each image: [n, latent]."""
+    return q.mean + np.exp(0.5 * q.log_var) * rng.standard_normal(q.mean.shape, np.float32)
 
 
 def train_codes(subject: Subject, most: int) -> tuple[np.ndarray, DiagGaussian]:

@@ -13,9 +13,8 @@ import numpy as np
 from sde_vae import pictures
 from sde_vae.arrays import keys_of, normal
 from sde_vae.data.dataset import take, to_model, to_unit
-from sde_vae.evaluators.codes import train_codes
+from sde_vae.evaluators.codes import draw_codes, train_codes
 from sde_vae.evaluators.subject import Subject
-from sde_vae.gaussians import DiagGaussian
 from sde_vae.metrics.images import standard_error
 from sde_vae.metrics.regressions import REGRESSIONS
 from sde_vae.pictures import Panel
@@ -34,7 +33,7 @@ Named = Iterator[tuple[str, float]]
 def noise_levels(subject: Subject) -> Named:
     """noise_level/LOGSNR/mse, and .../prior_mse; from_z/linear_mse, ...: of images in [0, 1], z ~ q(z | x_0), with standard errors."""
     test = subject.data.test[:TOLD]
-    z = _draws(subject.encode(test), subject.seed)
+    z = draw_codes(subject.encode(test), np.random.default_rng(subject.seed))
     known = {name: np.square(x - to_unit(test)).mean(axis=(1, 2, 3)) for name, x in _from_z(subject, z).items()}
     for name, errors in known.items():
         yield f"from_z/{name}_mse", float(errors.mean())
@@ -61,16 +60,14 @@ def noise_levels(subject: Subject) -> Named:
     pictures.lines([panel], subject.pictures / "noise_levels.png")
 
 
-def _draws(q: DiagGaussian, seed: int) -> np.ndarray:
-    noise = np.random.default_rng(seed).standard_normal(q.mean.shape, np.float32)
-    return q.mean + np.exp(0.5 * q.log_var) * noise
-
-
 def _from_z(subject: Subject, z: np.ndarray) -> dict[str, np.ndarray]:
     """Regression -> the test images, [n, H, W, C] on [0, 1]."""
     rows, q = train_codes(subject, FITTED)
     images = to_unit(to_model(take(subject.data.train, rows), subject.data.levels))
-    train_z, train_x = _draws(q, subject.seed + 1).astype(np.float64), images.reshape(len(images), -1)
+    train_z, train_x = (
+        draw_codes(q, np.random.default_rng(subject.seed + 1)).astype(np.float64),
+        images.reshape(len(images), -1),
+    )
     predict = lambda regression: regression(train_z, train_x.astype(np.float64), z.astype(np.float64))
     return {name: predict(regression).reshape(len(z), *images.shape[1:]) for name, regression in REGRESSIONS.items()}
 

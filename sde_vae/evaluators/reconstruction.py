@@ -7,6 +7,7 @@ from sklearn.decomposition import PCA
 
 from sde_vae import pictures
 from sde_vae.data.dataset import spread, to_model, to_unit
+from sde_vae.evaluators.codes import draw_codes
 from sde_vae.evaluators.decoding import COUNTED
 from sde_vae.evaluators.distribution import compare_pairs, compare_sets, features, real_features
 from sde_vae.evaluators.streams import latent_evaluations
@@ -31,8 +32,8 @@ def reconstruction(subject: Subject) -> Iterator[tuple[str, float]]:
     test = to_unit(subject.data.test)
     index = np.arange(len(test), dtype=np.int32)
     q = subject.encode(subject.data.test)
-    noise = np.random.default_rng(subject.seed).standard_normal(q.mean.shape, np.float32)
-    drawn = to_unit(subject.decode(q.mean + np.exp(0.5 * q.log_var) * noise, index, "reconstruct"))
+    z = draw_codes(q, np.random.default_rng(subject.seed))
+    drawn = to_unit(subject.decode(z, index, "reconstruct"))
     of_mean = to_unit(subject.decode(q.mean, index, "reconstruct from the mean"))
     train = to_unit(to_model(spread(subject.data.train, FITTED), subject.data.levels))
     rows = {
