@@ -1,7 +1,7 @@
 """The rows of the comparison: what differs between methods, and nothing else.
 
 All rows of a (latent size, seed) have the same encoder, batch, optimiser, number of steps of each stage, and evaluation; those with
-a prior have the same trained one. Their decoders have the prior's channels, multipliers and blocks.
+a prior have the same trained one. Their decoders have the prior's channels, multipliers, blocks and dropout.
 """
 
 from importlib import import_module
@@ -19,6 +19,8 @@ from sde_vae.sdes import log_snr_range
 # Steps of every stage, in those of the data's config.
 BUDGETS = {"small": 1, "paper": 10}
 VAE_BETAS = (0.01, 0.1, 1.0)
+# Of z, for ScoreVAE's encoder, where the config has none.
+STATISTICS = 64
 EULER = {"sampling.solver": "euler_maruyama", "sampling.grid": "uniform_t", "sampling.steps": 250}
 EVALUATORS = ("reconstruction", "averages", "noise_levels", "bits_per_dim", "latents")
 # What the comparison decides itself.
@@ -28,6 +30,7 @@ DECIDED = (
     "model.latent_dim",
     "model.decoder.",
     "model.correction.",
+    "model.encoder.statistics",
     "prior.checkpoint",
     "stages.encoder.",
     "stages.correction.",
@@ -53,18 +56,22 @@ class Row(NamedTuple):
 def rows(config: ConfigDict) -> list[Row]:
     """The methods. config.loss.beta is ScoreVAE's, and one of the others'."""
     beta = config.loss.beta
-    plain, plus = {"loss.beta": beta, "stages.correction.steps": 0}, {"loss.beta": beta}
-    bound = {"loss.beta": 1.0, "loss.weight": "likelihood", "stages.correction.steps": 0}
+    alone, lifted = {"stages.correction.steps": 0}, {"model.encoder.statistics": STATISTICS}
+    plus = {"loss.beta": beta, "model.encoder.statistics": 0}
+    bound = plus | alone | {"loss.beta": 1.0, "loss.weight": "likelihood"}
     learnt = {
         "method": "beta_vae",
         "loss.beta": 1.0,
         "model.likelihood.learn_log_var": True,
         "model.likelihood.log_var": -2.0,
     }
+    both = ("encoder", "correction")
     return [
         # One folder: the encoder is trained once, and the correction stands on it.
-        Row("score_vae", f"ScoreVAE, beta {beta:g}", "score_vae", plain),
-        Row("score_vae_plus", f"ScoreVAE+, beta {beta:g}", "score_vae", plus, ("encoder", "correction")),
+        Row("score_vae", f"ScoreVAE, beta {beta:g}", "score_vae", plus | alone),
+        Row("score_vae_plus", f"ScoreVAE+, beta {beta:g}", "score_vae", plus, both),
+        Row("lifted", f"ScoreVAE, lifted, beta {beta:g}", "lifted", plus | lifted | alone),
+        Row("lifted_plus", f"ScoreVAE+, lifted, beta {beta:g}", "lifted", plus | lifted, both),
         *(_beta_vae(b) for b in sorted({*VAE_BETAS, beta})),
         _diff_decoder(beta),
         # A point has no KL, and hence no bound.
@@ -86,13 +93,15 @@ def _diff_decoder(beta: float, untold: tuple[str, ...] = ()) -> Row:
 
 
 def levers(config: ConfigDict) -> list[Row]:
-    """ScoreVAE with one thing changed: what each is worth. Those of decoding alone share what was trained.
+    """ScoreVAE with one thing changed, and the three that pay together: what each is worth. Those of decoding alone share what was trained.
 
     A weight comes with beta times the loss that it gives white data, over that of the config's weight: otherwise a row would say more of
     beta than of the weight.
     """
     beta, mass, rate = config.loss.beta, _mass(config, config.loss.weight), config.stages.encoder.learning_rate
     plain = {"loss.beta": beta, "stages.correction.steps": 0}
+    filtered, lifted = {"model.encoder.sees": "filtered"}, {"model.encoder.statistics": STATISTICS}
+    velocity = {"loss.weight": "velocity", "loss.beta": beta * _mass(config, "velocity") / mass}
     decoding = {
         "guidance_0.7": ("guidance 0.7", {"sampling.guidance": 0.7}),
         "guidance_1.5": ("guidance 1.5", {"sampling.guidance": 1.5}),
@@ -107,15 +116,12 @@ def levers(config: ConfigDict) -> list[Row]:
             if name != config.loss.weight
         },
         "uniform_t": ("times uniform in t", {"loss.times": "uniform_t"}),
-        "sees_filtered": ("encoder of x_t's linear estimate of x_0", {"model.encoder.sees": "filtered"}),
-        "filtered_velocity": (
-            "encoder of x_t's linear estimate of x_0, weight velocity",
-            {
-                "model.encoder.sees": "filtered",
-                "loss.weight": "velocity",
-                "loss.beta": beta * _mass(config, "velocity") / mass,
-            },
-        ),
+        "sees_filtered": ("encoder of x_t's linear estimate of x_0", filtered),
+        "statistics": (f"{STATISTICS} learnt statistics of z", lifted),
+        "filtered_velocity": ("both: that estimate, weight velocity", filtered | velocity),
+        "filtered_lifted": ("both: that estimate, the statistics", filtered | lifted),
+        "velocity_lifted": ("both: weight velocity, the statistics", velocity | lifted),
+        "filtered_velocity_lifted": ("all three", filtered | velocity | lifted),
         "sees_denoised": ("encoder of E[x_0 | x_t], without t", {"model.encoder.sees": "denoised"}),
         "quadratic": ("log q without its log-variance term", {"loss.log_density": "quadratic"}),
         "log_var_bound_3": ("log-variances within 3", {"model.log_var_bound": 3.0}),
@@ -168,9 +174,8 @@ def base_config(data: str, budget: str, changes: dict[str, Any], latent: int | N
             stage[field] = prior[field]
     prior.steps = times * prior.steps
     for net in ("decoder", "correction"):
-        for field in ("channels", "multipliers", "blocks", "attention"):
+        for field in ("channels", "multipliers", "blocks", "attention", "dropout"):
             config.model[net][field] = config.model.prior[field]
-    config.model.decoder.dropout = config.model.prior.dropout
     config.seed = seed
     if latent is not None:
         config.model.latent_dim = latent

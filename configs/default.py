@@ -39,11 +39,14 @@ def get_config() -> ConfigDict:
     config.model.encoder = _unet()
     # x_t | filtered: its linear estimate of x_0 | denoised: the prior's E[x_0 | x_t], the same at every t (score_vae)
     config.model.encoder.sees = "x_t"
+    # learnt functions of z in which log q(z | x_t) is quadratic too, besides z itself (score_vae)
+    config.model.encoder.statistics = 0
     config.model.decoder = _unet()  # beta_vae's decoder; diff_decoder's U-Net
     config.model.decoder.dropout = 0.0
     config.model.likelihood = ConfigDict()  # beta_vae's p(x_0 | z): one variance for all pixels
     config.model.likelihood.log_var, config.model.likelihood.learn_log_var = 0.0, False
     config.model.correction = _unet()  # score_vae's c_psi
+    config.model.correction.dropout = 0.0
     config.model.correction.body = "unet"  # unet | head: `blocks` blocks of `channels` on the prior's features
 
     config.model.latent_prior = ConfigDict()  # a diffusion model of the codes, if config.stages.latent has steps

@@ -142,14 +142,14 @@ def check_values(config: ConfigDict) -> None:
         _require(config, name, lambda v: v >= 1, "at least 1")
     for name in positive:
         _require(config, name, lambda v: v > 0 and np.isfinite(v), "above 0")
-    at_least_zero = ["loss.beta", "loss.free_bits", "loss.kl_warmup"]
+    at_least_zero = ["model.encoder.statistics", "loss.beta", "loss.free_bits", "loss.kl_warmup"]
     at_least_zero += [f"stages.{stage}.steps" for stage in ("correction", "latent")]
     for name in (*at_least_zero, "optim.warmup", "data.crop", "data.workers", "sampling.churn"):
         _require(config, name, lambda v: v >= 0, "at least 0")
     for net in NETS:
         name = f"model.{net}.channels"
         _require(config, name, lambda v: v % 4 == 0 and (v <= 128 or v % 32 == 0), "a multiple of 4 (of 32 above 128)")
-    for name in ("loss.latent_dropout", "model.prior.dropout", "model.decoder.dropout"):
+    for name in ("loss.latent_dropout", *(f"model.{net}.dropout" for net in ("prior", "decoder", "correction"))):
         _require(config, name, lambda v: 0 <= v < 1, "in [0, 1)")
     _require(config, "model.latent_prior.hidden", lambda v: v >= 16 and v % 8 == 0, "a multiple of 8, at least 16")
     _require(config, "sampling.eta", lambda v: 0 <= v <= 1, "in [0, 1]")

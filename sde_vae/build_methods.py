@@ -16,7 +16,7 @@ from sde_vae.methods.beta_vae import beta_vae
 from sde_vae.methods.correction import Corrector, corrected, of_features, of_images
 from sde_vae.methods.diff_decoder import diff_decoder
 from sde_vae.methods.latent_prior import latent_prior
-from sde_vae.methods.posteriors import narrow, of_denoised, of_filtered, of_noisy
+from sde_vae.methods.posteriors import Posterior, lifted, narrow, of_denoised, of_filtered, of_noisy
 from sde_vae.methods.prior import predicts_noise, predicts_velocity, prior
 from sde_vae.methods.score_vae import score_vae
 from sde_vae.nets.decoder import Decoder
@@ -90,12 +90,11 @@ def _score_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
         _prediction(config),
         *_objective(config, config.prior, "prior", sde),
     )
-    sees = choose("config.model.encoder.sees", config.model.encoder.sees, SEES)
     with_guidance = partial(
         score_vae,
         sde,
         prior_method,
-        sees(sde, partial(_encoder, config, shape), prior_method),
+        _posterior(config, sde, shape, prior_method),
         *_objective(config, config.loss, "encoder", sde),
         _penalty(config),
         log_density=choose("config.loss.log_density", config.loss.log_density, LOG_DENSITIES),
@@ -120,6 +119,16 @@ def _score_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
     return Plan("ScoreVAE+", final, before, prior_method, lambda frozen: prior_method.score(frozen[0], None, None))
 
 
+def _posterior(config: ConfigDict, sde: SDE, shape: Shape, prior_method: Method) -> Posterior:
+    """Of ScoreVAE, whose log q(z | x_t) is decoded by."""
+    sees = choose("config.model.encoder.sees", config.model.encoder.sees, SEES)
+    latent, statistics = config.model.latent_dim, config.model.encoder.statistics
+    posterior = sees(sde, partial(_encoder, config, shape, latent + statistics), prior_method)
+    if statistics == 0:
+        return posterior
+    return lifted(sde, posterior, latent, network(MLP(statistics, zero=False), (latent,)))
+
+
 def _beta_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
     likelihood = config.model.likelihood
     decoder = Decoder(
@@ -130,7 +139,9 @@ def _beta_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
         log_var_bound=config.model.log_var_bound,
     )
     method = beta_vae(
-        of_noisy(sde, _encoder(config, shape)), mapping(decoder, (config.model.latent_dim,)), _penalty(config)
+        of_noisy(sde, _encoder(config, shape, config.model.latent_dim)),
+        mapping(decoder, (config.model.latent_dim,)),
+        _penalty(config),
     )
     return Plan("beta-VAE", Part("encoder", method))
 
@@ -142,7 +153,7 @@ def _diff_decoder(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
             f"config.sampling.guidance: got {guidance}, expected 1: guidance needs a score without z, and config.loss.latent_dropout "
             "is 0; train with a latent_dropout above 0"
         )
-    posterior = of_noisy(sde, _encoder(config, shape))
+    posterior = of_noisy(sde, _encoder(config, shape, config.model.latent_dim))
     method = diff_decoder(
         sde,
         # At beta = 0 nothing holds a variance up: the latent is a point.
@@ -186,7 +197,8 @@ def _corrected_by_unet(config: ConfigDict, sde: SDE, shape: Shape) -> Corrector:
 
 
 def _corrected_by_head(config: ConfigDict, sde: SDE, shape: Shape) -> Corrector:
-    head = CorrectionHead(config.model.correction.channels, config.model.correction.blocks, shape[-1])
+    net = config.model.correction
+    head = CorrectionHead(net.channels, net.blocks, shape[-1], net.dropout)
     # Of the prior's last block: what its one remaining convolution makes the noise of.
     features = (*shape[:-1], config.model.prior.channels * config.model.prior.multipliers[0])
     seen = network(UNetFeatures(**_unet(config, "prior", shape)), shape)
@@ -202,10 +214,10 @@ def _unet(config: ConfigDict, name: str, shape: Shape) -> dict[str, Any]:
     return _net(name, config, shape) | {"dropout": config.model[name].get("dropout", 0.0), "dtype": dtype}
 
 
-def _encoder(config: ConfigDict, shape: Shape, more_channels: int = 0) -> Network:
+def _encoder(config: ConfigDict, shape: Shape, latent: int, more_channels: int = 0) -> Network:
     body = HalfUNet(**_net("encoder", config, shape))
     seen = (*shape[:-1], shape[-1] + more_channels)
-    return network(Encoder(body, config.model.latent_dim, config.model.log_var_bound), seen)
+    return network(Encoder(body, latent, config.model.log_var_bound), seen)
 
 
 def _penalty(config: ConfigDict) -> Penalty:

@@ -51,7 +51,7 @@ def test_its_loss_is_the_residuals(world):
     base, plus, (prior, encoder) = world
     params, batch, key = awake(jax.jit(plus.init)(jax.random.key(2))), image_batch(), jax.random.key(3)
     total, _ = jax.jit(plus.loss)(params, (prior, encoder), key, batch)
-    key_z, key = jax.random.split(key)
+    key_z, _, key = jax.random.split(key, 3)
     z = base.encode(encoder, prior, batch.x).sample(keys_of(key_z, batch.index))
     score = jax.jit(plus.score(params, (prior, encoder), z))
     np.testing.assert_allclose(total, jnp.mean(denoising(SDE, score, TIMES, WEIGHT, key, batch)), rtol=1e-5)
@@ -68,7 +68,7 @@ def test_the_network_is_added_to_the_velocity(world, corrector):
     params = awake(jax.jit(plus.init)(jax.random.key(2)))
     velocity = lambda score: velocity_of_noise(SDE, noise_of_score(SDE, jax.jit(score)(x, t), t), x, t)
     added = velocity(plus.score(params, (prior, encoder), z)) - velocity(base.score(encoder, prior, z))
-    expected = params["gate"] * jax.jit(corrector.residual)(params["corrector"], prior, x, t, z)
+    expected = params["gate"] * jax.jit(corrector.residual)(params["corrector"], prior, x, t, z, None)
     # Float32 of a velocity is a thousandth of one at t = 1, where it is a noise divided by alpha.
     np.testing.assert_allclose(added, expected, atol=5e-3)
 
@@ -103,6 +103,26 @@ def test_guidance_applies_when_decoding_and_not_in_training(world):
     a, b = (jax.jit(m.score(params, frozen, z))(x, t) for m in (plain, other))
     uncorrected = jax.jit(base.score(frozen[1], frozen[0], z))(x, t)
     np.testing.assert_allclose(b - a, uncorrected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("body", ["unet", "head"])
+def test_dropout_is_on_in_training_and_only_then(body):
+    p, base = image_methods()
+    frozen = awake(jax.jit(p.init)(jax.random.key(0))), awake(jax.jit(base.init)(jax.random.key(1)))
+
+    def plus(dropout):
+        unet = network(UNet(8, (1,), 1, dropout=dropout, zero=False), SHAPE, z=(LATENT,))
+        head = network(CorrectionHead(8, 1, SHAPE[-1], dropout), (*SHAPE[:-1], 8), z=(LATENT,))
+        corrector = {"unet": of_images(SDE, unet), "head": of_features(SDE, network(BODY, SHAPE), head)}[body]
+        return corrected(SDE, base, base, corrector, TIMES, WEIGHT)
+
+    never, often = plus(0.0), plus(0.5)
+    params, batch, key = awake(jax.jit(never.init)(jax.random.key(2))), image_batch(), jax.random.key(3)
+    loss = lambda method: float(jax.jit(method.loss)(params, frozen, key, batch)[0])
+    assert abs(loss(never) - loss(often)) > 1e-4 * loss(never)
+    x, t, z = batch.x, jnp.full(16, 0.5), jnp.ones((16, LATENT))
+    a, b = (jax.jit(method.score(params, frozen, z))(x, t) for method in (never, often))
+    np.testing.assert_array_equal(a, b)
 
 
 def test_it_depends_on_z(world):

@@ -6,12 +6,13 @@ import numpy as np
 
 from sde_vae.gaussians import DiagGaussian
 from sde_vae.losses import likelihood, uniform_log_snr
-from sde_vae.methods.posteriors import narrow, of_denoised, of_filtered, of_noisy
+from sde_vae.methods.posteriors import lifted, narrow, of_denoised, of_filtered, of_noisy
 from sde_vae.methods.prior import condition, predicts_noise, prior
 from sde_vae.methods.score_vae import score_vae
 from sde_vae.nets.encoder import Encoder, HalfUNet
 from sde_vae.nets.network import Network, network
 from sde_vae.penalties import kl_penalty
+from sde_vae.scores import denoised_of_noise, noise_of_score
 from sde_vae.sdes import VE, VP
 from sde_vae.types import Batch
 from tests.oracles import LinearGaussian
@@ -95,6 +96,54 @@ def test_its_gradient_flows_through_the_prior(x64):
     batch = Batch(x, jnp.arange(3))
     gradient = jax.grad(lambda frozen: method.loss(params, frozen, jax.random.key(3), batch)[0])(frozen)
     assert all(np.all(np.asarray(g) == 0) for g in jax.tree.leaves(gradient))
+
+
+def test_lifted_to_a_statistic_any_decoder_of_z_is_within_reach(x64):
+    """Where the encoder's mean of T is x alpha / sigma^2, E[x_0 | x_t, z] moves as T(z), however crooked; of z alone, as a line."""
+    crooked = lambda z: jnp.sin(3 * z) + z**3
+    told = Network(lambda key: {}, lambda params, z, log_snr: crooked(z))
+
+    def linear(params, x, log_snr):
+        t = SDE.t_of_log_snr(log_snr)
+        a, s = SDE.alpha(t)[:, None], SDE.sigma(t)[:, None]
+        # `condition` scales x by 1, as alpha^2 + sigma^2 is; of z the gradient says nothing.
+        mean = jnp.concatenate([jnp.zeros_like(x), a / s**2 * x], axis=1)
+        return DiagGaussian(mean, jnp.zeros_like(mean))
+
+    posterior = lifted(SDE, of_noisy(SDE, Network(lambda key: {}, linear)), 1, told)
+    method = score_vae(SDE, unknowing(), posterior, uniform_log_snr(SDE, 4), likelihood(), kl_penalty(0.1))
+    params, x, t = method.init(jax.random.key(0)), jnp.array([[0.3]]), jnp.array([0.7])
+
+    def denoised(z):
+        eps_hat = noise_of_score(SDE, method.score(params, None, jnp.array([[z]]))(x, t), t)
+        return denoised_of_noise(SDE, eps_hat, x, t)[0, 0]
+
+    for z in (-1.3, 0.4, 2.0):
+        np.testing.assert_allclose(denoised(z) - denoised(0.0), crooked(z), rtol=1e-9)
+
+
+def test_without_noise_the_statistics_do_not_count():
+    encoder = tanh_network(2, 10, head=lambda y: DiagGaussian(y[:, :5], y[:, 5:]))
+    posterior = lifted(SDE, of_noisy(SDE, encoder), 2, tanh_network(2, 3))
+    params, x = posterior.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (4, 2))
+    clean = of_noisy(SDE, encoder).clean(params["encoder"], x)
+    np.testing.assert_array_equal(posterior.clean(params, x).mean, clean.mean[:, :2])
+    np.testing.assert_array_equal(posterior.clean(params, x).log_var, clean.log_var[:, :2])
+    z, t = jnp.ones((4, 2)), jnp.linspace(0.1, 1, 4)
+    told = posterior.lift(params, z, t)
+    np.testing.assert_array_equal(told[:, :2], z)
+    assert told.shape == posterior.noisy(params, None, x, t).mean.shape
+    # And they, too, are trained.
+    method = score_vae(SDE, unknowing(), posterior, uniform_log_snr(SDE, 4), likelihood(), kl_penalty(0.1))
+    gradient = jax.grad(lambda params: method.loss(params, None, jax.random.key(2), Batch(x, jnp.arange(4)))[0])(params)
+    assert all(np.any(np.asarray(g) != 0) for g in jax.tree.leaves(gradient["statistics"]))
+
+
+def unknowing():
+    """The prior of one image, 0: so its E[x_0 | x_t] is."""
+    times = uniform_log_snr(SDE, 4)
+    of_zero = lambda params, frozen, z: lambda x, t: -x / SDE.sigma(t)[:, None] ** 2
+    return prior(SDE, tanh_network(1, 1), predicts_noise, times, likelihood())._replace(score=of_zero)
 
 
 def test_both_encode_a_clean_image_alike():

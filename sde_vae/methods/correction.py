@@ -25,10 +25,10 @@ from sde_vae.methods.prior import condition
 from sde_vae.nets.network import Network
 from sde_vae.scores import noise_of_velocity, score_of_noise
 from sde_vae.sdes import SDE
-from sde_vae.types import Batch, Latents, Metrics, Params, PerExample, Points, PRNGKey, Scalar, ScoreFn
+from sde_vae.types import Batch, Keys, Latents, Metrics, Params, PerExample, Points, PRNGKey, Scalar, ScoreFn
 
-# Residual(params, the prior's parameters, x, t, z) -> what is added to the velocity
-Residual = Callable[[Params, Params, Points, PerExample, Latents], Points]
+# Residual(params, the prior's parameters, x, t, z, keys) -> what is added to the velocity; with keys, with dropout
+Residual = Callable[[Params, Params, Points, PerExample, Latents, Keys | None], Points]
 
 
 class Corrector(NamedTuple):
@@ -41,9 +41,9 @@ class Corrector(NamedTuple):
 def of_images(sde: SDE, network: Network) -> Corrector:
     """A conditional network of its own, as large as one likes: it sees x_t, t and z."""
 
-    def residual(params: Params, prior: Params, x: Points, t: PerExample, z: Latents) -> Points:
+    def residual(params: Params, prior: Params, x: Points, t: PerExample, z: Latents, keys: Keys | None) -> Points:
         del prior
-        return condition(sde, network, params, x, t, z=z)
+        return condition(sde, network, params, x, t, keys, z=z)
 
     return Corrector(network.init, residual)
 
@@ -51,9 +51,9 @@ def of_images(sde: SDE, network: Network) -> Corrector:
 def of_features(sde: SDE, features: Network, head: Network) -> Corrector:
     """A small head on the frozen prior's features; `features` is applied with the prior's parameters."""
 
-    def residual(params: Params, prior: Params, x: Points, t: PerExample, z: Latents) -> Points:
+    def residual(params: Params, prior: Params, x: Points, t: PerExample, z: Latents, keys: Keys | None) -> Points:
         seen = condition(sde, features, prior, x, t).astype(x.dtype)
-        return head.apply(params, seen, sde.log_snr(jnp.maximum(t, sde.t_min)), z=z)
+        return head.apply(params, seen, sde.log_snr(jnp.maximum(t, sde.t_min)), keys, z=z)
 
     return Corrector(head.init, residual)
 
@@ -73,12 +73,12 @@ def corrected(
         prior, encoder = frozen
         return base.encode(encoder, prior, x)
 
-    def plus(params: Params, frozen: Params, z: Latents, score_vae: Method) -> ScoreFn:
+    def plus(params: Params, frozen: Params, z: Latents, score_vae: Method, keys: Keys | None) -> ScoreFn:
         prior, encoder = frozen
         uncorrected = score_vae.score(encoder, prior, z)
 
         def sum_of_both(x: Points, t: PerExample) -> Points:
-            residual = params["gate"] * corrector.residual(params["corrector"], prior, x, t, z)
+            residual = params["gate"] * corrector.residual(params["corrector"], prior, x, t, z, keys)
             # Of x = 0: a difference of velocities, not a velocity.
             return uncorrected(x, t) + score_of_noise(sde, noise_of_velocity(sde, residual, jnp.zeros_like(x), t), t)
 
@@ -86,9 +86,10 @@ def corrected(
 
     def loss(params: Params, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
         frozen = jax.lax.stop_gradient(frozen)
-        key_z, key = jax.random.split(key)
+        key_z, key_dropout, key = jax.random.split(key, 3)
         z = encode(params, frozen, batch.x).sample(keys_of(key_z, batch.index))
-        total = jnp.mean(denoising(sde, plus(params, frozen, z, base), times, weight, key, batch))
+        score = plus(params, frozen, z, base, keys_of(key_dropout, batch.index))
+        total = jnp.mean(denoising(sde, score, times, weight, key, batch))
         return total, {"loss": total}
 
-    return Method(init, loss, encode, lambda params, frozen, z: plus(params, frozen, z, guided))
+    return Method(init, loss, encode, lambda params, frozen, z: plus(params, frozen, z, guided, None))

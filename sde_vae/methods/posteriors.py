@@ -1,8 +1,9 @@
-"""What an encoder looks at: the variants of q(z | x_t, t), behind one interface."""
+"""What an encoder looks at, and what it says of z: the variants of q(z | x_t, t), behind one interface."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from sde_vae.arrays import expand
@@ -12,18 +13,20 @@ from sde_vae.methods.prior import condition
 from sde_vae.nets.network import Network
 from sde_vae.scores import denoised_of_noise, noise_of_score
 from sde_vae.sdes import SDE
-from sde_vae.types import Params, PerExample, Points, PRNGKey
+from sde_vae.types import Latents, Params, PerExample, Points, PRNGKey
 
 
 class Posterior(NamedTuple):
     """init(key) -> params
     clean(params, x_0) -> q(z | x_0)
     noisy(params, frozen, x_t, t) -> q(z | x_t)     frozen: the prior's parameters
+    lift(params, z, t) -> what of z `noisy` is a density of: z itself, unless it is `lifted`
     """
 
     init: Callable[[PRNGKey], Params]
     clean: Callable[[Params, Points], DiagGaussian]
     noisy: Callable[[Params, Params, Points, PerExample], DiagGaussian]
+    lift: Callable[[Params, Latents, PerExample], Points] = lambda params, z, t: z
 
 
 def of_noisy(sde: SDE, encoder: Network) -> Posterior:
@@ -63,6 +66,30 @@ def of_denoised(sde: SDE, encoder: Network, prior: Method) -> Posterior:
         return _clean(sde, encoder, params, denoised_of_noise(sde, eps_hat, x, t))
 
     return Posterior(encoder.init, lambda params, x: _clean(sde, encoder, params, x), noisy)
+
+
+def lifted(sde: SDE, posterior: Posterior, latent: int, statistics: Network) -> Posterior:
+    """q(z | x_t) as the density of z and of learnt statistics of it, T(z, t), taken for independent Gaussians.
+
+    A diagonal Gaussian's gradient in x_t is a quadratic in z without products, and so is then the whole decoder where x_t is noise;
+    this one's is quadratic in z and T(z, t), which are any functions of z. As a density of z it is not normalised, and need not be:
+    the bound holds for any score. `posterior` has `latent` dimensions and as many more as there are statistics; without noise only
+    the first count.
+    """
+
+    def init(key: PRNGKey) -> Params:
+        key_encoder, key_statistics = jax.random.split(key)
+        return {"encoder": posterior.init(key_encoder), "statistics": statistics.init(key_statistics)}
+
+    def clean(params: Params, x: Points) -> DiagGaussian:
+        q = posterior.clean(params["encoder"], x)
+        return DiagGaussian(q.mean[:, :latent], q.log_var[:, :latent])
+
+    def lift(params: Params, z: Latents, t: PerExample) -> Points:
+        of_z = statistics.apply(params["statistics"], z, sde.log_snr(jnp.maximum(t, sde.t_min)))
+        return jnp.concatenate([z, of_z], axis=1)
+
+    return Posterior(init, clean, lambda params, frozen, x, t: posterior.noisy(params["encoder"], frozen, x, t), lift)
 
 
 def narrow(posterior: Posterior, log_var: float = -16.0) -> Posterior:

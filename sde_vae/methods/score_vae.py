@@ -44,7 +44,7 @@ def score_vae(
         return posterior.clean(params, x)
 
     def conditional(params: Params, frozen: Params, z: Latents, gamma: float) -> ScoreFn:
-        log_likelihood = lambda x, t: log_density(posterior.noisy(params, frozen, x, t), z)
+        log_likelihood = lambda x, t: log_density(posterior.noisy(params, frozen, x, t), posterior.lift(params, z, t))
         return bayes(prior.score(frozen, None, None), log_likelihood, gamma)
 
     def loss(params: Params, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
