@@ -1,11 +1,12 @@
 """Every method of arXiv:2304.12141, trained and evaluated alike: the mean image, PCA, beta-VAE, DiffDecoder, ScoreVAE, ScoreVAE+.
 
     python benchmarks/compare.py --data digits|fashion_mnist|avatars32|... [--seeds 3] [--latents 4 16] [--budget small|paper]
-        [--rows NAME ...] [--table compare|levers] [--workdir DIR] [--config.section.field=value ...]
+        [--rows NAME ...] [--table compare|levers|bounds] [--workdir DIR] [--config.section.field=value ...]
 
 Writes results/compare_DATA.{json,md,png} of all that is finished, by this command or before, whenever a row is; the same command goes
 on where it was stopped, and seeds, latents and rows can be added. --workdir defaults to runs/compare_DATA. --table levers changes
-one thing of ScoreVAE a row, to see what each is worth, on the split `valid`, and writes results/levers_DATA.*.
+one thing of ScoreVAE a row, to see what each is worth, on the split `valid`, and writes results/levers_DATA.*; --table bounds asks what z
+is worth in bits/dim over a sweep of beta.
 """
 
 from sde_vae import platform
@@ -63,6 +64,8 @@ class Comparison:
     def config_of(self, row: Row, latent: int, seed: int) -> ConfigDict:
         config = with_changes(self.config(latent, seed), row.changes)
         config.prior.checkpoint = str(self.prior_of(seed))
+        if row.swapped:
+            config.eval.prior = str(self.prior_of(seed + 1))
         return config
 
     def train_prior(self, seed: int) -> bool:
@@ -78,6 +81,8 @@ class Comparison:
             return True
         print(f"\n{row.title}, {latent} latents, seed {seed}")
         config, folder = self.config_of(row, latent, seed), self.folder(row, latent, seed)
+        if row.swapped and not self.train_prior(seed + 1):
+            return False
         if not commands.train(config, build(config), folder):
             return False
         commands.eval_(config, build(config), folder)

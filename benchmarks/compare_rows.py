@@ -19,9 +19,11 @@ from sde_vae.sdes import log_snr_range
 # Steps of every stage, in those of the data's config.
 BUDGETS = {"small": 1, "paper": 10}
 VAE_BETAS = (0.01, 0.1, 1.0)
-# Of z, for ScoreVAE's encoder, where the config has none.
+BOUND_BETAS = (0.01, 0.1, 0.3, 1.0)
+# Of z, of a lifted encoder.
 STATISTICS = 64
 EULER = {"sampling.solver": "euler_maruyama", "sampling.grid": "uniform_t", "sampling.steps": 250}
+LEARNT = {"method": "beta_vae", "model.likelihood.learn_log_var": True, "model.likelihood.log_var": -2.0}
 EVALUATORS = ("reconstruction", "averages", "noise_levels", "bits_per_dim", "latents")
 # What the comparison decides itself.
 DECIDED = (
@@ -42,7 +44,7 @@ DECIDED = (
 
 class Row(NamedTuple):
     """folder: where it is trained; stages: what is trained for it, of which the first may be another row's. untold: columns that
-    would say nothing of this method.
+    would say nothing of this method. swapped: it decodes with the prior of the next seed, which its encoder has not seen.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Row(NamedTuple):
     changes: dict[str, Any]
     stages: tuple[str, ...] = ("encoder",)
     untold: tuple[str, ...] = ()
+    swapped: bool = False
 
 
 def rows(config: ConfigDict) -> list[Row]:
@@ -59,12 +62,6 @@ def rows(config: ConfigDict) -> list[Row]:
     alone, lifted = {"stages.correction.steps": 0}, {"model.encoder.statistics": STATISTICS}
     plus = {"loss.beta": beta, "model.encoder.statistics": 0}
     bound = plus | alone | {"loss.beta": 1.0, "loss.weight": "likelihood"}
-    learnt = {
-        "method": "beta_vae",
-        "loss.beta": 1.0,
-        "model.likelihood.learn_log_var": True,
-        "model.likelihood.log_var": -2.0,
-    }
     both = ("encoder", "correction")
     return [
         # One folder: the encoder is trained once, and the correction stands on it.
@@ -72,11 +69,12 @@ def rows(config: ConfigDict) -> list[Row]:
         Row("score_vae_plus", f"ScoreVAE+, beta {beta:g}", "score_vae", plus, both),
         Row("lifted", f"ScoreVAE, lifted, beta {beta:g}", "lifted", plus | lifted | alone),
         Row("lifted_plus", f"ScoreVAE+, lifted, beta {beta:g}", "lifted", plus | lifted, both),
+        Row("swapped", "ScoreVAE, lifted, with another prior", "lifted", plus | lifted | alone, swapped=True),
         *(_beta_vae(b) for b in sorted({*VAE_BETAS, beta})),
         _diff_decoder(beta),
         # A point has no KL, and hence no bound.
         _diff_decoder(0.0, ("KL", "bits/dim")),
-        Row("beta_vae_learnt", "VAE, beta 1, learnt variance", "beta_vae_learnt", learnt),
+        Row("beta_vae_learnt", "VAE, beta 1, learnt variance", "beta_vae_learnt", LEARNT | {"loss.beta": 1.0}),
         Row("score_vae_bound", "ScoreVAE, beta 1, likelihood weight", "score_vae_bound", bound),
     ]
 
@@ -90,6 +88,26 @@ def _beta_vae(beta: float) -> Row:
 def _diff_decoder(beta: float, untold: tuple[str, ...] = ()) -> Row:
     name = f"diff_decoder_{beta:g}"
     return Row(name, f"DiffDecoder, beta {beta:g}", name, {"method": "diff_decoder", "loss.beta": beta}, untold=untold)
+
+
+def bounds(config: ConfigDict) -> list[Row]:
+    """What z is worth in likelihood: trained on the bound at beta 1, and with a cheaper KL below."""
+    scored = {"model.encoder.statistics": STATISTICS, "stages.correction.steps": 0}
+    methods = {
+        "lifted": ("ScoreVAE, lifted", scored),
+        "diff_decoder": ("DiffDecoder", {"method": "diff_decoder"}),
+        "beta_vae": ("VAE, learnt variance", LEARNT),
+    }
+    return [
+        Row(
+            f"{name}_bound_{beta:g}",
+            f"{title}, beta {beta:g}",
+            f"{name}_bound_{beta:g}",
+            changes | {"loss.beta": beta, "loss.weight": "likelihood"},
+        )
+        for name, (title, changes) in methods.items()
+        for beta in BOUND_BETAS
+    ]
 
 
 def levers(config: ConfigDict) -> list[Row]:
@@ -153,7 +171,7 @@ def _mass(config: ConfigDict, weight: str) -> float:
 
 
 # What is compared: name of the results -> rows(config).
-TABLES = {"compare": rows, "levers": levers}
+TABLES = {"compare": rows, "levers": levers, "bounds": bounds}
 
 
 def base_config(data: str, budget: str, changes: dict[str, Any], latent: int | None, seed: int) -> ConfigDict:

@@ -12,6 +12,7 @@ conditional score is the nats by which it loosens the bound, 1/2 int E || sigma 
     by moments      the Gaussian with the moments of p(z | x_t): an upper bound for the best
     trained, n      an encoder trained for n steps on this very error; what it has above `any Gaussian` is optimisation, or the
                     encoder's size, or what no function mu(x, t), var(x, t) can do
+    lifted          an encoder whose log q is quadratic in learnt statistics of z too (methods/posteriors.py): `any Gaussian` does not bind it
     + correction    a residual c(x, z, t) on the encoder of most steps, trained for as many: a gate times a network (methods/correction.py)
     zero, as noise  the same without the gate, its last layer zero at the start instead, and learnt as noise instead of velocity
     from scratch    the same network without prior and encoder, for as many (DiffDecoder's way)
@@ -40,20 +41,24 @@ from tqdm import tqdm
 from sde_vae import losses
 from sde_vae.arrays import keys_of, normal
 from sde_vae.method import Method
+from sde_vae.methods.correction import Corrector, corrected
+from sde_vae.methods.posteriors import lifted, of_noisy
 from sde_vae.methods.prior import condition
+from sde_vae.methods.score_vae import score_vae
 from sde_vae.metrics.images import standard_error
 from sde_vae.nets.encoder import Encoder
 from sde_vae.nets.mlp import MLP
 from sde_vae.nets.network import Network, network
+from sde_vae.penalties import kl_penalty
 from sde_vae.scores import bayes, noise_of_velocity, score_of_noise
 from sde_vae.sdes import VP, diffuse, log_snr_range
 from sde_vae.tables import figure
 from sde_vae.train_state import adam, cosine, init_state, make_update
-from sde_vae.types import Batch, Params, ScoreFn
+from sde_vae.types import Batch, Params, PRNGKey, ScoreFn
 from tests.oracles import Mixture
 
 SDE = VP(t_min=1e-2)
-BATCH, POINTS, NODES, RATE = 512, 1024, 16, 3e-3
+BATCH, POINTS, NODES, RATE, STATISTICS = 512, 1024, 16, 3e-3, 16
 CHUNK = 256
 TIMES, WEIGHT = losses.uniform_log_snr(SDE, BATCH), losses.likelihood()
 # Score(params, z) -> what is trained.
@@ -66,14 +71,14 @@ def world(separation: float) -> Mixture:
     return Mixture(jnp.array([0.3, 0.4, 0.3]), means, 0.04, jnp.array([[1.0, 0.5]]), 0.3)
 
 
-def train(net: Network, score: Score, w: Mixture, steps: int, label: str) -> Params:
+def train(init: Callable[[PRNGKey], Params], score: Score, w: Mixture, steps: int, label: str) -> Params:
     def loss(params, frozen, key, batch):
         key_world, key = jax.random.split(key)
         x_0, z = w.sample(key_world, BATCH)
         total = jnp.mean(losses.denoising(SDE, score(params, z), TIMES, WEIGHT, key, Batch(x_0, batch.index)))
         return total, {"loss": total}
 
-    method, optimiser = Method(net.init, loss, None, None), adam(RATE, steps, min(100, steps // 5), 1.0, cosine)
+    method, optimiser = Method(init, loss, None, None), adam(RATE, steps, min(100, steps // 5), 1.0, cosine)
     update, index = jax.jit(make_update(method, optimiser, 0.999)), jnp.arange(BATCH)
     state = init_state(method, optimiser, jax.random.key(0))
     for _ in tqdm(range(steps), desc=label, unit="step"):
@@ -140,47 +145,43 @@ def errors(separation: float, steps: list[int]) -> dict[str, np.ndarray]:
             "by moments": points.errors(lambda z: bayes(prior64, w64.gaussian_log_likelihood(SDE, z))),
         }
     prior = w.marginal_score(SDE)
-    encoder = network(Encoder(MLP(64, 128, 3, zero=False), 1), (2,))
+    exact = Method(None, None, None, lambda params, frozen, z: prior)
+    posterior = lambda dims: of_noisy(SDE, network(Encoder(MLP(64, 128, 3, zero=False), dims), (2,)))
+    of = lambda posterior: score_vae(SDE, exact, posterior, TIMES, WEIGHT, kl_penalty(0.0))
+    encoder = of(posterior(1))
+    statistics = network(MLP(STATISTICS, 128, 3, zero=False), (1,))
+    more = of(lifted(SDE, posterior(1 + STATISTICS), 1, statistics))
     residual, zero = (network(MLP(2, 128, 3, zero=zero), (3,)) for zero in (False, True))
-    gated = Network(
-        lambda key: {"gate": jnp.zeros(()), "net": residual.init(key)},
-        lambda params, *inputs: params["gate"] * residual.apply(params["net"], *inputs),
-    )
 
-    def by_encoder(params, z):
-        return bayes(prior, lambda x, t: condition(SDE, encoder, params, x, t).log_prob(z))
-
-    def output(net, params, z):
-        # x alone is scaled to unit variance; z has about that.
-        return lambda x, t: condition(SDE, joined(net, z), params, x, t)
-
-    def by_network(params, z):
-        v = output(zero, params, z)
-        return lambda x, t: score_of_noise(SDE, noise_of_velocity(SDE, v(x, t), x, t), t)
+    def learnt(name, init, score, n):
+        params = train(init, score, w, n, f"separation {separation:g}, {name}")
+        found[name] = points.errors(partial(score, params))
+        return params
 
     for n in steps:
-        params = train(encoder, by_encoder, w, n, f"separation {separation:g}, encoder, {n} steps")
-        found[f"trained, {n}"] = points.errors(partial(by_encoder, params))
+        params = learnt(f"trained, {n}", encoder.init, lambda params, z: encoder.score(params, None, z), n)
     most = max(steps)
+    learnt("lifted", more.init, lambda params, z: more.score(params, None, z), most)
 
-    def corrected(psi, z):
-        base, v = by_encoder(params, z), output(gated, psi, z)
-        # Of x = 0: a difference of velocities.
-        return lambda x, t: base(x, t) + score_of_noise(SDE, noise_of_velocity(SDE, v(x, t), jnp.zeros_like(x), t), t)
+    output = lambda net, params, x, t, z: condition(SDE, joined(net, z), params, x, t)
+    corrector = Corrector(residual.init, lambda psi, prior, x, t, z, keys: output(residual, psi, x, t, z))
+    plus = corrected(SDE, encoder, encoder, corrector, TIMES, WEIGHT)
+    learnt("+ correction", plus.init, lambda psi, z: plus.score(psi, (None, params), z), most)
 
-    def corrected_as_noise(psi, z):
-        base, eps = by_encoder(params, z), output(zero, psi, z)
-        return lambda x, t: base(x, t) + score_of_noise(SDE, eps(x, t), t)
+    def as_noise(psi, z):
+        base = encoder.score(params, None, z)
+        return lambda x, t: base(x, t) + score_of_noise(SDE, output(zero, psi, x, t, z), t)
 
-    for name, net, score in (("+ correction", gated, corrected), ("zero, as noise", zero, corrected_as_noise)):
-        psi = train(net, score, w, most, f"separation {separation:g}, {name}")
-        found[name] = points.errors(partial(score, psi))
-    whole = train(zero, by_network, w, most, f"separation {separation:g}, from scratch")
-    found["from scratch"] = points.errors(partial(by_network, whole))
+    def by_network(params, z):
+        return lambda x, t: score_of_noise(SDE, noise_of_velocity(SDE, output(zero, params, x, t, z), x, t), t)
+
+    learnt("zero, as noise", zero.init, as_noise, most)
+    learnt("from scratch", zero.init, by_network, most)
     return found
 
 
 def joined(net: Network, z: jax.Array) -> Network:
+    """Of (x, z). x alone is scaled to unit variance; z has about that."""
     return net._replace(apply=lambda params, x, log_snr: net.apply(params, jnp.concatenate([x, z], axis=1), log_snr))
 
 
@@ -205,7 +206,7 @@ def main() -> None:
     }
     notes = (
         f"Nats of the bound that are lost against the exact p(x | z), ± one standard error over {POINTS} draws of (x_t, t, z). "
-        f"Batch {BATCH}, Adam at {RATE} with a cosine, likelihood weight, one seed; the encoder and the residual are MLPs of three blocks of 128."
+        f"Batch {BATCH}, Adam at {RATE} with a cosine, likelihood weight, one seed; the encoder, the residual and the {STATISTICS} statistics are MLPs of three blocks of 128."
     )
     record(
         "mixture_gap",

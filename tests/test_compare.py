@@ -22,7 +22,7 @@ def modules():
         sys.path.remove(folder)
 
 
-@pytest.mark.parametrize("table", ["compare", "levers"])
+@pytest.mark.parametrize("table", ["compare", "levers", "bounds"])
 def test_every_row_builds_and_names_stages_that_it_trains(modules, table):
     rows, _, _ = modules
     plain = rows.base_config("digits", "small", {}, 4, 0)
