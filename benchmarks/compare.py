@@ -24,13 +24,18 @@ sys.path.insert(1, str(ROOT))  # main.py is in no package
 
 import compare_page
 import jax
-from compare_rows import BUDGETS, TABLES, Row, base_config, with_changes
+from compare_config import BUDGETS, base_config, with_changes
+from compare_levers import levers
+from compare_rows import Row, bounds, rows
 from ml_collections import ConfigDict
 
 import main as commands
 from sde_vae import logs
 from sde_vae.build import build
 from sde_vae.errors import BadInput, choose
+
+# What is compared: name of the results -> rows(config).
+TABLES = {"compare": rows, "levers": levers, "bounds": bounds}
 
 
 class Comparison:

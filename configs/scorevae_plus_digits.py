@@ -3,7 +3,7 @@
     python main.py --config configs/scorevae_plus_digits.py --mode train
     python main.py --config configs/scorevae_plus_digits.py --mode eval
 
-With --config.model.correction.body=head the correction is two blocks on the frozen prior's features.
+With --config.model.correction.body=head the correction is one block of convolutions on the frozen prior's features.
 """
 
 from ml_collections import ConfigDict

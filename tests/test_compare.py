@@ -1,5 +1,6 @@
 """The comparison: every row of every table builds, rows share all but what they say, and figures are what they are called."""
 
+import argparse
 import importlib
 import sys
 from pathlib import Path
@@ -17,46 +18,62 @@ def modules():
     folder = str(Path(__file__).parent.parent / "benchmarks")
     sys.path.insert(0, folder)
     try:
-        yield [importlib.import_module(name) for name in ("compare_rows", "compare_page", "compare")]
+        yield [importlib.import_module(name) for name in ("compare_config", "compare_page", "compare")]
     finally:
         sys.path.remove(folder)
 
 
 @pytest.mark.parametrize("table", ["compare", "levers", "bounds"])
 def test_every_row_builds_and_names_stages_that_it_trains(modules, table):
-    rows, _, _ = modules
-    plain = rows.base_config("digits", "small", {}, 4, 0)
-    found = rows.TABLES[table](plain)
+    config, _, compare = modules
+    plain = config.base_config("digits", "small", {}, 4, 0)
+    found = compare.TABLES[table](plain)
     assert len({row.name for row in found}) == len({row.title for row in found}) == len(found)
     for row in found:
-        experiment = build(rows.with_changes(plain, row.changes))
+        experiment = build(config.with_changes(plain, row.changes))
         assert set(row.stages) <= {stage.name for stage in experiment.stages}
 
 
 def test_rows_differ_in_what_they_change_and_in_nothing_else(modules):
-    rows, _, _ = modules
-    plain = rows.base_config("digits", "small", {}, 4, 0)
+    config, _, compare = modules
+    plain = config.base_config("digits", "small", {}, 4, 0)
     flat = lambda config, at="": {
         k: v
         for name, value in config.items()
         for k, v in (flat(value, f"{at}{name}.") if hasattr(value, "items") else {f"{at}{name}": value}).items()
     }
     before = flat(plain)
-    for row in rows.TABLES["compare"](plain):
-        after = flat(rows.with_changes(plain, row.changes))
+    for row in compare.TABLES["compare"](plain):
+        after = flat(config.with_changes(plain, row.changes))
         assert {name for name in before if before[name] != after[name]} <= set(row.changes)
 
 
 def test_a_weights_beta_is_scaled_by_its_loss_on_white_data(modules):
     """Of data that is N(0, 1) the best score is exact, and its loss is closed-form: the mean of weight times sigmoid(logSNR)."""
-    rows, _, _ = modules
-    plain = rows.base_config("digits", "small", {}, 4, 0)
-    betas = {row.name: row.changes["loss.beta"] for row in rows.TABLES["levers"](plain)}
+    config, _, compare = modules
+    plain = config.base_config("digits", "small", {}, 4, 0)
+    betas = {row.name: row.changes["loss.beta"] for row in compare.TABLES["levers"](plain)}
     levels = np.linspace(*map(float, log_snr_range(VP())), 4001)
     mass = lambda w: np.mean(w(levels) / (1 + np.exp(-levels)))
     sigmoid = mass(lambda l: 1 / (1 + np.exp(l - 2.0)))
     velocity = mass(lambda l: (1 + np.exp(-l)) / (1 + np.exp(l - 2.0)))
     assert betas["weight_velocity"] / betas["as_configured"] == pytest.approx(velocity / sigmoid, rel=1e-3)
+
+
+def test_a_swapped_row_decodes_with_the_next_seeds_prior(modules, tmp_path):
+    _, _, compare = modules
+    options = argparse.Namespace(
+        data="digits", budget="small", table="compare", rows=None, latents=[4], workdir=tmp_path
+    )
+    comparison = compare.Comparison(options, {})
+    priors = lambda name: (lambda c: (c.prior.checkpoint, c.eval.prior))(
+        comparison.config_of(comparison.rows[name], 4, 0)
+    )
+    trained_with, other = (str(comparison.prior_of(seed)) for seed in (0, 1))
+    assert priors("swapped") == (trained_with, other)
+    assert priors("lifted") == (trained_with, "")
+    # And nothing else is another's.
+    assert comparison.rows["swapped"].changes == comparison.rows["lifted"].changes
 
 
 def test_over_seeds(modules):
@@ -69,7 +86,7 @@ def test_over_seeds(modules):
 
 
 def test_bad_input_is_refused_by_name(modules):
-    rows, _, compare = modules
+    config, _, compare = modules
     assert compare.overrides(["--config.loss.beta=0.5", "--config.data.dir=a=b"]) == {
         "loss.beta": 0.5,
         "data.dir": "a=b",
@@ -77,11 +94,11 @@ def test_bad_input_is_refused_by_name(modules):
     with pytest.raises(BadInput, match=r"--loss\.beta=1.*expected --config"):
         compare.overrides(["--loss.beta=1"])
     with pytest.raises(BadInput, match=r"--data: got 'nothing'"):
-        rows.base_config("nothing", "small", {}, None, 0)
+        config.base_config("nothing", "small", {}, None, 0)
     with pytest.raises(BadInput, match=r"--config\.seed: the comparison decides"):
-        rows.base_config("digits", "small", {"seed": 1}, None, 0)
+        config.base_config("digits", "small", {"seed": 1}, None, 0)
     with pytest.raises(BadInput, match=r"configs/default\.py has all fields"):
-        rows.base_config("digits", "small", {"loss.alpha": 1}, None, 0)
+        config.base_config("digits", "small", {"loss.alpha": 1}, None, 0)
 
 
 def test_training_seconds_leave_out_what_was_not_training(modules, tmp_path):

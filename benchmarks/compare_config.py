@@ -1,0 +1,63 @@
+"""What all rows of the comparison share: the config of a data set, budget, latent size and seed."""
+
+from importlib import import_module
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from sde_vae.errors import BadInput
+
+# Steps of every stage, in those of the data's config.
+BUDGETS = {"small": 1, "paper": 10}
+EVALUATORS = ("reconstruction", "averages", "noise_levels", "bits_per_dim", "latents")
+# What the comparison decides itself.
+DECIDED = (
+    "method",
+    "seed",
+    "model.latent_dim",
+    "model.decoder.",
+    "model.correction.",
+    "prior.checkpoint",
+    "stages.encoder.",
+    "stages.correction.",
+    "eval.evaluators",
+    "eval.lpips",
+    "eval.split",
+)
+
+
+def base_config(data: str, budget: str, changes: dict[str, Any], latent: int | None, seed: int) -> ConfigDict:
+    """configs/scorevae_DATA.py, with what all rows share; latent None: as many as it says. Raises BadInput."""
+    try:
+        config = import_module(f"configs.scorevae_{data}").get_config()
+    except ModuleNotFoundError as error:
+        raise BadInput(f"--data: got {data!r}, but there is no configs/scorevae_{data}.py") from error
+    if taken := [name for name in changes if name.startswith(DECIDED)]:
+        raise BadInput(f"--config.{taken[0]}: the comparison decides this itself; see benchmarks/compare_config.py")
+    config = with_changes(config, changes)
+    prior, times = config.stages.prior, BUDGETS[budget]
+    for stage in (config.stages.encoder, config.stages.correction):
+        stage.steps = (
+            times * config.stages.encoder.steps if stage is config.stages.encoder else config.stages.encoder.steps
+        )
+        for field in ("batch_size", "learning_rate", "checkpoint_every", "log_every"):
+            stage[field] = prior[field]
+    prior.steps = times * prior.steps
+    for net in ("decoder", "correction"):
+        for field in ("channels", "multipliers", "blocks", "attention", "dropout"):
+            config.model[net][field] = config.model.prior[field]
+    config.seed = seed
+    if latent is not None:
+        config.model.latent_dim = latent
+    config.eval.evaluators, config.eval.lpips = EVALUATORS, ("alex",)
+    return config
+
+
+def with_changes(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
+    # Locked: a field that there is not would be added.
+    config = ConfigDict(config.to_dict()).lock()
+    try:
+        config.update_from_flattened_dict(changes)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadInput(f"--config: {' '.join(str(error).split())}; configs/default.py has all fields") from error
+    return config

@@ -1,0 +1,80 @@
+"""The rows of the table of levers: what single changes of ScoreVAE are worth."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from compare_config import with_changes
+from compare_rows import Row, statistics
+from ml_collections import ConfigDict
+
+from sde_vae.build import build_sde
+from sde_vae.build_methods import WEIGHTS
+from sde_vae.sdes import log_snr_range
+
+EULER = {"sampling.solver": "euler_maruyama", "sampling.grid": "uniform_t", "sampling.steps": 250}
+
+
+def levers(config: ConfigDict) -> list[Row]:
+    """ScoreVAE with one thing changed, and the three that pay together: what each is worth. Those of decoding alone share what was trained.
+
+    A weight comes with beta times the loss that it gives white data, over that of the config's weight: otherwise a row would say more of
+    beta than of the weight.
+    """
+    beta, mass, rate = config.loss.beta, _mass(config, config.loss.weight), config.stages.encoder.learning_rate
+    plain = {"loss.beta": beta, "stages.correction.steps": 0}
+    filtered, lifted = {"model.encoder.sees": "filtered"}, statistics(config)
+    velocity = {"loss.weight": "velocity", "loss.beta": beta * _mass(config, "velocity") / mass}
+    all_three = filtered | velocity | lifted
+    decoding = {
+        "guidance_0.7": ("guidance 0.7", {"sampling.guidance": 0.7}),
+        "guidance_1.5": ("guidance 1.5", {"sampling.guidance": 1.5}),
+        "prior_below": ("the prior alone below logSNR -4", {"sampling.prior_below": -4.0}),
+        "ddim": ("decoded by DDIM", {"sampling.solver": "ddim"}),
+        "em_250": ("decoded by 250 Euler-Maruyama steps", EULER),
+    }
+    trained = {
+        **{
+            f"weight_{name}": (f"weight {name}", {"loss.weight": name, "loss.beta": beta * _mass(config, name) / mass})
+            for name in WEIGHTS
+            if name != config.loss.weight
+        },
+        "uniform_t": ("times uniform in t", {"loss.times": "uniform_t"}),
+        "sees_filtered": ("encoder of x_t's linear estimate of x_0", filtered),
+        "statistics": ("encoder lifted to learnt statistics of z", lifted),
+        "filtered_velocity": ("both: that estimate, weight velocity", filtered | velocity),
+        "filtered_lifted": ("both: that estimate, lifted", filtered | lifted),
+        "velocity_lifted": ("both: weight velocity, lifted", velocity | lifted),
+        "all_three": ("all three", all_three),
+        "sees_denoised": ("encoder of E[x_0 | x_t], without t", {"model.encoder.sees": "denoised"}),
+        "quadratic": ("log q without its log-variance term", {"loss.log_density": "quadratic"}),
+        "log_var_bound_3": ("log-variances within 3", {"model.log_var_bound": 3.0}),
+        "free_bits": ("0.5 free nats a dimension", {"loss.free_bits": 0.5}),
+        "kl_warmup": ("KL warm-up over half of the steps", {"loss.kl_warmup": config.stages.encoder.steps // 2}),
+        "large_encoder": (
+            "encoder of twice the channels",
+            {"model.encoder.channels": 2 * config.model.encoder.channels},
+        ),
+        "slow": ("a third of the learning rate", {"stages.encoder.learning_rate": rate / 3}),
+        "long": ("four times the steps", {"stages.encoder.steps": 4 * config.stages.encoder.steps}),
+    }
+    return [
+        Row("as_configured", "as configured", "as_configured", plain),
+        *(Row(name, title, "as_configured", plain | more) for name, (title, more) in decoding.items()),
+        *(Row(name, title, name, plain | more) for name, (title, more) in trained.items() if _changes(config, more)),
+        *(
+            Row(f"all_three_{name}", f"all three, {title}", "all_three", plain | all_three | more)
+            for name, (title, more) in decoding.items()
+        ),
+    ]
+
+
+def _changes(config: ConfigDict, changes: dict[str, Any]) -> bool:
+    return with_changes(config, changes).to_dict() != config.to_dict()
+
+
+def _mass(config: ConfigDict, weight: str) -> float:
+    """The mean over logSNR of weight times error, for pixels ~ N(0, 1): the best eps_hat errs by sigmoid(logSNR) there."""
+    sde = build_sde(config.sde)
+    levels = jnp.linspace(*log_snr_range(sde), 10_001)
+    return float(jnp.mean(WEIGHTS[weight](sde, config.loss.sigmoid_bias)(levels) * jax.nn.sigmoid(levels)))
