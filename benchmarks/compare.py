@@ -1,12 +1,14 @@
-"""Every method of arXiv:2304.12141, trained and evaluated alike: the mean image, PCA, beta-VAE, DiffDecoder, ScoreVAE, ScoreVAE+.
+"""Every method of arXiv:2304.12141, and lifted encoders, trained and evaluated alike: PCA, beta-VAE, DiffDecoder, ScoreVAE, ScoreVAE+.
 
     python benchmarks/compare.py --data digits|fashion_mnist|avatars32|... [--seeds 3] [--latents 4 16] [--budget small|paper]
         [--rows NAME ...] [--table compare|levers|bounds] [--workdir DIR] [--config.section.field=value ...]
 
 Writes results/compare_DATA.{json,md,png} of all that is finished, by this command or before, whenever a row is; the same command goes
-on where it was stopped, and seeds, latents and rows can be added. --workdir defaults to runs/compare_DATA. --table levers changes
-one thing of ScoreVAE a row, to see what each is worth, on the split `valid`, and writes results/levers_DATA.*; --table bounds asks what z
-is worth in bits/dim over a sweep of beta.
+on where it was stopped, and seeds, latents and rows can be added. --workdir defaults to runs/compare_DATA. The row `swapped` decodes
+with the prior of the next seed, which is trained for it.
+
+On the split `valid`: --table levers changes one thing of ScoreVAE a row, to see what each is worth, and writes results/levers_DATA.*;
+--table bounds asks what z is worth in bits/dim over a sweep of beta, and writes results/bounds_DATA.*.
 """
 
 from sde_vae import platform
@@ -34,8 +36,8 @@ from sde_vae import logs
 from sde_vae.build import build
 from sde_vae.errors import BadInput, choose
 
-# What is compared: name of the results -> rows(config).
-TABLES = {"compare": rows, "levers": levers, "bounds": bounds}
+# What is compared: name of the results -> (rows(config), on which split). Settings are chosen on the one, methods compared on the other.
+TABLES = {"compare": (rows, "test"), "levers": (levers, "valid"), "bounds": (bounds, "valid")}
 
 
 class Comparison:
@@ -44,10 +46,11 @@ class Comparison:
     def __init__(self, options: argparse.Namespace, changes: dict[str, Any]) -> None:
         self.options, self.changes = options, changes
         choose("--budget", options.budget, BUDGETS)
+        rows_of, self.split = choose("--table", options.table, TABLES)
         plain = self.config(None, 0)
         if plain.eval.extractor == "none":
             raise BadInput("--config.eval.extractor: got none, expected one: the table has a Frechet distance")
-        self.rows = {row.name: row for row in choose("--table", options.table, TABLES)(plain)}
+        self.rows = {row.name: row for row in rows_of(plain)}
         self.wanted = [choose("--rows", name, self.rows) for name in options.rows or self.rows]
         self.latents = options.latents or [plain.model.latent_dim]
         self.directory = (
@@ -56,8 +59,7 @@ class Comparison:
 
     def config(self, latent: int | None, seed: int) -> ConfigDict:
         config = base_config(self.options.data, self.options.budget, self.changes, latent, seed)
-        # Settings are chosen on the one, and methods compared on the other.
-        config.eval.split = "valid" if self.options.table == "levers" else "test"
+        config.eval.split = self.split
         return config
 
     def prior_of(self, seed: int) -> Path:

@@ -10,13 +10,14 @@ from sde_vae.errors import BadInput
 # Steps of every stage, in those of the data's config.
 BUDGETS = {"small": 1, "paper": 10}
 EVALUATORS = ("reconstruction", "averages", "noise_levels", "bits_per_dim", "latents")
+NETWORK = ("channels", "multipliers", "blocks", "attention")
 # What the comparison decides itself.
 DECIDED = (
     "method",
     "seed",
     "model.latent_dim",
     "model.decoder.",
-    "model.correction.",
+    *(f"model.correction.{field}" for field in NETWORK),
     "prior.checkpoint",
     "stages.encoder.",
     "stages.correction.",
@@ -44,8 +45,9 @@ def base_config(data: str, budget: str, changes: dict[str, Any], latent: int | N
             stage[field] = prior[field]
     prior.steps = times * prior.steps
     for net in ("decoder", "correction"):
-        for field in ("channels", "multipliers", "blocks", "attention", "dropout"):
+        for field in NETWORK:
             config.model[net][field] = config.model.prior[field]
+    config.model.decoder.dropout = config.model.prior.dropout
     config.seed = seed
     if latent is not None:
         config.model.latent_dim = latent

@@ -1,11 +1,9 @@
 """The rows of the table of levers: what single changes of ScoreVAE are worth."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from compare_config import with_changes
-from compare_rows import Row, statistics
+from compare_rows import ALONE, Row, lifting
 from ml_collections import ConfigDict
 
 from sde_vae.build import build_sde
@@ -16,14 +14,15 @@ EULER = {"sampling.solver": "euler_maruyama", "sampling.grid": "uniform_t", "sam
 
 
 def levers(config: ConfigDict) -> list[Row]:
-    """ScoreVAE with one thing changed, and the three that pay together: what each is worth. Those of decoding alone share what was trained.
+    """ScoreVAE with one thing changed: what each is worth; and the weight `velocity`, the `filtered` and the lifted encoder together.
+    Those of decoding alone share what was trained.
 
     A weight comes with beta times the loss that it gives white data, over that of the config's weight: otherwise a row would say more of
-    beta than of the weight.
+    beta than of the weight. A row that would be another again, as the config has its change already, is left out.
     """
     beta, mass, rate = config.loss.beta, _mass(config, config.loss.weight), config.stages.encoder.learning_rate
-    plain = {"loss.beta": beta, "stages.correction.steps": 0}
-    filtered, lifted = {"model.encoder.sees": "filtered"}, statistics(config)
+    plain = ALONE | {"loss.beta": beta}
+    filtered, lifted = {"model.encoder.sees": "filtered"}, lifting(config)
     velocity = {"loss.weight": "velocity", "loss.beta": beta * _mass(config, "velocity") / mass}
     all_three = filtered | velocity | lifted
     decoding = {
@@ -40,12 +39,12 @@ def levers(config: ConfigDict) -> list[Row]:
             if name != config.loss.weight
         },
         "uniform_t": ("times uniform in t", {"loss.times": "uniform_t"}),
-        "sees_filtered": ("encoder of x_t's linear estimate of x_0", filtered),
-        "statistics": ("encoder lifted to learnt statistics of z", lifted),
-        "filtered_velocity": ("both: that estimate, weight velocity", filtered | velocity),
-        "filtered_lifted": ("both: that estimate, lifted", filtered | lifted),
-        "velocity_lifted": ("both: weight velocity, lifted", velocity | lifted),
-        "all_three": ("all three", all_three),
+        "sees_filtered": ("encoder of x_t's linear estimate of x_0 (filtered)", filtered),
+        "lifted": ("lifted", lifted),
+        "filtered_velocity": ("filtered, weight velocity", filtered | velocity),
+        "filtered_lifted": ("filtered, lifted", filtered | lifted),
+        "velocity_lifted": ("weight velocity, lifted", velocity | lifted),
+        "all_three": ("filtered, weight velocity, lifted", all_three),
         "sees_denoised": ("encoder of E[x_0 | x_t], without t", {"model.encoder.sees": "denoised"}),
         "quadratic": ("log q without its log-variance term", {"loss.log_density": "quadratic"}),
         "log_var_bound_3": ("log-variances within 3", {"model.log_var_bound": 3.0}),
@@ -58,19 +57,18 @@ def levers(config: ConfigDict) -> list[Row]:
         "slow": ("a third of the learning rate", {"stages.encoder.learning_rate": rate / 3}),
         "long": ("four times the steps", {"stages.encoder.steps": 4 * config.stages.encoder.steps}),
     }
-    return [
+    together = trained["all_three"][0]
+    found = [
         Row("as_configured", "as configured", "as_configured", plain),
         *(Row(name, title, "as_configured", plain | more) for name, (title, more) in decoding.items()),
-        *(Row(name, title, name, plain | more) for name, (title, more) in trained.items() if _changes(config, more)),
+        *(Row(name, title, name, plain | more) for name, (title, more) in trained.items()),
         *(
-            Row(f"all_three_{name}", f"all three, {title}", "all_three", plain | all_three | more)
+            Row(f"all_three_{name}", f"{together}, {title}", "all_three", plain | all_three | more)
             for name, (title, more) in decoding.items()
         ),
     ]
-
-
-def _changes(config: ConfigDict, changes: dict[str, Any]) -> bool:
-    return with_changes(config, changes).to_dict() != config.to_dict()
+    configs = [with_changes(config, row.changes).to_dict() for row in found]
+    return [row for i, row in enumerate(found) if configs[i] not in configs[:i]]
 
 
 def _mass(config: ConfigDict, weight: str) -> float:

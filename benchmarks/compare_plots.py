@@ -10,8 +10,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 SHOWN = 8
-# Of 20, as there are more than ten methods.
-COLOURS = plt.colormaps["tab20"]
+
+
+def style(i: int) -> dict[str, Any]:
+    """Of 30 methods: ten colours, each with three kinds of line."""
+    return {"color": f"C{i % 10}", "ls": ("-", "--", ":")[i // 10 % 3]}
 
 
 def draw(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None:
@@ -35,7 +38,7 @@ def draw(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None
             runs = [run for run in found if run["row"].title == method]
             at = sorted({run["latent"] for run in runs})
             y = [np.mean([r["metrics"][name] for r in runs if r["latent"] == latent]) for latent in at]
-            ax.plot(at, y, marker="o", ms=4, lw=1.3, color=COLOURS(i), label=method)
+            ax.plot(at, y, marker="o", ms=4, lw=1.3, label=method, **style(i))
         ax.set(title=title, xlabel="latents", xscale="log", yscale="log", xticks=latents, xticklabels=latents)
         ax.minorticks_off()
         ax.spines[["top", "right"]].set_visible(False)
@@ -47,13 +50,14 @@ def draw(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None
 
 
 def _noise_levels(ax: plt.Axes, found: list[dict[str, Any]], methods: list[str]) -> None:
-    """mse of E[x_0 | x_t, z] against logSNR, and dashed that of a regression on z alone, in the method's colour."""
+    """mse of E[x_0 | x_t, z] against logSNR, and at its right end that of a regression on z alone, in the method's colour."""
     for run in found:
-        metrics, color = run["metrics"], COLOURS(methods.index(run["row"].title))
+        metrics, shown = run["metrics"], style(methods.index(run["row"].title))
         levels = sorted(float(n.split("/")[1]) for n in metrics if n.startswith("noise_level/") and n.endswith("/mse"))
         if levels:
-            ax.plot(levels, [metrics[f"noise_level/{level:.1f}/mse"] for level in levels], lw=1.3, color=color)
-            ax.axhline(metrics["from_z/kernel_mse"], ls="--", lw=0.8, color=color)
+            ax.plot(levels, [metrics[f"noise_level/{level:.1f}/mse"] for level in levels], lw=1.3, **shown)
+            # What is in z, at the right end.
+            ax.plot(levels[-1], metrics["from_z/kernel_mse"], marker="_", ms=12, color=shown["color"])
     ax.set(title=f"E[x_0 | x_t, z], {found[0]['latent']} latents", xlabel="logSNR", ylabel="mse", yscale="log")
     ax.spines[["top", "right"]].set_visible(False)
 

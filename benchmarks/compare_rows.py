@@ -1,7 +1,8 @@
 """The rows of the comparison: what differs between methods, and nothing else.
 
-All rows of a (latent size, seed) have the same encoder, batch, optimiser, number of steps of each stage, and evaluation; those with
-a prior have the same trained one. Their decoders have the prior's channels, multipliers, blocks and dropout.
+All rows of a (latent size, seed) have the same encoder's body, batch, optimiser, number of steps of each stage, and evaluation; those
+with a prior are trained with the same one. Their decoders have the prior's channels, multipliers, blocks and dropout. A lifted encoder
+has wider heads, and a small network of z.
 """
 
 from typing import Any, NamedTuple
@@ -10,8 +11,10 @@ from ml_collections import ConfigDict
 
 VAE_BETAS = (0.001, 0.01, 0.1, 1.0)
 BOUND_BETAS = (0.01, 0.1, 0.3, 1.0)
-# Of z, for a lifted encoder, where the config has none.
+# Of z, for a lifted encoder, where the config has none: as many as the digits have pixels.
 STATISTICS = 64
+# ScoreVAE without a correction.
+ALONE = {"stages.correction.steps": 0}
 LEARNT = {"method": "beta_vae", "model.likelihood.learn_log_var": True, "model.likelihood.log_var": -2.0}
 
 
@@ -32,17 +35,16 @@ class Row(NamedTuple):
 def rows(config: ConfigDict) -> list[Row]:
     """The methods. config.loss.beta is ScoreVAE's, and one of the others'."""
     beta = config.loss.beta
-    alone, lifted = {"stages.correction.steps": 0}, statistics(config)
-    plus = {"loss.beta": beta, "model.encoder.statistics": 0}
-    bound = plus | alone | {"loss.beta": 1.0, "loss.weight": "likelihood"}
+    plain, lifted = {"loss.beta": beta, "model.encoder.statistics": 0}, {"loss.beta": beta} | lifting(config)
+    bound = plain | ALONE | {"loss.beta": 1.0, "loss.weight": "likelihood"}
     both = ("encoder", "correction")
     return [
         # One folder: the encoder is trained once, and the correction stands on it.
-        Row("score_vae", f"ScoreVAE, beta {beta:g}", "score_vae", plus | alone),
-        Row("score_vae_plus", f"ScoreVAE+, beta {beta:g}", "score_vae", plus, both),
-        Row("lifted", f"ScoreVAE, lifted, beta {beta:g}", "lifted", plus | lifted | alone),
-        Row("lifted_plus", f"ScoreVAE+, lifted, beta {beta:g}", "lifted", plus | lifted, both),
-        Row("swapped", "ScoreVAE, lifted, with another prior", "lifted", plus | lifted | alone, swapped=True),
+        Row("score_vae", f"ScoreVAE, beta {beta:g}", "score_vae", plain | ALONE),
+        Row("score_vae_plus", f"ScoreVAE+, beta {beta:g}", "score_vae", plain, both),
+        Row("lifted", f"ScoreVAE, lifted, beta {beta:g}", "lifted", lifted | ALONE),
+        Row("lifted_plus", f"ScoreVAE+, lifted, beta {beta:g}", "lifted", lifted, both),
+        Row("swapped", "ScoreVAE, lifted, by another seed's prior", "lifted", lifted | ALONE, swapped=True),
         *(_beta_vae(b) for b in sorted({*VAE_BETAS, beta})),
         _diff_decoder(beta),
         # A point has no KL, and hence no bound.
@@ -65,9 +67,9 @@ def _diff_decoder(beta: float, untold: tuple[str, ...] = ()) -> Row:
 
 def bounds(config: ConfigDict) -> list[Row]:
     """What z is worth in likelihood: trained on the bound at beta 1, and with a cheaper KL below."""
-    scored = statistics(config) | {"stages.correction.steps": 0}
     methods = {
-        "lifted": ("ScoreVAE, lifted", scored),
+        "score_vae": ("ScoreVAE", {"model.encoder.statistics": 0} | ALONE),
+        "lifted": ("ScoreVAE, lifted", lifting(config) | ALONE),
         "diff_decoder": ("DiffDecoder", {"method": "diff_decoder"}),
         "beta_vae": ("VAE, learnt variance", LEARNT),
     }
@@ -83,5 +85,5 @@ def bounds(config: ConfigDict) -> list[Row]:
     ]
 
 
-def statistics(config: ConfigDict) -> dict[str, Any]:
+def lifting(config: ConfigDict) -> dict[str, Any]:
     return {"model.encoder.statistics": config.model.encoder.statistics or STATISTICS}

@@ -37,9 +37,9 @@ def get_config() -> ConfigDict:
     config.model.prior = _unet()
     config.model.prior.dropout = 0.0
     config.model.encoder = _unet()
-    # x_t | filtered: its linear estimate of x_0 | denoised: the prior's E[x_0 | x_t], the same at every t (score_vae)
+    # x_t | filtered: its linear estimate of x_0 | denoised: the prior's E[x_0 | x_t], without t (score_vae)
     config.model.encoder.sees = "x_t"
-    # learnt functions of z in which log q(z | x_t) is quadratic too, besides z itself (score_vae)
+    # learnt functions of z in which log q(z | x_t) is quadratic too, besides z itself; 0: a Gaussian (score_vae)
     config.model.encoder.statistics = 0
     config.model.decoder = _unet()  # beta_vae's decoder; diff_decoder's U-Net
     config.model.decoder.dropout = 0.0

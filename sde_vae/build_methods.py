@@ -120,7 +120,7 @@ def _score_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
 
 
 def _posterior(config: ConfigDict, sde: SDE, shape: Shape, prior_method: Method) -> Posterior:
-    """Of ScoreVAE, whose log q(z | x_t) is decoded by."""
+    """ScoreVAE's posterior, by what it sees; lifted, if there are statistics."""
     sees = choose("config.model.encoder.sees", config.model.encoder.sees, SEES)
     latent, statistics = config.model.latent_dim, config.model.encoder.statistics
     posterior = sees(sde, partial(_encoder, config, shape, latent + statistics), prior_method)
@@ -211,7 +211,7 @@ CORRECTORS = {"unet": _corrected_by_unet, "head": _corrected_by_head}
 def _unet(config: ConfigDict, name: str, shape: Shape) -> dict[str, Any]:
     """The fields of a U-Net."""
     dtype = choose("config.model.dtype", config.model.dtype, DTYPES)
-    return _net(name, config, shape) | {"dropout": config.model[name].get("dropout", 0.0), "dtype": dtype}
+    return _net(name, config, shape) | {"dropout": config.model[name].dropout, "dtype": dtype}
 
 
 def _encoder(config: ConfigDict, shape: Shape, latent: int, more_channels: int = 0) -> Network:

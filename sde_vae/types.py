@@ -20,7 +20,7 @@ PRNGKey = Key[Array, ""]
 # Everything that a score is conditioned on (z, a label, guidance) is closed over, so that solvers, bounds and Bayes' rule
 # are each written once: ScoreFn(x, t) -> grad_x log p_t(x | whatever was closed over).
 ScoreFn = Callable[[Points, PerExample], Points]
-# LogLikelihoodFn(x, t) -> log p(z | x_t = x), its normaliser included.
+# LogLikelihoodFn(x, t) -> log p(z | x_t = x), with all terms that depend on x.
 LogLikelihoodFn = Callable[[Points, PerExample], PerExample]
 
 Params = Any  # a pytree of arrays

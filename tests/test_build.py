@@ -16,7 +16,11 @@ from sde_vae.train_state import init_state, make_update
 from sde_vae.types import Batch
 
 CONFIGS = sorted(p.stem for p in (Path(__file__).parent.parent / "configs").glob("[!_]*_*.py"))
-STAGES = {"scorevae": ["prior", "encoder"], "scorevae_plus": ["prior", "encoder", "correction"]}
+STAGES = {
+    "scorevae": ["prior", "encoder"],
+    "scorevae_lifted": ["prior", "encoder"],
+    "scorevae_plus": ["prior", "encoder", "correction"],
+}
 # Every field that the contract promises, so that one override works on any config.
 CONTRACT = [
     "seed",
@@ -95,6 +99,8 @@ def test_celeba64_has_the_papers_size():
         ("stages.prior.steps", 0, "config.stages.prior.steps: got 0, expected at least 1"),
         ("stages.encoder.learning_rate", -1.0, "config.stages.encoder.learning_rate: got -1.0, expected above 0"),
         ("stages.correction.steps", -5, "config.stages.correction.steps: got -5, expected at least 0"),
+        ("model.encoder.statistics", -1, "config.model.encoder.statistics: got -1, expected at least 0"),
+        ("model.correction.dropout", 1.0, "config.model.correction.dropout: got 1.0, expected in [0, 1)"),
         ("optim.decay", "linear", "config.optim.decay: unknown name 'linear'; known: constant, cosine"),
         ("data.image_size", 9, "config.data.image_size: got 9, which config.model.prior.multipliers halve 1 times"),
         ("data.crop", -1, "config.data.crop: got -1, expected at least 0"),

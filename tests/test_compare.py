@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sde_vae import workdir
 from sde_vae.build import build
 from sde_vae.errors import BadInput
 from sde_vae.sdes import VP, log_snr_range
@@ -25,34 +26,48 @@ def modules():
 
 @pytest.mark.parametrize("table", ["compare", "levers", "bounds"])
 def test_every_row_builds_and_names_stages_that_it_trains(modules, table):
-    config, _, compare = modules
-    plain = config.base_config("digits", "small", {}, 4, 0)
-    found = compare.TABLES[table](plain)
+    compare_config, _, compare = modules
+    plain = compare_config.base_config("digits", "small", {}, 4, 0)
+    found = compare.TABLES[table][0](plain)
     assert len({row.name for row in found}) == len({row.title for row in found}) == len(found)
     for row in found:
-        experiment = build(config.with_changes(plain, row.changes))
+        experiment = build(compare_config.with_changes(plain, row.changes))
         assert set(row.stages) <= {stage.name for stage in experiment.stages}
 
 
-def test_rows_differ_in_what_they_change_and_in_nothing_else(modules):
-    config, _, compare = modules
-    plain = config.base_config("digits", "small", {}, 4, 0)
-    flat = lambda config, at="": {
-        k: v
-        for name, value in config.items()
-        for k, v in (flat(value, f"{at}{name}.") if hasattr(value, "items") else {f"{at}{name}": value}).items()
+@pytest.mark.parametrize("table", ["compare", "levers", "bounds"])
+def test_rows_of_one_folder_have_trained_the_same(modules, table):
+    """Else the second of them would find the first one's workdir, and be refused."""
+    compare_config, _, compare = modules
+    plain = compare_config.base_config("digits", "small", {}, 4, 0)
+    folders = {}
+    for row in compare.TABLES[table][0](plain):
+        told = workdir.flatten(compare_config.with_changes(plain, row.changes).to_dict())
+        trained = {name: value for name, value in told.items() if not name.startswith(workdir.FREE)}
+        assert folders.setdefault(row.folder, trained) == trained
+
+
+def test_a_lever_that_the_config_has_already_is_no_row(modules):
+    compare_config, _, compare = modules
+    names = lambda **changes: {
+        row.name
+        for row in compare.TABLES["levers"][0](
+            compare_config.base_config(
+                "digits", "small", {f"{k.replace('__', '.')}": v for k, v in changes.items()}, 4, 0
+            )
+        )
     }
-    before = flat(plain)
-    for row in compare.TABLES["compare"](plain):
-        after = flat(config.with_changes(plain, row.changes))
-        assert {name for name in before if before[name] != after[name]} <= set(row.changes)
+    everywhere, filtered = names(), names(model__encoder__sees="filtered")
+    assert {"sees_filtered", "filtered_lifted", "lifted"} <= everywhere
+    assert not {"sees_filtered", "filtered_lifted"} & filtered
+    assert {"lifted", "velocity_lifted"} <= filtered
 
 
 def test_a_weights_beta_is_scaled_by_its_loss_on_white_data(modules):
     """Of data that is N(0, 1) the best score is exact, and its loss is closed-form: the mean of weight times sigmoid(logSNR)."""
-    config, _, compare = modules
-    plain = config.base_config("digits", "small", {}, 4, 0)
-    betas = {row.name: row.changes["loss.beta"] for row in compare.TABLES["levers"](plain)}
+    compare_config, _, compare = modules
+    plain = compare_config.base_config("digits", "small", {}, 4, 0)
+    betas = {row.name: row.changes["loss.beta"] for row in compare.TABLES["levers"][0](plain)}
     levels = np.linspace(*map(float, log_snr_range(VP())), 4001)
     mass = lambda w: np.mean(w(levels) / (1 + np.exp(-levels)))
     sigmoid = mass(lambda l: 1 / (1 + np.exp(l - 2.0)))
@@ -86,7 +101,7 @@ def test_over_seeds(modules):
 
 
 def test_bad_input_is_refused_by_name(modules):
-    config, _, compare = modules
+    compare_config, _, compare = modules
     assert compare.overrides(["--config.loss.beta=0.5", "--config.data.dir=a=b"]) == {
         "loss.beta": 0.5,
         "data.dir": "a=b",
@@ -94,11 +109,11 @@ def test_bad_input_is_refused_by_name(modules):
     with pytest.raises(BadInput, match=r"--loss\.beta=1.*expected --config"):
         compare.overrides(["--loss.beta=1"])
     with pytest.raises(BadInput, match=r"--data: got 'nothing'"):
-        config.base_config("nothing", "small", {}, None, 0)
+        compare_config.base_config("nothing", "small", {}, None, 0)
     with pytest.raises(BadInput, match=r"--config\.seed: the comparison decides"):
-        config.base_config("digits", "small", {"seed": 1}, None, 0)
+        compare_config.base_config("digits", "small", {"seed": 1}, None, 0)
     with pytest.raises(BadInput, match=r"configs/default\.py has all fields"):
-        config.base_config("digits", "small", {"loss.alpha": 1}, None, 0)
+        compare_config.base_config("digits", "small", {"loss.alpha": 1}, None, 0)
 
 
 def test_training_seconds_leave_out_what_was_not_training(modules, tmp_path):

@@ -1,4 +1,4 @@
-"""ScoreVAE+ (arXiv:2304.12141, section 4.3): what Bayes' rule with a Gaussian encoder leaves over, learnt.
+"""ScoreVAE+ (arXiv:2304.12141, section 4.3): what Bayes' rule with the encoder's density leaves over, learnt.
 
     s(x, z, t) = s_theta(x, t) + gamma grad_x log q_phi(z | x, t) + c_psi(x, z, t)
 
@@ -21,7 +21,7 @@ from sde_vae.arrays import keys_of
 from sde_vae.gaussians import DiagGaussian
 from sde_vae.losses import TimeSampler, Weight, denoising
 from sde_vae.method import Method
-from sde_vae.methods.prior import condition
+from sde_vae.methods.prior import condition, told_level
 from sde_vae.nets.network import Network
 from sde_vae.scores import noise_of_velocity, score_of_noise
 from sde_vae.sdes import SDE
@@ -53,7 +53,7 @@ def of_features(sde: SDE, features: Network, head: Network) -> Corrector:
 
     def residual(params: Params, prior: Params, x: Points, t: PerExample, z: Latents, keys: Keys | None) -> Points:
         seen = condition(sde, features, prior, x, t).astype(x.dtype)
-        return head.apply(params, seen, sde.log_snr(jnp.maximum(t, sde.t_min)), keys, z=z)
+        return head.apply(params, seen, told_level(sde, t), keys, z=z)
 
     return Corrector(head.init, residual)
 

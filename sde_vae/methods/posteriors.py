@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from sde_vae.arrays import expand
 from sde_vae.gaussians import DiagGaussian
 from sde_vae.method import Method
-from sde_vae.methods.prior import condition
+from sde_vae.methods.prior import condition, told_level
 from sde_vae.nets.network import Network
 from sde_vae.scores import denoised_of_noise, noise_of_score
 from sde_vae.sdes import SDE
@@ -19,8 +19,8 @@ from sde_vae.types import Latents, Params, PerExample, Points, PRNGKey
 class Posterior(NamedTuple):
     """init(key) -> params
     clean(params, x_0) -> q(z | x_0)
-    noisy(params, frozen, x_t, t) -> q(z | x_t)     frozen: the prior's parameters
-    lift(params, z, t) -> what of z `noisy` is a density of: z itself, unless it is `lifted`
+    noisy(params, frozen, x_t, t) -> q(lift(z) | x_t)       frozen: the prior's parameters
+    lift(params, z, t) -> z, or what else of it `noisy` is a density of: see `lifted`
     """
 
     init: Callable[[PRNGKey], Params]
@@ -49,7 +49,7 @@ def of_filtered(sde: SDE, encoder: Network) -> Posterior:
     def seen(params: Params, x: Points, t: PerExample) -> DiagGaussian:
         scale = sde.alpha(t) / (jnp.square(sde.alpha(t)) + jnp.square(sde.sigma(t)))
         inputs = jnp.concatenate([expand(scale, x) * x, jnp.ones_like(x[..., :1])], axis=-1)
-        return encoder.apply(params, inputs, sde.log_snr(jnp.maximum(t, sde.t_min)))
+        return encoder.apply(params, inputs, told_level(sde, t))
 
     return Posterior(
         encoder.init,
@@ -69,12 +69,16 @@ def of_denoised(sde: SDE, encoder: Network, prior: Method) -> Posterior:
 
 
 def lifted(sde: SDE, posterior: Posterior, latent: int, statistics: Network) -> Posterior:
-    """q(z | x_t) as the density of z and of learnt statistics of it, T(z, t), taken for independent Gaussians.
+    """log q(z | x_t) as that of z and of K learnt statistics T(z, t), taken for independent Gaussians: an exponential family whose
+    statistics are learnt, and no part of arXiv:2304.12141.
 
-    A diagonal Gaussian's gradient in x_t is a quadratic in z without products, and so is then the whole decoder where x_t is noise;
-    this one's is quadratic in z and T(z, t), which are any functions of z. As a density of z it is not normalised, and need not be:
-    the bound holds for any score. `posterior` has `latent` dimensions and as many more as there are statistics; without noise only
-    the first count.
+    A diagonal Gaussian's gradient in x_t is a quadratic in z without products, and so is then the decoder where x_t is noise. Lifted,
+    it is at each x_t a sum of 2 (latent + K) images, each times an entry of z or T or its square.
+
+    It is not normalised as a density of z. The bound holds for any score and does not mind, but the mean of the gradient over
+    z ~ p(z | x_t) need no longer be 0, as that of a density's is: it may mend the prior's own errors too.
+
+    `posterior` has latent + K dimensions; without noise only the first `latent` count.
     """
 
     def init(key: PRNGKey) -> Params:
@@ -86,8 +90,7 @@ def lifted(sde: SDE, posterior: Posterior, latent: int, statistics: Network) -> 
         return DiagGaussian(q.mean[:, :latent], q.log_var[:, :latent])
 
     def lift(params: Params, z: Latents, t: PerExample) -> Points:
-        of_z = statistics.apply(params["statistics"], z, sde.log_snr(jnp.maximum(t, sde.t_min)))
-        return jnp.concatenate([z, of_z], axis=1)
+        return jnp.concatenate([z, statistics.apply(params["statistics"], z, told_level(sde, t))], axis=1)
 
     return Posterior(init, clean, lambda params, frozen, x, t: posterior.noisy(params["encoder"], frozen, x, t), lift)
 
@@ -98,10 +101,9 @@ def narrow(posterior: Posterior, log_var: float = -16.0) -> Posterior:
     def point(q: DiagGaussian) -> DiagGaussian:
         return DiagGaussian(q.mean, jnp.full_like(q.mean, log_var))
 
-    return Posterior(
-        posterior.init,
-        lambda params, x: point(posterior.clean(params, x)),
-        lambda params, frozen, x, t: point(posterior.noisy(params, frozen, x, t)),
+    return posterior._replace(
+        clean=lambda params, x: point(posterior.clean(params, x)),
+        noisy=lambda params, frozen, x, t: point(posterior.noisy(params, frozen, x, t)),
     )
 
 

@@ -31,12 +31,14 @@ def predicts_velocity(sde: SDE, output: Points, x: Points, t: PerExample) -> Poi
 
 
 def condition(sde: SDE, network: Network, params: Params, x: Points, t: PerExample, *rest: Any, **more: Any) -> Any:
-    """Apply a network to x_t: x scaled to unit variance (for data of unit variance), t told as logSNR.
-
-    t below t_min, as in q(z | x_0, t = 0), is told as t_min: logSNR is infinite at 0.
-    """
+    """Apply a network to x_t: x scaled to unit variance (for data of unit variance), t told as logSNR."""
     scale = jax.lax.rsqrt(jnp.square(sde.alpha(t)) + jnp.square(sde.sigma(t)))
-    return network.apply(params, expand(scale, x) * x, sde.log_snr(jnp.maximum(t, sde.t_min)), *rest, **more)
+    return network.apply(params, expand(scale, x) * x, told_level(sde, t), *rest, **more)
+
+
+def told_level(sde: SDE, t: PerExample) -> PerExample:
+    """What networks are told of t: logSNR, that of t_min for a smaller t, as in q(z | x_0, t = 0), where it is infinite."""
+    return sde.log_snr(jnp.maximum(t, sde.t_min))
 
 
 def prior(sde: SDE, network: Network, prediction: Prediction, times: TimeSampler, weight: Weight) -> Method:
