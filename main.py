@@ -46,6 +46,7 @@ CONFIG = config_flags.DEFINE_config_file(
 MODE = flags.DEFINE_string("mode", None, "train | eval | sample")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints, logs and results go; runs/NAME if left out.")
 SAMPLES = 64
+DEFAULTS = default.get_config().to_dict()
 
 
 def train(config: ConfigDict, experiment: Experiment, directory: Path) -> bool:
@@ -53,13 +54,13 @@ def train(config: ConfigDict, experiment: Experiment, directory: Path) -> bool:
     if jax.process_count() > 1:
         raise BadInput("several hosts: training runs on the devices of one host so far; start it on one")
     # What can be wrong with the input is found before anything is written.
-    workdir.check(directory, config.to_dict())
+    workdir.check(directory, config.to_dict(), DEFAULTS)
     data = experiment.load()
     if config.prior.checkpoint and experiment.prior:
         before = load_prior(config, experiment, directory).data
         if before is None or before.get("fingerprint") != fingerprint(data.split("train").images):
             print("note: config.prior.checkpoint was trained on other images, perhaps on some that are held out here")
-    workdir.claim(directory, config.to_dict())
+    workdir.claim(directory, config.to_dict(), DEFAULTS)
     finished = True
     with StopRequest() as stop:
         for stage in experiment.stages:
@@ -73,7 +74,7 @@ def train(config: ConfigDict, experiment: Experiment, directory: Path) -> bool:
 
 
 def eval_(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
-    workdir.check(directory, config.to_dict())
+    workdir.check(directory, config.to_dict(), DEFAULTS)
     out = directory / "eval"
     final = experiment.final
     trained = load_stage(config, experiment, directory, final.name)
@@ -118,7 +119,7 @@ def eval_(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
 
 
 def sample(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
-    workdir.check(directory, config.to_dict())
+    workdir.check(directory, config.to_dict(), DEFAULTS)
     out = directory / "samples"
     if experiment.prior:
         trained = load_prior(config, experiment, directory, config.eval.prior)
@@ -190,7 +191,7 @@ def parse(argv: list[str]) -> tuple[ConfigDict, str, Path]:
     # What ml_collections answers if the file did not load: the file's own error is its cause.
     except OSError as error:
         raise BadInput(f"--config: {path} does not load: {' '.join(str(error).split())}") from error
-    known = workdir.flatten(default.get_config().to_dict()).keys()
+    known = workdir.flatten(DEFAULTS).keys()
     if odd := sorted(fields ^ known):
         raise BadInput(f"--config: {path} {'lacks' if odd[0] in known else 'has an unknown field'} config.{odd[0]}")
     mode = MODE.value or "none"

@@ -32,7 +32,7 @@ from compare_rows import Row, bounds, rows
 from ml_collections import ConfigDict
 
 import main as commands
-from sde_vae import logs
+from sde_vae import logs, workdir
 from sde_vae.build import build
 from sde_vae.errors import BadInput, choose
 
@@ -105,8 +105,8 @@ class Comparison:
         done = folder / f"eval_{row.name}"
         if not (done / "config.json").exists():
             return None
-        config = json.loads((done / "config.json").read_text())
-        if config != json.loads(json.dumps(self.config_of(row, latent, seed).to_dict())):
+        config, ours = json.loads((done / "config.json").read_text()), self.config_of(row, latent, seed).to_dict()
+        if workdir.told(config, commands.DEFAULTS) != workdir.told(ours, commands.DEFAULTS):
             raise BadInput(f"{done}: was evaluated with another config; take another --workdir, or remove it")
         metrics = json.loads((done / "metrics.json").read_text())
         metrics |= {f"seconds/{stage}": training_seconds(folder / stage) for stage in row.stages}

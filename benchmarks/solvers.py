@@ -29,7 +29,7 @@ from solver_page import page
 from solver_ways import ADAPTIVE, CHURN, INVERTERS, RHO, SOLVERS, Way, adaptive_ways, way, ways
 from tqdm import tqdm
 
-from main import load_frozen, load_stage, parse
+from main import DEFAULTS, load_frozen, load_stage, parse
 from sde_vae import workdir
 from sde_vae.build import build
 from sde_vae.build_eval import build_judges, build_subject, held_out_split
@@ -54,7 +54,7 @@ def find_run(options: argparse.Namespace, changes: list[str]) -> tuple[Subject, 
     if not (directory / "encoder" / "checkpoints").is_dir():
         train = f"python main.py --config {path} --mode train --workdir {directory}"
         raise BadInput(f"--workdir: expected a trained run in {directory}, found none; this trains it: {train}")
-    workdir.check(directory, config.to_dict())
+    workdir.check(directory, config.to_dict(), DEFAULTS)
     config.eval.n, config.eval.split, config.eval.lpips = options.n, options.split, ("alex",)
 
     experiment = build(config)

@@ -38,23 +38,22 @@ def facts() -> dict[str, Any]:
     }
 
 
-def claim(workdir: Path, config: dict[str, Any]) -> None:
+def claim(workdir: Path, config: dict[str, Any], defaults: dict[str, Any]) -> None:
     """Write WORKDIR/config.json. Raises BadInput if the workdir was trained with another config (apart from FREE fields)."""
-    check(workdir, config)
+    check(workdir, config, defaults)
     write_json(workdir / "config.json", {"config": config, **facts()})
 
 
-def check(workdir: Path, config: dict[str, Any]) -> None:
+def check(workdir: Path, config: dict[str, Any], defaults: dict[str, Any]) -> None:
     """BadInput if there are checkpoints in `workdir` that were trained with a config other than this one."""
     path = workdir / "config.json"
     if not path.exists() or not any(workdir.glob("*/checkpoints/[0-9]*")):
         return
     try:
-        old = flatten(json.loads(path.read_text())["config"])
+        old = told(json.loads(path.read_text())["config"], defaults)
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{path}: expected the config of a run, found something else; take another --workdir") from error
-    # Through JSON, as the old one went: tuples become lists.
-    new = flatten(json.loads(json.dumps(config)))
+    new = told(config, defaults)
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name) and not name.startswith(FREE):
             raise BadInput(
@@ -80,6 +79,12 @@ def check_prior(other: Path, expected: dict[str, Any], field: str) -> None:
                 f"{field}: {other} was trained with config.{name} {theirs.get(name)!r}, expected {value!r}; take a prior that "
                 "was trained alike"
             )
+
+
+def told(config: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Every field, as JSON has it. One that an older config lacks had its default: a new field's default is what was done before it."""
+    through_json = lambda config: json.loads(json.dumps(config))
+    return flatten(through_json(defaults)) | flatten(through_json(config))
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 from configs import scorevae_digits
+from sde_vae import workdir
 from sde_vae.build import build
 from sde_vae.checkpoints import Checkpoints
+from sde_vae.errors import BadInput
 from sde_vae.logs import read
 from sde_vae.train_state import init_state
 
@@ -275,6 +277,17 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 )
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, changes, message):
     assert_refused(run(command("train", tmp_path, **changes)), message)
+
+
+def test_a_run_from_before_a_field_was_had_its_default(tmp_path):
+    trained, defaults = {"a": {"b": (1, 2)}}, {"a": {"b": (0,), "new": 0}}
+    (tmp_path / "prior" / "checkpoints" / "10").mkdir(parents=True)
+    workdir.claim(tmp_path, trained, trained)
+    workdir.check(tmp_path, {"a": {"b": (1, 2), "new": 0}}, defaults)
+    with pytest.raises(BadInput, match=r"config\.a\.new: got 1, but .* was trained with 0"):
+        workdir.check(tmp_path, {"a": {"b": (1, 2), "new": 1}}, defaults)
+    with pytest.raises(BadInput, match=r"config\.a\.b: got \[3\], but .* was trained with \[1, 2\]"):
+        workdir.check(tmp_path, {"a": {"b": (3,), "new": 0}}, defaults)
 
 
 def test_a_workdir_is_not_trained_over_with_another_config(whole):
