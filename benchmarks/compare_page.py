@@ -56,12 +56,13 @@ def write(kind: str, data: str, budget: str, found: Found) -> None:
     head = ["latents", "method", "seeds", PAPER, *COLUMNS]
     notes = (
         f"{first['n']} held-out images (split {first['split']}), budget `{budget}`; ± is one standard error, over the seeds where there are "
-        "several, otherwise over the images. One prior a seed for all rows; same encoder (`model.encoder.sees` is ScoreVAE's alone), batch, optimiser, steps of each stage and "
-        "evaluation: ScoreVAE has the prior's steps besides its own, and ScoreVAE+ the correction's, see `with the prior`. Columns without a "
+        "several, otherwise over the images. One prior a seed for all rows; same body of the encoder (`model.encoder.sees` is ScoreVAE's alone; a lifted one has wider heads and a "
+        "small network of z), batch, optimiser, steps of each stage and evaluation: ScoreVAE has the prior's steps besides its own, and ScoreVAE+ "
+        "the correction's, see `with the prior`. `by another seed's prior` decodes with one that the encoder has not seen. Columns without a "
         f"further word: one decoding of one z ~ q(z|x). `average`: the mean of {first.get('average/decodings', 0):.0f} decodings; `one step`: "
         "E[x_0|x_T, z]; `mse, from z alone`: a kernel regression of the images on z, which is what z knows, whatever the method makes of "
         f"it. `{PAPER}`: z is the mean for a VAE and a sample otherwise; of the paper's protocol no more than that. rFD is `{fd}`. "
-        "`seconds` of training at the median rate. bits/dim are bounds of the models as they stand, whatever they were trained with: a VAE's "
+        "`seconds` of training at the median rate, on what of the machine was free. bits/dim are bounds of the models as they stand, whatever they were trained with: a VAE's "
         "Gaussian's mass on the grey levels, or the diffusion bound; `above the prior`: less that of the prior alone, paired. They are left out "
         "where the variance is fixed at 1, and for a latent that is a point. What the data's config says of weight, schedule and networks was "
         "chosen for ScoreVAE."

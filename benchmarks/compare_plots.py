@@ -8,6 +8,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import LogLocator
 
 SHOWN = 8
 
@@ -31,16 +32,18 @@ def draw(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None
     for (latent, named), part in zip(shown.items(), np.atleast_1d(top.subfigures(1, len(shown))), strict=True):
         _grid(part, f"{latent} latents", named, most)
     methods = list(dict.fromkeys(run["row"].title for run in found))
-    *axes, last = bottom.subplots(1, 4)
-    for title, ax in zip(("l2", "LPIPS", "rFD"), axes, strict=True):
+    *axes, last = bottom.subplots(1, 5)
+    for title, ax in zip(("l2", "l2, average", "LPIPS", "rFD"), axes, strict=True):
         name = names[title]
         for i, method in enumerate(methods):
-            runs = [run for run in found if run["row"].title == method]
+            runs = [run for run in found if run["row"].title == method and name in run["metrics"]]
             at = sorted({run["latent"] for run in runs})
             y = [np.mean([r["metrics"][name] for r in runs if r["latent"] == latent]) for latent in at]
             ax.plot(at, y, marker="o", ms=4, lw=1.3, label=method, **style(i))
         ax.set(title=title, xlabel="latents", xscale="log", yscale="log", xticks=latents, xticklabels=latents)
         ax.minorticks_off()
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        ax.yaxis.set_major_formatter("{x:g}")
         ax.spines[["top", "right"]].set_visible(False)
     _noise_levels(last, [run for run in found if run["latent"] == latents[0] and run["seed"] == first], methods)
     bottom.legend(*ax.get_legend_handles_labels(), fontsize=8, frameon=False, loc="outside lower center", ncols=4)
@@ -50,14 +53,14 @@ def draw(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None
 
 
 def _noise_levels(ax: plt.Axes, found: list[dict[str, Any]], methods: list[str]) -> None:
-    """mse of E[x_0 | x_t, z] against logSNR, and at its right end that of a regression on z alone, in the method's colour."""
+    """mse of E[x_0 | x_t, z] against logSNR, and at its left end that of a regression on z alone, in the method's colour."""
     for run in found:
         metrics, shown = run["metrics"], style(methods.index(run["row"].title))
         levels = sorted(float(n.split("/")[1]) for n in metrics if n.startswith("noise_level/") and n.endswith("/mse"))
         if levels:
             ax.plot(levels, [metrics[f"noise_level/{level:.1f}/mse"] for level in levels], lw=1.3, **shown)
-            # What is in z, at the right end.
-            ax.plot(levels[-1], metrics["from_z/kernel_mse"], marker="_", ms=12, color=shown["color"])
+            # Where x_t says nothing z is all there is.
+            ax.plot(levels[0], metrics["from_z/kernel_mse"], marker="_", ms=12, color=shown["color"])
     ax.set(title=f"E[x_0 | x_t, z], {found[0]['latent']} latents", xlabel="logSNR", ylabel="mse", yscale="log")
     ax.spines[["top", "right"]].set_visible(False)
 
