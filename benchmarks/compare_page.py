@@ -14,6 +14,7 @@ COLUMNS = {
     "l2, average": "average/l2",
     "l2, one step": "one_step/l2",
     "mse": "reconstruction/mse",
+    "mse, limit": "average/limit_mse",
     "mse, from z alone": "from_z/kernel_mse",
     "psnr": "reconstruction/psnr",
     "ssim": "reconstruction/ssim",
@@ -60,7 +61,7 @@ def write(kind: str, data: str, budget: str, found: Found) -> None:
         "small network of z), batch, optimiser, steps of each stage and evaluation: ScoreVAE has the prior's steps besides its own, and ScoreVAE+ "
         "the correction's, see `with the prior`. `by another seed's prior` decodes with one that the encoder has not seen. Columns without a "
         f"further word: one decoding of one z ~ q(z|x). `average`: the mean of {first.get('average/decodings', 0):.0f} decodings; `one step`: "
-        "E[x_0|x_T, z]; `mse, from z alone`: a kernel regression of the images on z, which is what z knows, whatever the method makes of "
+        "E[x_0|x_T, z]; `mse, limit`: that of the mean of infinitely many, by the difference of one and of their mean; `mse, from z alone`: a kernel regression of the images on z, which is what z knows, whatever the method makes of "
         f"it. `{PAPER}`: z is the mean for a VAE and a sample otherwise; of the paper's protocol no more than that. rFD is `{fd}`. "
         "`seconds` of training at the median rate, on what of the machine was free. bits/dim are bounds of the models as they stand, whatever they were trained with: a VAE's "
         "Gaussian's mass on the grey levels, or the diffusion bound; `above the prior`: less that of the prior alone, paired. They are left out "
@@ -101,7 +102,14 @@ def _told(run: dict[str, Any]) -> dict[str, Any]:
     with_prior = own + (metrics["seconds/prior"] if metrics["method"].startswith("ScoreVAE") else 0)
     hidden = {COLUMNS[column] for column in row.untold}
     hidden |= {"bits_per_dim/above_prior"} if "bits/dim" in row.untold else set()
-    return {n: v for n, v in metrics.items() if n not in hidden} | {"seconds/own": own, "seconds/all": with_prior}
+    told = {n: v for n, v in metrics.items() if n not in hidden} | {"seconds/own": own, "seconds/all": with_prior}
+    return told | {"average/limit_mse": limit(metrics)}
+
+
+def limit(metrics: dict[str, Any]) -> float:
+    """The mse of the mean of infinitely many decodings, without bias: one has b + v, the mean of K others b + v / K, and this is b."""
+    k = metrics["average/decodings"]
+    return (k * metrics["average/mse"] - metrics["reconstruction/mse"]) / (k - 1)
 
 
 def over_seeds(runs: list[dict[str, Any]], name: str) -> Cell:

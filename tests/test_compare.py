@@ -100,6 +100,19 @@ def test_over_seeds(modules):
     assert page.over_seeds(runs[3:], "a") == (None, None)
 
 
+def test_the_limit_of_many_decodings(modules):
+    """Of an image known up to noise: decodings err by b in common and by v each, and infinitely many by b alone."""
+    _, page, _ = modules
+    rng, k, b, v = np.random.default_rng(0), 8, 0.3, 2.0
+    common = np.sqrt(b) * rng.standard_normal(100_000)
+    one, many = (
+        common + np.sqrt(v) * rng.standard_normal(100_000),
+        common + np.sqrt(v / k) * rng.standard_normal(100_000),
+    )
+    found = page.limit({"average/decodings": k, "average/mse": np.mean(many**2), "reconstruction/mse": np.mean(one**2)})
+    assert found == pytest.approx(b, abs=0.02)
+
+
 def test_bad_input_is_refused_by_name(modules):
     compare_config, _, compare = modules
     assert compare.overrides(["--config.loss.beta=0.5", "--config.data.dir=a=b"]) == {
