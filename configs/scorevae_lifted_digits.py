@@ -1,7 +1,10 @@
-"""ScoreVAE on scikit-learn's 8x8 digits with a lifted encoder, which decodes by any function of z: see docs/high_noise.md.
+"""ScoreVAE on scikit-learn's 8x8 digits with a lifted encoder, which decodes by more than a quadratic in z: see docs/high_noise.md.
 
-python main.py --config configs/scorevae_lifted_digits.py --mode train
-python main.py --config configs/scorevae_lifted_digits.py --mode eval
+    python main.py --config configs/scorevae_lifted_digits.py --mode train
+    python main.py --config configs/scorevae_lifted_digits.py --mode eval
+
+Expect reconstruction/l2 0.589 and mse 0.0058 on the test split: it is the row `ScoreVAE, lifted` with 16 latents of
+benchmarks/results/compare_digits.md.
 """
 
 from ml_collections import ConfigDict
@@ -14,4 +17,5 @@ def get_config() -> ConfigDict:
     config.model.encoder.statistics = 64
     config.model.encoder.sees = "filtered"
     config.loss.weight = "velocity"
+    config.stages.encoder.learning_rate = 2e-3
     return config
