@@ -36,14 +36,12 @@ def base_config(data: str, budget: str, changes: dict[str, Any], latent: int | N
     if taken := [name for name in changes if name.startswith(DECIDED)]:
         raise BadInput(f"--config.{taken[0]}: the comparison decides this itself; see benchmarks/compare_config.py")
     config = with_changes(config, changes)
-    prior, times = config.stages.prior, BUDGETS[budget]
-    for stage in (config.stages.encoder, config.stages.correction):
-        stage.steps = (
-            times * config.stages.encoder.steps if stage is config.stages.encoder else config.stages.encoder.steps
-        )
-        for field in ("batch_size", "learning_rate", "checkpoint_every", "log_every"):
-            stage[field] = prior[field]
-    prior.steps = times * prior.steps
+    prior, encoder, correction = (config.stages[stage] for stage in ("prior", "encoder", "correction"))
+    prior.steps *= BUDGETS[budget]
+    encoder.steps *= BUDGETS[budget]
+    correction.steps = encoder.steps
+    for field in ("batch_size", "learning_rate", "checkpoint_every", "log_every"):
+        encoder[field] = correction[field] = prior[field]
     for net in ("decoder", "correction"):
         for field in NETWORK:
             config.model[net][field] = config.model.prior[field]

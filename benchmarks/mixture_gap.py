@@ -147,10 +147,9 @@ def errors(separation: float, steps: list[int]) -> dict[str, np.ndarray]:
     prior = w.marginal_score(SDE)
     exact = Method(None, None, None, lambda params, frozen, z: prior)
     posterior = lambda dims: of_noisy(SDE, network(Encoder(MLP(64, 128, 3, zero=False), dims), (2,)))
-    of = lambda posterior: score_vae(SDE, exact, posterior, TIMES, WEIGHT, kl_penalty(0.0))
-    encoder = of(posterior(1))
+    by = lambda q: score_vae(SDE, exact, q, TIMES, WEIGHT, kl_penalty(0.0))
     statistics = network(MLP(STATISTICS, 128, 3, zero=False), (1,))
-    more = of(lifted(SDE, posterior(1 + STATISTICS), 1, statistics))
+    encoder, by_lifted = by(posterior(1)), by(lifted(SDE, posterior(1 + STATISTICS), 1, statistics))
     residual, zero = (network(MLP(2, 128, 3, zero=zero), (3,)) for zero in (False, True))
 
     def learnt(name, init, score, n):
@@ -161,7 +160,7 @@ def errors(separation: float, steps: list[int]) -> dict[str, np.ndarray]:
     for n in steps:
         params = learnt(f"trained, {n}", encoder.init, lambda params, z: encoder.score(params, None, z), n)
     most = max(steps)
-    learnt("lifted", more.init, lambda params, z: more.score(params, None, z), most)
+    learnt("lifted", by_lifted.init, lambda params, z: by_lifted.score(params, None, z), most)
 
     output = lambda net, params, x, t, z: condition(SDE, joined(net, z), params, x, t)
     corrector = Corrector(residual.init, lambda psi, prior, x, t, z, keys: output(residual, psi, x, t, z))
