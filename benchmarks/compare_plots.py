@@ -14,8 +14,8 @@ SHOWN = 8
 
 
 def style(i: int) -> dict[str, Any]:
-    """Of 30 methods: ten colours, each with three kinds of line."""
-    return {"color": f"C{i % 10}", "ls": ("-", "--", ":")[i // 10 % 3]}
+    """Of 30 methods: ten colours, each with three kinds of line and mark."""
+    return {"color": f"C{i % 10}", "ls": ("-", "--", ":")[i // 10 % 3], "marker": "os^"[i // 10 % 3]}
 
 
 def draw(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None:
@@ -39,7 +39,7 @@ def draw(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None
             runs = [run for run in found if run["row"].title == method and name in run["metrics"]]
             at = sorted({run["latent"] for run in runs})
             y = [np.mean([r["metrics"][name] for r in runs if r["latent"] == latent]) for latent in at]
-            ax.plot(at, y, marker="o", ms=4, lw=1.3, label=method, **style(i))
+            ax.plot(at, y, ms=4, lw=1.3, label=method, **style(i))
         ax.set(title=title, xlabel="latents", xscale="log", yscale="log", xticks=latents, xticklabels=latents)
         ax.minorticks_off()
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
@@ -58,7 +58,7 @@ def _noise_levels(ax: plt.Axes, found: list[dict[str, Any]], methods: list[str])
         metrics, shown = run["metrics"], style(methods.index(run["row"].title))
         levels = sorted(float(n.split("/")[1]) for n in metrics if n.startswith("noise_level/") and n.endswith("/mse"))
         if levels:
-            ax.plot(levels, [metrics[f"noise_level/{level:.1f}/mse"] for level in levels], lw=1.3, **shown)
+            ax.plot(levels, [metrics[f"noise_level/{level:.1f}/mse"] for level in levels], lw=1.3, ms=0, **shown)
             # Where x_t says nothing z is all there is.
             ax.plot(levels[0], metrics["from_z/kernel_mse"], marker="_", ms=12, color=shown["color"])
     ax.set(title=f"E[x_0 | x_t, z], {found[0]['latent']} latents", xlabel="logSNR", ylabel="mse", yscale="log")
