@@ -131,7 +131,7 @@ def test_a_correction_repairs_a_poor_encoder():
     exact_encoder = lambda x: DiagGaussian(x @ w.A.T, jnp.full((len(x), 1), 2 * np.log(w.s)))
     base = Method(None, None, lambda params, frozen, x: exact_encoder(x), lambda params, frozen, z: by_moments(z))
 
-    def residual(params, frozen, x, t, z):
+    def residual(params, frozen, x, t, z, keys):
         with_z = net._replace(
             apply=lambda params, x, log_snr: net.apply(params, jnp.concatenate([x, z], axis=1), log_snr)
         )
