@@ -65,9 +65,8 @@ def get_config() -> ConfigDict:
     config.loss.log_density = "full"  # full | quadratic: without log q's log-variance term, for comparison (score_vae)
     config.loss.times = "uniform_log_snr"
     config.loss.weight = "likelihood"  # the weights of config.prior.weight
-    config.loss.sigmoid_bias = (
-        2.0  # of all stages: the logSNR at which the sigmoid in `sigmoid` and `velocity` is a half
-    )
+    # of all stages: the logSNR at which the sigmoid in `sigmoid` and `velocity` is a half
+    config.loss.sigmoid_bias = 2.0
 
     config.correction = ConfigDict()  # score_vae's third stage
     config.correction.times = "uniform_log_snr"

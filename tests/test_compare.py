@@ -49,15 +49,10 @@ def test_rows_of_one_folder_have_trained_the_same(modules, table):
 
 def test_a_lever_that_the_config_has_already_is_no_row(modules):
     compare_config, _, compare = modules
-    names = lambda **changes: {
-        row.name
-        for row in compare.TABLES["levers"][0](
-            compare_config.base_config(
-                "digits", "small", {f"{k.replace('__', '.')}": v for k, v in changes.items()}, 4, 0
-            )
-        )
+    names = lambda changes: {
+        row.name for row in compare.TABLES["levers"][0](compare_config.base_config("digits", "small", changes, 4, 0))
     }
-    everywhere, filtered = names(), names(model__encoder__sees="filtered")
+    everywhere, filtered = names({}), names({"model.encoder.sees": "filtered"})
     assert {"sees_filtered", "filtered_lifted", "lifted"} <= everywhere
     assert not {"sees_filtered", "filtered_lifted"} & filtered
     assert {"lifted", "velocity_lifted"} <= filtered
