@@ -6,7 +6,8 @@ from ml_collections.config_dict import placeholder
 
 def get_config() -> ConfigDict:
     config = ConfigDict()
-    config.method = "score_vae"  # score_vae (with a correction stage: ScoreVAE+) | beta_vae | diff_decoder
+    # score_vae (with a correction stage: ScoreVAE+) | beta_vae | diffuse_vae | diff_decoder
+    config.method = "score_vae"
     config.seed = 0
     config.parallel = "pmap"  # pmap | data | fsdp
     config.keep_checkpoints = 3
@@ -55,7 +56,8 @@ def get_config() -> ConfigDict:
     config.prior = ConfigDict()
     config.prior.checkpoint = ""  # a workdir with a trained prior, instead of the prior stage
     config.prior.times = "uniform_t"  # uniform_t | uniform_log_snr
-    config.prior.weight = "simple"  # likelihood | simple | simple_beta | p2 | min_snr | sigmoid | velocity
+    # likelihood | simple | simple_velocity | simple_beta | p2 | min_snr | sigmoid | velocity
+    config.prior.weight = "simple"
 
     config.loss = ConfigDict()  # the encoder's
     config.loss.beta = 0.01
@@ -98,6 +100,8 @@ def get_config() -> ConfigDict:
     config.sampling.inverter = "dpm_solver_pp_2m"
     # The prior alone decodes where logSNR is below this; None: nowhere.
     config.sampling.prior_below = placeholder(float)
+    # diffuse_vae: the prior alone decodes where logSNR is above this, the beta-VAE's image stands where it is below.
+    config.sampling.prior_above = 0.0
     config.sampling.guidance = 1.0  # score_vae; diff_decoder with a latent_dropout
 
     config.eval = ConfigDict()

@@ -15,6 +15,7 @@ from sde_vae.method import Method
 from sde_vae.methods.beta_vae import beta_vae
 from sde_vae.methods.correction import Corrector, corrected, of_features, of_images
 from sde_vae.methods.diff_decoder import diff_decoder
+from sde_vae.methods.diffuse_vae import diffuse_vae
 from sde_vae.methods.latent_prior import latent_prior
 from sde_vae.methods.posteriors import Posterior, lifted, narrow, of_denoised, of_filtered, of_noisy
 from sde_vae.methods.prior import predicts_noise, predicts_velocity, prior
@@ -35,6 +36,7 @@ Shape = tuple[int, int, int]
 WEIGHTS = {
     "likelihood": lambda sde, bias: losses.likelihood(),
     "simple": lambda sde, bias: losses.simple(sde),
+    "simple_velocity": lambda sde, bias: losses.simple_velocity(sde),
     "simple_beta": lambda sde, bias: losses.simple_beta(sde),
     "p2": lambda sde, bias: losses.p2(sde),
     "min_snr": lambda sde, bias: losses.min_snr(sde),
@@ -84,12 +86,7 @@ def build_plan(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
 
 def _score_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
     """ScoreVAE, and with a correction stage ScoreVAE+."""
-    prior_method = prior(
-        sde,
-        network(UNet(**_unet(config, "prior", shape)), shape),
-        _prediction(config),
-        *_objective(config, config.prior, "prior", sde),
-    )
+    prior_method, before = _prior(config, sde, shape)
     with_guidance = partial(
         score_vae,
         sde,
@@ -100,7 +97,6 @@ def _score_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
         log_density=choose("config.loss.log_density", config.loss.log_density, LOG_DENSITIES),
     )
     encoder = with_guidance(guidance=config.sampling.guidance)
-    before = () if config.prior.checkpoint else (Part("prior", prior_method),)
     final = Part("encoder", encoder, ("prior",), lambda prior: prior)
     if config.stages.correction.steps == 0:
         return Plan("ScoreVAE", final, before, prior_method, lambda frozen: prior_method.score(frozen, None, None))
@@ -119,6 +115,17 @@ def _score_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
     return Plan("ScoreVAE+", final, before, prior_method, lambda frozen: prior_method.score(frozen[0], None, None))
 
 
+def _prior(config: ConfigDict, sde: SDE, shape: Shape) -> tuple[Method, tuple[Part, ...]]:
+    """The prior, and what is trained of it: nothing, where there is one already."""
+    method = prior(
+        sde,
+        network(UNet(**_unet(config, "prior", shape)), shape),
+        _prediction(config),
+        *_objective(config, config.prior, "prior", sde),
+    )
+    return method, () if config.prior.checkpoint else (Part("prior", method),)
+
+
 def _posterior(config: ConfigDict, sde: SDE, shape: Shape, prior_method: Method) -> Posterior:
     """ScoreVAE's posterior, by what it sees; lifted, if there are statistics."""
     sees = choose("config.model.encoder.sees", config.model.encoder.sees, SEES)
@@ -130,6 +137,17 @@ def _posterior(config: ConfigDict, sde: SDE, shape: Shape, prior_method: Method)
 
 
 def _beta_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
+    return Plan("beta-VAE", Part("encoder", _vae(config, sde, shape)))
+
+
+def _diffuse_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
+    prior_method, before = _prior(config, sde, shape)
+    method = diffuse_vae(sde, _vae(config, sde, shape), prior_method, config.sampling.prior_above)
+    final = Part("encoder", method, ("prior",), lambda prior: prior)
+    return Plan("DiffuseVAE", final, before, prior_method, lambda frozen: prior_method.score(frozen, None, None))
+
+
+def _vae(config: ConfigDict, sde: SDE, shape: Shape) -> Method:
     likelihood = config.model.likelihood
     decoder = Decoder(
         **_net("decoder", config, shape),
@@ -138,12 +156,11 @@ def _beta_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
         learn_log_var=likelihood.learn_log_var,
         log_var_bound=config.model.log_var_bound,
     )
-    method = beta_vae(
+    return beta_vae(
         of_noisy(sde, _encoder(config, shape, config.model.latent_dim)),
         mapping(decoder, (config.model.latent_dim,)),
         _penalty(config),
     )
-    return Plan("beta-VAE", Part("encoder", method))
 
 
 def _diff_decoder(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
@@ -171,6 +188,7 @@ def _diff_decoder(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
 METHODS: dict[str, Callable[[ConfigDict, SDE, Shape], Plan]] = {
     "score_vae": _score_vae,
     "beta_vae": _beta_vae,
+    "diffuse_vae": _diffuse_vae,
     "diff_decoder": _diff_decoder,
 }
 

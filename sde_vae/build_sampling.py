@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from sde_vae.errors import BadInput, choose
 from sde_vae.evaluators.decoding import Decoder
 from sde_vae.method import Method
-from sde_vae.scores import prior_below
+from sde_vae.scores import spliced
 from sde_vae.sdes import SDE
 from sde_vae.solvers import grids
 from sde_vae.solvers.exponential import ddim, dpm_solver_pp_2m
@@ -67,7 +67,7 @@ def with_prior_below(
     config: ConfigDict, sde: SDE, unconditional: Callable[[Params], ScoreFn] | None, method: Method
 ) -> Method:
     """`method` as it is decoded: the plain prior (from what the method stands on) at high noise, if config.sampling.prior_below
-    says where.
+    says where. x_t says little of z there, and leaving z out saves the encoder's gradient (PDAE's truncation, arXiv:2212.12990).
     """
     log_snr = config.sampling.prior_below
     if log_snr is None:
@@ -77,7 +77,5 @@ def with_prior_below(
             f"config.sampling.prior_below: got {log_snr}, expected None: {config.method} has no prior to take over"
         )
     return method._replace(
-        score=lambda params, frozen, z: prior_below(
-            sde, log_snr, unconditional(frozen), method.score(params, frozen, z)
-        )
+        score=lambda params, frozen, z: spliced(sde, log_snr, unconditional(frozen), method.score(params, frozen, z))
     )

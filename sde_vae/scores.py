@@ -63,17 +63,25 @@ def bayes(prior: ScoreFn, log_likelihood: LogLikelihoodFn, guidance: float = 1.0
     return score
 
 
-def prior_below(sde: SDE, log_snr: float, prior: ScoreFn, conditional: ScoreFn) -> ScoreFn:
-    """The plain prior where logSNR is under `log_snr`, the conditional score elsewhere.
+def of_point(sde: SDE, x_0: Points) -> ScoreFn:
+    """The score of data that are the one point x_0 of each example: E[x_0 | x_t] is x_0, whatever x_t is."""
 
-    At high noise x_t says little of a condition, and leaving it out saves the encoder's gradient there (PDAE's truncation,
-    arXiv:2212.12990). Solvers give all examples the same t: then only one of the two is evaluated.
+    def score(x: Points, t: PerExample) -> Points:
+        return score_of_noise(sde, noise_of_denoised(sde, x_0, x, t), t)
+
+    return score
+
+
+def spliced(sde: SDE, log_snr: float, below: ScoreFn, above: ScoreFn) -> ScoreFn:
+    """One score where logSNR is under `log_snr`, another elsewhere.
+
+    Solvers give all examples the same t: then only one of the two is evaluated.
     """
 
     def score(x: Points, t: PerExample) -> Points:
-        below = sde.log_snr(t) < log_snr
-        mixed = lambda x, t: jnp.where(expand(below, x), prior(x, t), conditional(x, t))
-        which = jnp.any(below).astype(jnp.int32) + jnp.all(below)
-        return jax.lax.switch(which, (conditional, mixed, prior), x, t)
+        is_below = sde.log_snr(t) < log_snr
+        mixed = lambda x, t: jnp.where(expand(is_below, x), below(x, t), above(x, t))
+        which = jnp.any(is_below).astype(jnp.int32) + jnp.all(is_below)
+        return jax.lax.switch(which, (above, mixed, below), x, t)
 
     return score

@@ -87,7 +87,11 @@ def test_celeba64_has_the_papers_size():
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("method", "score_vea", "config.method: unknown name 'score_vea'; known: beta_vae, diff_decoder, score_vae"),
+        (
+            "method",
+            "score_vea",
+            "config.method: unknown name 'score_vea'; known: beta_vae, diff_decoder, diffuse_vae, score_vae",
+        ),
         ("sde.name", "vpp", "config.sde.name: unknown name 'vpp'; known: cosine_vp, sub_vp, ve, vp"),
         (
             "sampling.solver",

@@ -111,7 +111,7 @@ def test_the_prior_takes_over_at_high_noise():
     for t in (jnp.full(n, 0.1), jnp.full(n, 0.9), jnp.linspace(0.01, 1.0, n)):
         below = (sde.log_snr(t) < -1.0)[:, None]
         expected = jnp.where(below, prior(x, t), conditional(x, t))
-        np.testing.assert_allclose(scores.prior_below(sde, -1.0, prior, conditional)(x, t), expected, atol=1e-12)
+        np.testing.assert_allclose(scores.spliced(sde, -1.0, prior, conditional)(x, t), expected, atol=1e-12)
 
 
 def test_only_the_score_that_is_used_is_evaluated():
@@ -125,7 +125,7 @@ def test_only_the_score_that_is_used_is_evaluated():
 
         return score
 
-    score = jax.jit(scores.prior_below(sde, -1.0, named("prior"), named("conditional")))
+    score = jax.jit(scores.spliced(sde, -1.0, named("prior"), named("conditional")))
     for t, expected in ((0.9, ["prior"]), (0.1, ["conditional"])):
         calls.clear()
         score(jnp.ones((2, 3)), jnp.full(2, t)).block_until_ready()

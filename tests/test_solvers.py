@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sde_vae.arrays import fold, keys_of, normal
-from sde_vae.scores import bayes, prior_below, score_of_noise
+from sde_vae.scores import bayes, score_of_noise, spliced
 from sde_vae.sdes import VE, VP, CosineVP, SubVP, diffuse, terminal
 from sde_vae.solvers.evaluations import count
 from sde_vae.solvers.exponential import ddim, dpm_solver_pp_2m
@@ -134,7 +134,7 @@ def test_solvers_take_bayes_rule_and_a_prior_that_takes_over_at_high_noise(sde):
 
     def score(x, t):
         conditional = bayes(prior, w.log_likelihood(sde, jnp.broadcast_to(z, (len(x), 2))))
-        return prior_below(sde, threshold, prior, conditional)(x, t)
+        return spliced(sde, threshold, prior, conditional)(x, t)
 
     chain = chains(ancestral(sde, score), 3, [uniform_log_snr(sde, MANY)])[0]
     assert_reached(sde, chain, MANY, beside=np.exp(threshold / 2))

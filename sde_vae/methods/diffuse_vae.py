@@ -1,0 +1,23 @@
+"""A beta-VAE whose images a diffusion prior finishes, without being trained for it.
+
+    E[x_0 | x_t, z] = mean of p(x_0 | z)    where logSNR is below `log_snr`
+                      E[x_0 | x_t]          elsewhere
+
+Decoding is then to noise the VAE's image to that level (as SDEdit does, arXiv:2108.01073), and to let the prior take the noise off. DiffuseVAE
+(arXiv:2201.00308) has its diffusion model see the VAE's image at all levels, and trains it for that.
+"""
+
+from sde_vae.method import Method
+from sde_vae.scores import of_point, spliced
+from sde_vae.sdes import SDE
+from sde_vae.types import Latents, Params, ScoreFn
+
+
+def diffuse_vae(sde: SDE, vae: Method, prior: Method, log_snr: float) -> Method:
+    """`params` are the beta-VAE's, trained as it is; `frozen` is the prior's (its EMA), which only decodes."""
+
+    def score(params: Params, frozen: Params, z: Latents) -> ScoreFn:
+        of_vae = of_point(sde, vae.likelihood(params, (), z).mean)
+        return spliced(sde, log_snr, of_vae, prior.score(frozen, None, None))
+
+    return vae._replace(score=score, likelihood=None)
