@@ -38,6 +38,19 @@ def simple(sde: SDE) -> Weight:
     return weight
 
 
+def simple_velocity(sde: SDE) -> Weight:
+    """The velocity's error averaged over uniform t (arXiv:2202.00512, there called SNR + 1): simple (1 + e^-l).
+
+    As `simple` at low noise; at high noise, where that falls off, it keeps teaching E[x_0 | x_t].
+    """
+    base = simple(sde)
+
+    def weight(log_snr: PerExample) -> PerExample:
+        return base(log_snr) * (1 + jnp.exp(-log_snr))
+
+    return weight
+
+
 def simple_beta(sde: SDE, a: float = 4.0) -> Weight:
     """L_simple with t / T drawn from Beta(a, 1) instead of uniformly: w = simple a (t / T)^(a - 1). It dwells on high noise.
 

@@ -8,6 +8,7 @@ from scipy import integrate as quadrature
 from scipy import stats
 
 from sde_vae import losses, scores
+from sde_vae.build_methods import WEIGHTS
 from sde_vae.scores import velocity_of_noise
 from sde_vae.sdes import VE, VP, CosineVP, SubVP, log_snr_range
 from sde_vae.types import Batch
@@ -62,20 +63,12 @@ def test_the_exact_score_is_the_least(sde):
         assert other > least
 
 
-@pytest.mark.parametrize("weight", ["likelihood", "simple", "simple_beta", "p2", "min_snr", "sigmoid", "velocity"])
+@pytest.mark.parametrize("weight", WEIGHTS)
 @pytest.mark.parametrize("sde", SDES, ids=str)
 def test_times_do_not_change_what_is_estimated(sde, weight):
     w = world()
     x_0, _ = w.sample(jax.random.key(1), N)
-    fn = {
-        "likelihood": losses.likelihood(),
-        "simple": losses.simple(sde),
-        "simple_beta": losses.simple_beta(sde),
-        "p2": losses.p2(sde),
-        "min_snr": losses.min_snr(sde),
-        "sigmoid": losses.sigmoid(),
-        "velocity": losses.velocity(),
-    }[weight]
+    fn = WEIGHTS[weight](sde, 0.0)
     a, a_err = estimate(sde, w.marginal_score(sde), losses.uniform_t, fn, x_0)
     b, b_err = estimate(sde, w.marginal_score(sde), losses.uniform_log_snr, fn, x_0, seed=4)
     assert abs(a - b) < 4 * np.hypot(a_err, b_err)
@@ -108,15 +101,17 @@ def test_weights_are_the_papers():
 
 
 @pytest.mark.parametrize("sde", SDES, ids=str)
-def test_the_velocity_weight_is_the_sigmoid_of_the_velocitys_error(sde):
+def test_weights_on_the_velocity_are_the_others_of_its_error(sde):
     key = jax.random.key(0)
     t = jnp.linspace(0.01, 1.0, 50)
     x, a, b = jax.random.normal(key, (3, 50, 2))
     v = [velocity_of_noise(sde, eps, x, t) for eps in (a, b)]
     l, squares = sde.log_snr(t), lambda d: jnp.sum(d**2, axis=1)
-    np.testing.assert_allclose(
-        losses.velocity(2.0)(l) * squares(a - b), losses.sigmoid(2.0)(l) * squares(v[0] - v[1]), rtol=1e-6
-    )
+    for weight, base in (
+        (losses.velocity(2.0), losses.sigmoid(2.0)),
+        (losses.simple_velocity(sde), losses.simple(sde)),
+    ):
+        np.testing.assert_allclose(weight(l) * squares(a - b), base(l) * squares(v[0] - v[1]), rtol=1e-6)
 
 
 @pytest.mark.parametrize("times", [losses.uniform_t, losses.uniform_log_snr])
