@@ -1,14 +1,15 @@
 """Every method of arXiv:2304.12141, and lifted encoders, trained and evaluated alike: PCA, beta-VAE, DiffDecoder, ScoreVAE, ScoreVAE+.
 
     python benchmarks/compare.py --data digits|fashion_mnist|avatars32|... [--seeds 3] [--latents 4 16] [--budget small|paper]
-        [--rows NAME ...] [--table compare|levers|bounds] [--workdir DIR] [--config.section.field=value ...]
+        [--rows NAME ...] [--table compare|levers|bounds|curves] [--workdir DIR] [--config.section.field=value ...]
 
 Writes results/compare_DATA.{json,md,png} of all that is finished, by this command or before, whenever a row is; the same command goes
 on where it was stopped, and seeds, latents and rows can be added. --workdir defaults to runs/compare_DATA. The row `swapped` decodes
 with the prior of the next seed, which is trained for it.
 
 On the split `valid`: --table levers changes one thing of ScoreVAE a row, to see what each is worth, and writes results/levers_DATA.*;
---table bounds asks what z is worth in bits/dim over a sweep of beta, and writes results/bounds_DATA.*.
+--table bounds asks what z is worth in bits/dim over a sweep of beta, and writes results/bounds_DATA.*; --table curves trains for longer
+and for less, and writes results/curves_DATA.*.
 """
 
 from sde_vae import platform
@@ -18,17 +19,20 @@ platform.prepare()
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(1, str(ROOT))  # main.py is in no package
 
 import compare_page
+import compare_plots
+import compare_sweeps
 import jax
 from compare_config import BUDGETS, base_config, with_changes
 from compare_levers import levers
-from compare_rows import Row, bounds, rows
+from compare_rows import Row, bounds, curves, rows
 from ml_collections import ConfigDict
 
 import main as commands
@@ -36,8 +40,25 @@ from sde_vae import logs, workdir
 from sde_vae.build import build
 from sde_vae.errors import BadInput, choose
 
-# What is compared: name of the results -> (rows(config), on which split). Settings are chosen on the one, methods compared on the other.
-TABLES = {"compare": (rows, "test"), "levers": (levers, "valid"), "bounds": (bounds, "valid")}
+
+class Table(NamedTuple):
+    """What is compared: rows(config), on which split (settings are chosen on the one, methods compared on the other), by which evaluators;
+    and draw(found, names, path).
+    """
+
+    rows: Callable[[ConfigDict], list[Row]]
+    split: str
+    evaluators: tuple[str, ...]
+    draw: compare_page.Draw = compare_plots.draw
+
+
+ALL = ("reconstruction", "averages", "noise_levels", "bits_per_dim", "latents")
+TABLES = {
+    "compare": Table(rows, "test", ALL),
+    "levers": Table(levers, "valid", ALL),
+    "bounds": Table(bounds, "valid", ("reconstruction", "bits_per_dim", "latents"), compare_sweeps.bounds),
+    "curves": Table(curves, "valid", ("reconstruction", "averages"), compare_sweeps.curves),
+}
 
 
 class Comparison:
@@ -46,11 +67,11 @@ class Comparison:
     def __init__(self, options: argparse.Namespace, changes: dict[str, Any]) -> None:
         self.options, self.changes = options, changes
         choose("--budget", options.budget, BUDGETS)
-        rows_of, self.split = choose("--table", options.table, TABLES)
+        self.table = choose("--table", options.table, TABLES)
         plain = self.config(None, 0)
         if plain.eval.extractor == "none":
             raise BadInput("--config.eval.extractor: got none, expected one: the table has a Frechet distance")
-        self.rows = {row.name: row for row in rows_of(plain)}
+        self.rows = {row.name: row for row in self.table.rows(plain)}
         self.wanted = [choose("--rows", name, self.rows) for name in options.rows or self.rows]
         self.latents = options.latents or [plain.model.latent_dim]
         self.directory = (
@@ -59,7 +80,7 @@ class Comparison:
 
     def config(self, latent: int | None, seed: int) -> ConfigDict:
         config = base_config(self.options.data, self.options.budget, self.changes, latent, seed)
-        config.eval.split = self.split
+        config.eval.split, config.eval.evaluators = self.table.split, self.table.evaluators
         return config
 
     def prior_of(self, seed: int) -> Path:
@@ -143,7 +164,9 @@ def compare(options: argparse.Namespace, changes: dict[str, Any]) -> None:
             for row in comparison.wanted:
                 if not comparison.run(row, latent, seed):
                     return
-                compare_page.write(options.table, options.data, options.budget, comparison.all_finished())
+                compare_page.write(
+                    options.table, options.data, options.budget, comparison.all_finished(), comparison.table.draw
+                )
 
 
 def overrides(arguments: list[str]) -> dict[str, Any]:

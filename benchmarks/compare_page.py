@@ -1,8 +1,9 @@
 """The comparison as a table, and as a file for whoever computes with it."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-import compare_plots
 import numpy as np
 from record import RESULTS, record
 
@@ -33,12 +34,15 @@ COLUMNS = {
     "with the prior": "seconds/all",
 }
 PAPER = "l2, the paper's rule"
+STAND_ON_PRIORS = ("ScoreVAE", "ScoreVAE+", "DiffuseVAE")
 BASELINES = {"baseline/mean_image": "mean image", "baseline/pca": "PCA"}
 Found = list[dict[str, Any]]
+# Draw(found, column -> metric, path)
+Draw = Callable[[Found, dict[str, str], Path], None]
 Cell = tuple[float | None, float | None]
 
 
-def write(kind: str, data: str, budget: str, found: Found) -> None:
+def write(kind: str, data: str, budget: str, found: Found, draw: Draw) -> None:
     """results/KIND_DATA.{json,md,png}; of another budget than `small`, KIND_DATA_BUDGET."""
     first = found[0]["metrics"]
     fd = next(name.split("/")[1] for name in first if name.startswith(("reconstruction/fd_", "reconstruction/fid")))
@@ -55,21 +59,10 @@ def write(kind: str, data: str, budget: str, found: Found) -> None:
     # A column that nobody has is left out.
     kept = [i for i in range(3 + len(told)) if any(row[i] for row in table)]
     head = ["latents", "method", "seeds", PAPER, *COLUMNS]
-    notes = (
-        f"{first['n']} held-out images (split {first['split']}), budget `{budget}`; ± is one standard error, over the seeds where there are "
-        "several, otherwise over the images. One prior a seed for all rows; same body of the encoder (`model.encoder.sees` is ScoreVAE's alone; a lifted one has wider heads and a "
-        "small network of z), batch, optimiser, steps of each stage and evaluation: ScoreVAE has the prior's steps besides its own, and ScoreVAE+ "
-        "the correction's, see `with the prior`. `by another seed's prior` decodes with one that the encoder has not seen. Columns without a "
-        f"further word: one decoding of one z ~ q(z|x). `average`: the mean of {first.get('average/decodings', 0):.0f} decodings; `one step`: "
-        "E[x_0|x_T, z]; `mse, limit`: that of the mean of infinitely many, by the difference of one and of their mean; `mse, from z alone`: a kernel regression of the images on z, which is what z knows, whatever the method makes of "
-        f"it. `{PAPER}`: z is the mean for a VAE and a sample otherwise; of the paper's protocol no more than that. rFD is `{fd}`. "
-        "`seconds` of training at the median rate, on what of the machine was free. bits/dim are bounds of the models as they stand, whatever they were trained with: a VAE's "
-        "Gaussian's mass on the grey levels, or the diffusion bound; `above the prior`: less that of the prior alone, paired. They are left out "
-        "where the variance is fixed at 1, and for a latent that is a point. What the data's config says of weight, schedule and networks was "
-        "chosen for ScoreVAE."
-    )
+    shown = {head[i] for i in kept}
+    notes = " ".join(text for column, text in _notes(first, fd, budget).items() if column in shown)
     name = f"{kind}_{data}" + ("" if budget == "small" else f"_{budget}")
-    compare_plots.draw(found, names, RESULTS / f"{name}.png")
+    draw(found, names, RESULTS / f"{name}.png")
     record(
         name,
         f"{kind.capitalize()}: {data}",
@@ -78,6 +71,30 @@ def write(kind: str, data: str, budget: str, found: Found) -> None:
         [[row[i] for i in kept] for row in table],
         notes,
     )
+
+
+def _notes(first: dict[str, Any], fd: str, budget: str) -> dict[str, str]:
+    """Column -> what is to be said if it is in the table."""
+    return {
+        "method": f"{first['n']} held-out images (split {first['split']}), budget `{budget}`; ± is one standard error, over the seeds "
+        "where there are several, otherwise over the images. One prior a seed for all rows; same body of the encoder "
+        "(`model.encoder.sees` is ScoreVAE's alone; a lifted one has wider heads and a small network of z), batch, optimiser, and, where "
+        "a row does not say otherwise, steps of each stage: ScoreVAE has the prior's steps besides its own, and ScoreVAE+ the "
+        "correction's, see `with the prior`. What the data's config says of weight, schedule and networks was chosen for ScoreVAE. "
+        "`by another seed's prior` decodes with one that the encoder has not seen.",
+        "l2": "Columns without a further word: one decoding of one z ~ q(z|x).",
+        PAPER: f"`{PAPER}`: z is the mean for a VAE and a sample otherwise; of the paper's protocol no more than that.",
+        "l2, average": f"`average`: the mean of {first.get('average/decodings', 0):.0f} decodings.",
+        "l2, one step": "`one step`: E[x_0|x_T, z].",
+        "mse, limit": "`mse, limit`: that of the mean of infinitely many, by the difference of one and of their mean.",
+        "mse, from z alone": "`mse, from z alone`: a kernel regression of the images on z, which is what z knows, whatever the method "
+        "makes of it.",
+        "rFD": f"rFD is `{fd}`.",
+        "bits/dim": "bits/dim are bounds of the models as they stand, whatever they were trained with: a VAE's Gaussian's mass on the "
+        "grey levels, or the diffusion bound. They are left out where the variance is fixed at 1, and for a latent that is a point.",
+        "above the prior": "`above the prior`: less the bound of the prior alone, paired.",
+        "seconds": "`seconds` of training at the median rate, on what of the machine was free.",
+    }
 
 
 def _of_latent(found: Found) -> dict[str, list[dict[str, Any]]]:
@@ -99,11 +116,11 @@ def _of_latent(found: Found) -> dict[str, list[dict[str, Any]]]:
 def _told(run: dict[str, Any]) -> dict[str, Any]:
     metrics, row = run["metrics"], run["row"]
     own = sum(metrics[f"seconds/{stage}"] for stage in row.stages)
-    with_prior = own + (metrics["seconds/prior"] if metrics["method"].startswith("ScoreVAE") else 0)
+    with_prior = own + (metrics["seconds/prior"] if metrics["method"] in STAND_ON_PRIORS else 0)
     hidden = {COLUMNS[column] for column in row.untold}
     hidden |= {"bits_per_dim/above_prior"} if "bits/dim" in row.untold else set()
     told = {n: v for n, v in metrics.items() if n not in hidden} | {"seconds/own": own, "seconds/all": with_prior}
-    return told | {"average/limit_mse": limit(metrics)}
+    return told | ({"average/limit_mse": limit(metrics)} if "average/mse" in metrics else {})
 
 
 def limit(metrics: dict[str, Any]) -> float:

@@ -11,6 +11,8 @@ from ml_collections import ConfigDict
 
 VAE_BETAS = (0.001, 0.01, 0.1, 1.0)
 BOUND_BETAS = (0.01, 0.1, 0.3, 1.0)
+# Of curves, in steps of the data's config.
+LENGTHS = (0.25, 0.5, 1, 2, 4)
 # Of z, for a lifted encoder, where the config has none: as many as the digits have pixels.
 STATISTICS = 64
 # ScoreVAE without a correction.
@@ -20,7 +22,8 @@ LEARNT = {"method": "beta_vae", "model.likelihood.learn_log_var": True, "model.l
 
 class Row(NamedTuple):
     """folder: where it is trained; stages: what is trained for it, of which the first may be another row's. untold: columns that
-    would say nothing of this method. swapped: it decodes with the prior of the next seed, which its encoder has not seen.
+    would say nothing of this method. swapped: it decodes with the prior of the next seed, which its encoder has not seen. In a sweep it is
+    a point of the line `series`, `at` such a value of what is swept.
     """
 
     name: str
@@ -30,6 +33,8 @@ class Row(NamedTuple):
     stages: tuple[str, ...] = ("encoder",)
     untold: tuple[str, ...] = ()
     swapped: bool = False
+    series: str = ""
+    at: float = 0.0
 
 
 def rows(config: ConfigDict) -> list[Row]:
@@ -46,6 +51,7 @@ def rows(config: ConfigDict) -> list[Row]:
         Row("lifted_plus", f"ScoreVAE+, lifted, beta {beta:g}", "lifted", lifted, both),
         Row("swapped", "ScoreVAE, lifted, by another seed's prior", "lifted", lifted | ALONE, swapped=True),
         *(_beta_vae(b) for b in sorted({*VAE_BETAS, beta})),
+        Row("diffuse_vae", f"DiffuseVAE, beta {beta:g}", "diffuse_vae", {"method": "diffuse_vae", "loss.beta": beta}),
         _diff_decoder(beta),
         # A point has no KL, and hence no bound.
         _diff_decoder(0.0, ("KL", "bits/dim")),
@@ -79,9 +85,29 @@ def bounds(config: ConfigDict) -> list[Row]:
             f"{title}, beta {beta:g}",
             f"{name}_bound_{beta:g}",
             changes | {"loss.beta": beta, "loss.weight": "likelihood"},
+            series=title,
+            at=beta,
         )
         for name, (title, changes) in methods.items()
         for beta in BOUND_BETAS
+    ]
+
+
+def curves(config: ConfigDict) -> list[Row]:
+    """The same trained for longer and for less: each length is a run of its own, as the learning rate falls over all of it."""
+    base, methods = config.stages.encoder.steps, ("score_vae", "lifted", f"beta_vae_{config.loss.beta:g}")
+    trained = [row for row in rows(config) if row.name in (*methods, f"diff_decoder_{config.loss.beta:g}")]
+    return [
+        row._replace(
+            name=f"{row.name}_{steps}",
+            title=f"{row.title}, {steps} steps",
+            folder=f"{row.folder}_{steps}",
+            changes=row.changes | {"stages.encoder.steps": steps},
+            series=row.title,
+            at=steps,
+        )
+        for row in trained
+        for steps in (round(base * length) for length in LENGTHS)
     ]
 
 

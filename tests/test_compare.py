@@ -24,24 +24,27 @@ def modules():
         sys.path.remove(folder)
 
 
-@pytest.mark.parametrize("table", ["compare", "levers", "bounds"])
+TABLES = ("compare", "levers", "bounds", "curves")
+
+
+@pytest.mark.parametrize("table", TABLES)
 def test_every_row_builds_and_names_stages_that_it_trains(modules, table):
     compare_config, _, compare = modules
     plain = compare_config.base_config("digits", "small", {}, 4, 0)
-    found = compare.TABLES[table][0](plain)
+    found = compare.TABLES[table].rows(plain)
     assert len({row.name for row in found}) == len({row.title for row in found}) == len(found)
     for row in found:
         experiment = build(compare_config.with_changes(plain, row.changes))
         assert set(row.stages) <= {stage.name for stage in experiment.stages}
 
 
-@pytest.mark.parametrize("table", ["compare", "levers", "bounds"])
+@pytest.mark.parametrize("table", TABLES)
 def test_rows_of_one_folder_have_trained_the_same(modules, table):
     """Else the second of them would find the first one's workdir, and be refused."""
     compare_config, _, compare = modules
     plain = compare_config.base_config("digits", "small", {}, 4, 0)
     folders = {}
-    for row in compare.TABLES[table][0](plain):
+    for row in compare.TABLES[table].rows(plain):
         told = workdir.flatten(compare_config.with_changes(plain, row.changes).to_dict())
         trained = {name: value for name, value in told.items() if not name.startswith(workdir.FREE)}
         assert folders.setdefault(row.folder, trained) == trained
@@ -50,7 +53,7 @@ def test_rows_of_one_folder_have_trained_the_same(modules, table):
 def test_a_lever_that_the_config_has_already_is_no_row(modules):
     compare_config, _, compare = modules
     names = lambda changes: {
-        row.name for row in compare.TABLES["levers"][0](compare_config.base_config("digits", "small", changes, 4, 0))
+        row.name for row in compare.TABLES["levers"].rows(compare_config.base_config("digits", "small", changes, 4, 0))
     }
     everywhere, filtered = names({}), names({"model.encoder.sees": "filtered"})
     assert {"sees_filtered", "filtered_lifted", "lifted"} <= everywhere
@@ -62,7 +65,7 @@ def test_a_weights_beta_is_scaled_by_its_loss_on_white_data(modules):
     """Of data that is N(0, 1) the best score is exact, and its loss is closed-form: the mean of weight times sigmoid(logSNR)."""
     compare_config, _, compare = modules
     plain = compare_config.base_config("digits", "small", {}, 4, 0)
-    betas = {row.name: row.changes["loss.beta"] for row in compare.TABLES["levers"][0](plain)}
+    betas = {row.name: row.changes["loss.beta"] for row in compare.TABLES["levers"].rows(plain)}
     levels = np.linspace(*map(float, log_snr_range(VP())), 4001)
     mass = lambda w: np.mean(w(levels) / (1 + np.exp(-levels)))
     sigmoid = mass(lambda l: 1 / (1 + np.exp(l - 2.0)))

@@ -1,0 +1,58 @@
+"""The pictures of the sweeps: figures against what is swept, a line a method."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import compare_plots
+import matplotlib.pyplot as plt
+import numpy as np
+
+# X(run) -> where it lies.
+X = Callable[[dict[str, Any]], float]
+
+
+def bounds(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None:
+    _draw(found, names, ("bits/dim", "above the prior", "KL"), {"beta": lambda run: run["row"].at}, path)
+
+
+def curves(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None:
+    against = {
+        "steps": lambda run: run["row"].at,
+        "seconds of training": lambda run: sum(run["metrics"][f"seconds/{stage}"] for stage in run["row"].stages),
+    }
+    _draw(found, names, ("l2", "l2, average", "LPIPS", "rFD"), against, path)
+
+
+def _draw(
+    found: list[dict[str, Any]], names: dict[str, str], columns: tuple[str, ...], against: dict[str, X], path: Path
+) -> None:
+    """A row of panels for each x, a panel for each column; of several latent sizes or seeds, a line for each."""
+    lines: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
+    for run in found:
+        lines.setdefault((run["row"].series, run["latent"], run["seed"]), []).append(run)
+    series = list(dict.fromkeys(name for name, *_ in lines))
+    latents = sorted({latent for _, latent, _ in lines})
+    size = (4.1 * len(columns), 3.3 * len(against) + 0.5)
+    figure, axes = plt.subplots(len(against), len(columns), figsize=size, squeeze=False, layout="constrained")
+    for (x_title, x), row in zip(against.items(), axes, strict=True):
+        for column, ax in zip(columns, row, strict=True):
+            name = names[column]
+            for (method, latent, _), runs in lines.items():
+                having = sorted((run for run in runs if name in run["metrics"]), key=x)
+                if not having:
+                    continue
+                told = [run["metrics"] for run in having]
+                label = method if len(latents) == 1 else f"{method}, {latent} latents"
+                look = compare_plots.style(series.index(method) + 10 * latents.index(latent))
+                errors = [metrics.get(f"{name}_stderr", np.nan) for metrics in told]
+                ax.errorbar(
+                    [x(run) for run in having], [m[name] for m in told], errors, ms=4, lw=1.3, label=label, **look
+                )
+            ax.set(title=column, xlabel=x_title, xscale="log")
+            ax.spines[["top", "right"]].set_visible(False)
+    labels = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(labels.values(), labels, fontsize=8, frameon=False, loc="outside lower center", ncols=4)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
