@@ -7,7 +7,7 @@ from compare_rows import ALONE, Row, lifting
 from ml_collections import ConfigDict
 
 from sde_vae.build import build_sde
-from sde_vae.build_methods import WEIGHTS
+from sde_vae.build_objectives import WEIGHTS
 from sde_vae.sdes import log_snr_range
 
 EULER = {"sampling.solver": "euler_maruyama", "sampling.grid": "uniform_t", "sampling.steps": 250}

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from sde_vae import losses
+from sde_vae.build_nets import Shape, build_encoder, net_fields, unet_fields
+from sde_vae.build_objectives import build_objective, build_penalty
 from sde_vae.errors import BadInput, choose
 from sde_vae.gaussians import DiagGaussian
-from sde_vae.losses import TimeSampler, Weight
 from sde_vae.method import Method
 from sde_vae.methods.beta_vae import beta_vae
 from sde_vae.methods.correction import Corrector, corrected, of_features, of_images
@@ -21,31 +21,14 @@ from sde_vae.methods.posteriors import Posterior, lifted, narrow, of_denoised, o
 from sde_vae.methods.prior import predicts_noise, predicts_velocity, prior
 from sde_vae.methods.score_vae import score_vae
 from sde_vae.nets.decoder import Decoder
-from sde_vae.nets.encoder import Encoder, HalfUNet
 from sde_vae.nets.head import CorrectionHead
 from sde_vae.nets.mlp import MLP
-from sde_vae.nets.network import Network, mapping, network
+from sde_vae.nets.network import mapping, network
 from sde_vae.nets.unet import UNet, UNetFeatures
-from sde_vae.penalties import Penalty, kl_penalty
 from sde_vae.sdes import SDE
 from sde_vae.types import Params, ScoreFn
 
-Shape = tuple[int, int, int]
-
-# Each takes (sde, sigmoid_bias) and uses what it needs.
-WEIGHTS = {
-    "likelihood": lambda sde, bias: losses.likelihood(),
-    "simple": lambda sde, bias: losses.simple(sde),
-    "simple_velocity": lambda sde, bias: losses.simple_velocity(sde),
-    "simple_beta": lambda sde, bias: losses.simple_beta(sde),
-    "p2": lambda sde, bias: losses.p2(sde),
-    "min_snr": lambda sde, bias: losses.min_snr(sde),
-    "sigmoid": lambda sde, bias: losses.sigmoid(bias),
-    "velocity": lambda sde, bias: losses.velocity(bias),
-}
-TIMES = {"uniform_t": losses.uniform_t, "uniform_log_snr": losses.uniform_log_snr}
 PREDICTIONS = {"noise": predicts_noise, "velocity": predicts_velocity}
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 LOG_DENSITIES = {"full": DiagGaussian.log_prob, "quadratic": DiagGaussian.quadratic}
 # Each takes (sde, the encoder's network of so many more channels, the prior).
 SEES = {
@@ -92,8 +75,8 @@ def _score_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
         sde,
         prior_method,
         _posterior(config, sde, shape, prior_method),
-        *_objective(config, config.loss, "encoder", sde),
-        _penalty(config),
+        *build_objective(config, "encoder", sde),
+        build_penalty(config),
         log_density=choose("config.loss.log_density", config.loss.log_density, LOG_DENSITIES),
     )
     encoder = with_guidance(guidance=config.sampling.guidance)
@@ -106,7 +89,7 @@ def _score_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
         with_guidance(guidance=1.0),
         encoder,
         body(config, sde, shape),
-        *_objective(config, config.correction, "correction", sde),
+        *build_objective(config, "correction", sde),
     )
     before, final = (
         (*before, final),
@@ -119,9 +102,9 @@ def _prior(config: ConfigDict, sde: SDE, shape: Shape) -> tuple[Method, tuple[Pa
     """The prior, and what is trained of it: nothing, where there is one already."""
     method = prior(
         sde,
-        network(UNet(**_unet(config, "prior", shape)), shape),
+        network(UNet(**unet_fields(config, "prior", shape)), shape),
         _prediction(config),
-        *_objective(config, config.prior, "prior", sde),
+        *build_objective(config, "prior", sde),
     )
     return method, () if config.prior.checkpoint else (Part("prior", method),)
 
@@ -130,7 +113,7 @@ def _posterior(config: ConfigDict, sde: SDE, shape: Shape, prior_method: Method)
     """ScoreVAE's posterior, by what it sees; lifted, if there are statistics."""
     sees = choose("config.model.encoder.sees", config.model.encoder.sees, SEES)
     latent, statistics = config.model.latent_dim, config.model.encoder.statistics
-    posterior = sees(sde, partial(_encoder, config, shape, latent + statistics), prior_method)
+    posterior = sees(sde, partial(build_encoder, config, shape, latent + statistics), prior_method)
     if statistics == 0:
         return posterior
     return lifted(sde, posterior, latent, network(MLP(statistics, zero=False), (latent,)))
@@ -150,16 +133,16 @@ def _diffuse_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
 def _vae(config: ConfigDict, sde: SDE, shape: Shape) -> Method:
     likelihood = config.model.likelihood
     decoder = Decoder(
-        **_net("decoder", config, shape),
+        **net_fields("decoder", config, shape),
         shape=shape,
         log_var=likelihood.log_var,
         learn_log_var=likelihood.learn_log_var,
         log_var_bound=config.model.log_var_bound,
     )
     return beta_vae(
-        of_noisy(sde, _encoder(config, shape, config.model.latent_dim)),
+        of_noisy(sde, build_encoder(config, shape, config.model.latent_dim)),
         mapping(decoder, (config.model.latent_dim,)),
-        _penalty(config),
+        build_penalty(config),
     )
 
 
@@ -170,15 +153,15 @@ def _diff_decoder(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
             f"config.sampling.guidance: got {guidance}, expected 1: guidance needs a score without z, and config.loss.latent_dropout "
             "is 0; train with a latent_dropout above 0"
         )
-    posterior = of_noisy(sde, _encoder(config, shape, config.model.latent_dim))
+    posterior = of_noisy(sde, build_encoder(config, shape, config.model.latent_dim))
     method = diff_decoder(
         sde,
         # At beta = 0 nothing holds a variance up: the latent is a point.
         posterior if config.loss.beta > 0 else narrow(posterior),
-        network(UNet(**_unet(config, "decoder", shape)), shape, z=(config.model.latent_dim,)),
+        network(UNet(**unet_fields(config, "decoder", shape)), shape, z=(config.model.latent_dim,)),
         _prediction(config),
-        *_objective(config, config.loss, "encoder", sde),
-        _penalty(config),
+        *build_objective(config, "encoder", sde),
+        build_penalty(config),
         dropout,
         guidance,
     )
@@ -210,7 +193,7 @@ def _latent_prior(config: ConfigDict, sde: SDE, final: Part) -> Part:
 
 
 def _corrected_by_unet(config: ConfigDict, sde: SDE, shape: Shape) -> Corrector:
-    net = UNet(**_unet(config, "correction", shape), zero=False)
+    net = UNet(**unet_fields(config, "correction", shape), zero=False)
     return of_images(sde, network(net, shape, z=(config.model.latent_dim,)))
 
 
@@ -219,54 +202,12 @@ def _corrected_by_head(config: ConfigDict, sde: SDE, shape: Shape) -> Corrector:
     head = CorrectionHead(net.channels, net.blocks, shape[-1], net.dropout)
     # Of the prior's last block: what its one remaining convolution makes the noise of.
     features = (*shape[:-1], config.model.prior.channels * config.model.prior.multipliers[0])
-    seen = network(UNetFeatures(**_unet(config, "prior", shape)), shape)
+    seen = network(UNetFeatures(**unet_fields(config, "prior", shape)), shape)
     return of_features(sde, seen, network(head, features, z=(config.model.latent_dim,)))
 
 
 CORRECTORS = {"unet": _corrected_by_unet, "head": _corrected_by_head}
 
 
-def _unet(config: ConfigDict, name: str, shape: Shape) -> dict[str, Any]:
-    """The fields of a U-Net."""
-    dtype = choose("config.model.dtype", config.model.dtype, DTYPES)
-    return _net(name, config, shape) | {"dropout": config.model[name].dropout, "dtype": dtype}
-
-
-def _encoder(config: ConfigDict, shape: Shape, latent: int, more_channels: int = 0) -> Network:
-    body = HalfUNet(**_net("encoder", config, shape))
-    seen = (*shape[:-1], shape[-1] + more_channels)
-    return network(Encoder(body, latent, config.model.log_var_bound), seen)
-
-
-def _penalty(config: ConfigDict) -> Penalty:
-    return kl_penalty(config.loss.beta, config.loss.free_bits, config.loss.kl_warmup)
-
-
 def _prediction(config: ConfigDict) -> Callable:
     return choose("config.model.prediction", config.model.prediction, PREDICTIONS)
-
-
-def _objective(config: ConfigDict, section: ConfigDict, stage: str, sde: SDE) -> tuple[TimeSampler, Weight]:
-    """The times and the weight that config.prior, config.loss or config.correction names."""
-    name = {"encoder": "loss"}.get(stage, stage)
-    return (
-        choose(f"config.{name}.times", section.times, TIMES)(sde, config.stages[stage].batch_size),
-        choose(f"config.{name}.weight", section.weight, WEIGHTS)(sde, config.loss.sigmoid_bias),
-    )
-
-
-def _net(name: str, config: ConfigDict, shape: Shape) -> dict[str, Any]:
-    """The fields that all image networks share. Raises BadInput if the image does not halve often enough."""
-    net, size = config.model[name], shape[0]
-    halvings = len(net.multipliers) - 1
-    if size % 2**halvings:
-        raise BadInput(
-            f"config.data.image_size: got {size}, which config.model.{name}.multipliers halve {halvings} times; "
-            f"it must be a multiple of {2**halvings}"
-        )
-    return {
-        "channels": net.channels,
-        "multipliers": tuple(net.multipliers),
-        "blocks": net.blocks,
-        "attention": tuple(net.attention),
-    }

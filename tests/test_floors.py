@@ -28,7 +28,7 @@ FLOORS = [
         "workdir",
     ),
     ("train", "evaluate", "evaluators", "report", "tables", "experiment"),
-    ("build", "build_eval", "build_methods", "build_sampling"),
+    ("build", "build_eval", "build_methods", "build_nets", "build_objectives", "build_sampling"),
 ]
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 FILES = sorted((ROOT / "sde_vae").rglob("*.py"))
@@ -61,4 +61,11 @@ def test_only_the_networks_import_flax():
 
 def test_only_build_reads_config():
     users = [p.name for p in FILES if any(n.startswith("ml_collections") for n in imported(p))]
-    assert users == ["build.py", "build_eval.py", "build_methods.py", "build_sampling.py"]
+    assert users == [
+        "build.py",
+        "build_eval.py",
+        "build_methods.py",
+        "build_nets.py",
+        "build_objectives.py",
+        "build_sampling.py",
+    ]

@@ -8,7 +8,7 @@ from scipy import integrate as quadrature
 from scipy import stats
 
 from sde_vae import losses, scores
-from sde_vae.build_methods import WEIGHTS
+from sde_vae.build_objectives import WEIGHTS
 from sde_vae.scores import velocity_of_noise
 from sde_vae.sdes import VE, VP, CosineVP, SubVP, log_snr_range
 from sde_vae.types import Batch
