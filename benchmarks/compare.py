@@ -83,25 +83,30 @@ class Comparison:
         config.eval.split, config.eval.evaluators = self.table.split, self.table.evaluators
         return config
 
-    def prior_of(self, seed: int) -> Path:
-        return self.directory / f"seed_{seed}"
+    def prior_of(self, seed: int, weight: str = "") -> Path:
+        shared = self.directory / f"seed_{seed}"
+        return shared / f"prior_{weight}" if weight else shared
 
     def folder(self, row: Row, latent: int, seed: int) -> Path:
-        return self.prior_of(seed) / f"latent_{latent}" / row.folder
+        return self.directory / f"seed_{seed}" / f"latent_{latent}" / row.folder
 
     def config_of(self, row: Row, latent: int, seed: int) -> ConfigDict:
-        config = with_changes(self.config(latent, seed), row.changes)
-        config.prior.checkpoint = str(self.prior_of(seed))
+        config = self._with_prior_weight(with_changes(self.config(latent, seed), row.changes), row.prior)
+        config.prior.checkpoint = str(self.prior_of(seed, row.prior))
         if row.swapped:
-            config.eval.prior = str(self.prior_of(seed + 1))
+            config.eval.prior = str(self.prior_of(seed + 1, row.prior))
         return config
 
-    def train_prior(self, seed: int) -> bool:
-        """The prior that all rows of a seed share. False if it was stopped."""
-        config = self.config(None, seed)
+    def train_prior(self, seed: int, weight: str = "") -> bool:
+        """The prior that all rows of a seed share, or one of another weight. False if it was stopped."""
+        config = self._with_prior_weight(self.config(None, seed), weight)
         experiment = build(config)
         alone = tuple(stage for stage in experiment.stages if stage.name == "prior")
-        return commands.train(config, experiment._replace(stages=alone), self.prior_of(seed))
+        return commands.train(config, experiment._replace(stages=alone), self.prior_of(seed, weight))
+
+    @staticmethod
+    def _with_prior_weight(config: ConfigDict, weight: str) -> ConfigDict:
+        return with_changes(config, {"prior.weight": weight}) if weight else config
 
     def run(self, row: Row, latent: int, seed: int) -> bool:
         """Train and evaluate, if that is not done. False if it was stopped."""
@@ -109,7 +114,9 @@ class Comparison:
             return True
         print(f"\n{row.title}, {latent} latents, seed {seed}")
         config, folder = self.config_of(row, latent, seed), self.folder(row, latent, seed)
-        if row.swapped and not self.train_prior(seed + 1):
+        if row.prior and not self.train_prior(seed, row.prior):
+            return False
+        if row.swapped and not self.train_prior(seed + 1, row.prior):
             return False
         if not commands.train(config, build(config), folder):
             return False
@@ -131,7 +138,7 @@ class Comparison:
             raise BadInput(f"{done}: was evaluated with another config; take another --workdir, or remove it")
         metrics = json.loads((done / "metrics.json").read_text())
         metrics |= {f"seconds/{stage}": training_seconds(folder / stage) for stage in row.stages}
-        return metrics | {"seconds/prior": training_seconds(self.prior_of(seed) / "prior")}
+        return metrics | {"seconds/prior": training_seconds(self.prior_of(seed, row.prior) / "prior")}
 
     def all_finished(self) -> list[dict[str, Any]]:
         """Every row on disk, by seed, latent size and place in the table."""

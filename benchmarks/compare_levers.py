@@ -58,6 +58,11 @@ def levers(config: ConfigDict) -> list[Row]:
         "long": ("four times the steps", {"stages.encoder.steps": 4 * config.stages.encoder.steps}),
     }
     together = trained["all_three"][0]
+    priors = {
+        f"all_three_prior_{weight}": (f"{together}, a prior of weight {weight}", weight)
+        for weight in ("velocity", "simple_velocity")
+        if weight != config.prior.weight
+    }
     found = [
         Row("as_configured", "as configured", "as_configured", plain),
         *(Row(name, title, "as_configured", plain | more) for name, (title, more) in decoding.items()),
@@ -66,9 +71,10 @@ def levers(config: ConfigDict) -> list[Row]:
             Row(f"all_three_{name}", f"{together}, {title}", "all_three", plain | all_three | more)
             for name, (title, more) in decoding.items()
         ),
+        *(Row(name, title, name, plain | all_three, prior=weight) for name, (title, weight) in priors.items()),
     ]
-    configs = [with_changes(config, row.changes).to_dict() for row in found]
-    return [row for i, row in enumerate(found) if configs[i] not in configs[:i]]
+    trained_with = [(with_changes(config, row.changes).to_dict(), row.prior) for row in found]
+    return [row for i, row in enumerate(found) if trained_with[i] not in trained_with[:i]]
 
 
 def _mass(config: ConfigDict, weight: str) -> float:

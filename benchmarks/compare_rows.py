@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from configs import default
+
 VAE_BETAS = (0.001, 0.01, 0.1, 1.0)
 BOUND_BETAS = (0.01, 0.1, 0.3, 1.0)
 # Of curves, in steps of the data's config.
@@ -17,13 +19,16 @@ LENGTHS = (0.25, 0.5, 1, 2, 4)
 STATISTICS = 64
 # ScoreVAE without a correction.
 ALONE = {"stages.correction.steps": 0}
-LEARNT = {"method": "beta_vae", "model.likelihood.learn_log_var": True, "model.likelihood.log_var": -2.0}
+# What reads nothing of the prior is trained once, whatever prior the others stand on.
+NO_PRIOR = {f"prior.{field}": default.get_config().prior[field] for field in ("times", "weight")}
+LEARNT = NO_PRIOR | {"method": "beta_vae", "model.likelihood.learn_log_var": True, "model.likelihood.log_var": -2.0}
 
 
 class Row(NamedTuple):
     """folder: where it is trained; stages: what is trained for it, of which the first may be another row's. untold: columns that
-    would say nothing of this method. swapped: it decodes with the prior of the next seed, which its encoder has not seen. In a sweep it is
-    a point of the line `series`, `at` such a value of what is swept.
+    would say nothing of this method. swapped: it decodes with the prior of the next seed, which its encoder has not seen. prior: the
+    weight of a prior of its own, if it does not share the seed's. In a sweep it is a point of the line `series`, `at` such a value of what
+    is swept.
     """
 
     name: str
@@ -33,6 +38,7 @@ class Row(NamedTuple):
     stages: tuple[str, ...] = ("encoder",)
     untold: tuple[str, ...] = ()
     swapped: bool = False
+    prior: str = ""
     series: str = ""
     at: float = 0.0
 
@@ -63,12 +69,19 @@ def rows(config: ConfigDict) -> list[Row]:
 def _beta_vae(beta: float) -> Row:
     name = f"beta_vae_{beta:g}"
     # With its variance fixed at 1 the mass on the grey levels is that of the variance.
-    return Row(name, f"beta-VAE, beta {beta:g}", name, {"method": "beta_vae", "loss.beta": beta}, untold=("bits/dim",))
+    return Row(
+        name,
+        f"beta-VAE, beta {beta:g}",
+        name,
+        NO_PRIOR | {"method": "beta_vae", "loss.beta": beta},
+        untold=("bits/dim",),
+    )
 
 
 def _diff_decoder(beta: float, untold: tuple[str, ...] = ()) -> Row:
     name = f"diff_decoder_{beta:g}"
-    return Row(name, f"DiffDecoder, beta {beta:g}", name, {"method": "diff_decoder", "loss.beta": beta}, untold=untold)
+    changes = NO_PRIOR | {"method": "diff_decoder", "loss.beta": beta}
+    return Row(name, f"DiffDecoder, beta {beta:g}", name, changes, untold=untold)
 
 
 def bounds(config: ConfigDict) -> list[Row]:
@@ -76,7 +89,7 @@ def bounds(config: ConfigDict) -> list[Row]:
     methods = {
         "score_vae": ("ScoreVAE", {"model.encoder.statistics": 0} | ALONE),
         "lifted": ("ScoreVAE, lifted", lifting(config) | ALONE),
-        "diff_decoder": ("DiffDecoder", {"method": "diff_decoder"}),
+        "diff_decoder": ("DiffDecoder", NO_PRIOR | {"method": "diff_decoder"}),
         "beta_vae": ("VAE, learnt variance", LEARNT),
     }
     return [

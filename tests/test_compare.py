@@ -46,7 +46,7 @@ def test_rows_of_one_folder_have_trained_the_same(modules, table):
     folders = {}
     for row in compare.TABLES[table].rows(plain):
         told = workdir.flatten(compare_config.with_changes(plain, row.changes).to_dict())
-        trained = {name: value for name, value in told.items() if not name.startswith(workdir.FREE)}
+        trained = {name: value for name, value in told.items() if not name.startswith(workdir.FREE)} | {"": row.prior}
         assert folders.setdefault(row.folder, trained) == trained
 
 
@@ -59,6 +59,19 @@ def test_a_lever_that_the_config_has_already_is_no_row(modules):
     assert {"sees_filtered", "filtered_lifted", "lifted"} <= everywhere
     assert not {"sees_filtered", "filtered_lifted"} & filtered
     assert {"lifted", "velocity_lifted"} <= filtered
+
+
+def test_what_has_no_prior_does_not_ask_how_one_was_trained(modules):
+    """Another prior's table can keep its rows."""
+    compare_config, _, compare = modules
+
+    def configs(changes):
+        plain = compare_config.base_config("digits", "small", changes, 4, 0)
+        return {r.name: compare_config.with_changes(plain, r.changes) for r in compare.TABLES["compare"].rows(plain)}
+
+    simple, other = configs({}), configs({"prior.weight": "simple_velocity", "prior.times": "uniform_log_snr"})
+    same = {name for name in simple if simple[name].to_dict() == other[name].to_dict()}
+    assert same == {name for name in simple if name.startswith(("beta_vae", "diff_decoder"))}
 
 
 def test_a_weights_beta_is_scaled_by_its_loss_on_white_data(modules):
@@ -87,6 +100,20 @@ def test_a_swapped_row_decodes_with_the_next_seeds_prior(modules, tmp_path):
     assert priors("lifted") == (trained_with, "")
     # And nothing else is another's.
     assert comparison.rows["swapped"].changes == comparison.rows["lifted"].changes
+
+
+def test_a_row_may_have_a_prior_of_its_own(modules, tmp_path):
+    _, _, compare = modules
+    options = argparse.Namespace(
+        data="digits", budget="small", table="levers", rows=None, latents=[4], workdir=tmp_path
+    )
+    comparison = compare.Comparison(options, {})
+    own, shared = (
+        comparison.config_of(comparison.rows[name], 4, 0) for name in ("all_three_prior_velocity", "all_three")
+    )
+    assert (own.prior.weight, shared.prior.weight) == ("velocity", "simple")
+    assert len({own.prior.checkpoint, shared.prior.checkpoint}) == 2
+    assert {own.prior.checkpoint, shared.prior.checkpoint} == {str(comparison.prior_of(0, w)) for w in ("velocity", "")}
 
 
 def test_over_seeds(modules):
