@@ -1,4 +1,5 @@
-"""ScoreVAE on scikit-learn's 8x8 digits with a lifted encoder, which decodes by more than a quadratic in z: see docs/high_noise.md.
+"""ScoreVAE on scikit-learn's 8x8 digits with a lifted encoder, which decodes by more than a quadratic in z, on a prior that is right at
+high noise too: see docs/high_noise.md.
 
     python main.py --config configs/scorevae_lifted_digits.py --mode train
     python main.py --config configs/scorevae_lifted_digits.py --mode eval
@@ -14,6 +15,7 @@ from configs import scorevae_digits
 
 def get_config() -> ConfigDict:
     config = scorevae_digits.get_config()
+    config.prior.weight = "simple_velocity"
     config.model.encoder.statistics = 64
     config.model.encoder.sees = "filtered"
     config.loss.weight = "velocity"

@@ -29,6 +29,19 @@ def test_the_errors_are_the_posterior_variances(tmp_path):
     assert list(tmp_path.rglob("noise_levels.png"))
 
 
+def test_the_best_guidance_is_1_for_exact_scores_and_undoes_what_is_not(tmp_path):
+    for factor in (1.0, 1.6):
+        guided = lambda z, f=factor: lambda x, t: prior(x, t) + f * (score(z)(x, t) - prior(x, t))
+        found = dict(noise_levels(subject(tmp_path / str(factor), score=guided, prior=prior)))
+        for level in ("-10.0", "-3.3", "3.5"):
+            got, error = (found[f"noise_level/{level}/best_guidance{end}"] for end in ("", "_stderr"))
+            assert abs(got - 1 / factor) < 4 * error + 1e-3, (factor, level)
+            assert error < 0.05
+            least = found[f"noise_level/{level}/guided_mse"]
+            assert least < found[f"noise_level/{level}/mse"] + 1e-9
+            assert least == pytest.approx(0.25 / (1 / V + 1 / S**2 + np.exp(float(level))), rel=0.05)
+
+
 def test_z_alone_tells_what_a_linear_decoder_would(tmp_path):
     found = dict(noise_levels(subject(tmp_path, likelihood=likelihood)))
     assert not any(name.startswith("noise_level/") for name in found)
