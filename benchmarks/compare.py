@@ -1,4 +1,5 @@
-"""Every method of arXiv:2304.12141, and lifted encoders, trained and evaluated alike: PCA, beta-VAE, DiffDecoder, ScoreVAE, ScoreVAE+.
+"""Every method of arXiv:2304.12141, and lifted encoders, trained and evaluated alike: PCA, beta-VAE, that and a prior, DiffDecoder,
+ScoreVAE, ScoreVAE+.
 
     python benchmarks/compare.py --data digits|fashion_mnist|avatars32|... [--seeds 3] [--latents 4 16] [--budget small|paper]
         [--rows NAME ...] [--table compare|levers|bounds|curves] [--workdir DIR] [--config.section.field=value ...]
@@ -83,30 +84,27 @@ class Comparison:
         config.eval.split, config.eval.evaluators = self.table.split, self.table.evaluators
         return config
 
-    def prior_of(self, seed: int, weight: str = "") -> Path:
-        shared = self.directory / f"seed_{seed}"
-        return shared / f"prior_{weight}" if weight else shared
+    def prior_of(self, seed: int, row: Row | None = None) -> Path:
+        """That which all rows of a seed share, or a row's own."""
+        shared, own = self.directory / f"seed_{seed}", _of_prior(row)
+        return shared / "_".join(["prior", *map(str, own.values())]) if own else shared
 
     def folder(self, row: Row, latent: int, seed: int) -> Path:
         return self.directory / f"seed_{seed}" / f"latent_{latent}" / row.folder
 
     def config_of(self, row: Row, latent: int, seed: int) -> ConfigDict:
-        config = self._with_prior_weight(with_changes(self.config(latent, seed), row.changes), row.prior)
-        config.prior.checkpoint = str(self.prior_of(seed, row.prior))
+        config = with_changes(self.config(latent, seed), row.changes)
+        config.prior.checkpoint = str(self.prior_of(seed, row))
         if row.swapped:
-            config.eval.prior = str(self.prior_of(seed + 1, row.prior))
+            config.eval.prior = str(self.prior_of(seed + 1, row))
         return config
 
-    def train_prior(self, seed: int, weight: str = "") -> bool:
-        """The prior that all rows of a seed share, or one of another weight. False if it was stopped."""
-        config = self._with_prior_weight(self.config(None, seed), weight)
+    def train_prior(self, seed: int, row: Row | None = None) -> bool:
+        """`prior_of` the same. False if it was stopped."""
+        config = with_changes(self.config(None, seed), _of_prior(row))
         experiment = build(config)
         alone = tuple(stage for stage in experiment.stages if stage.name == "prior")
-        return commands.train(config, experiment._replace(stages=alone), self.prior_of(seed, weight))
-
-    @staticmethod
-    def _with_prior_weight(config: ConfigDict, weight: str) -> ConfigDict:
-        return with_changes(config, {"prior.weight": weight}) if weight else config
+        return commands.train(config, experiment._replace(stages=alone), self.prior_of(seed, row))
 
     def run(self, row: Row, latent: int, seed: int) -> bool:
         """Train and evaluate, if that is not done. False if it was stopped."""
@@ -114,9 +112,9 @@ class Comparison:
             return True
         print(f"\n{row.title}, {latent} latents, seed {seed}")
         config, folder = self.config_of(row, latent, seed), self.folder(row, latent, seed)
-        if row.prior and not self.train_prior(seed, row.prior):
+        if _of_prior(row) and not self.train_prior(seed, row):
             return False
-        if row.swapped and not self.train_prior(seed + 1, row.prior):
+        if row.swapped and not self.train_prior(seed + 1, row):
             return False
         if not commands.train(config, build(config), folder):
             return False
@@ -133,12 +131,12 @@ class Comparison:
         done = folder / f"eval_{row.name}"
         if not (done / "config.json").exists():
             return None
-        config, ours = json.loads((done / "config.json").read_text()), self.config_of(row, latent, seed).to_dict()
-        if workdir.told(config, commands.DEFAULTS) != workdir.told(ours, commands.DEFAULTS):
+        theirs, ours = json.loads((done / "config.json").read_text()), self.config_of(row, latent, seed).to_dict()
+        if _read(row, theirs) != _read(row, ours):
             raise BadInput(f"{done}: was evaluated with another config; take another --workdir, or remove it")
         metrics = json.loads((done / "metrics.json").read_text())
         metrics |= {f"seconds/{stage}": training_seconds(folder / stage) for stage in row.stages}
-        return metrics | {"seconds/prior": training_seconds(self.prior_of(seed, row.prior) / "prior")}
+        return metrics | {"seconds/prior": training_seconds(self.prior_of(seed, row) / "prior")}
 
     def all_finished(self) -> list[dict[str, Any]]:
         """Every row on disk, by seed, latent size and place in the table."""
@@ -152,6 +150,17 @@ class Comparison:
             for row in self.rows.values()
             if (metrics := self.finished(row, latent, seed))
         ]
+
+
+def _of_prior(row: Row | None) -> dict[str, Any]:
+    """What a row changes of the prior."""
+    return {name: value for name, value in row.changes.items() if name.startswith("prior.")} if row else {}
+
+
+def _read(row: Row, config: dict[str, Any]) -> dict[str, Any]:
+    """The fields that make a row what it is: what has no prior is the same beside any."""
+    told = workdir.told(config, commands.DEFAULTS)
+    return {name: value for name, value in told.items() if row.has_prior or not name.startswith("prior.")}
 
 
 def training_seconds(stage: Path) -> float:

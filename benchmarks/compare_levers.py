@@ -15,7 +15,7 @@ EULER = {"sampling.solver": "euler_maruyama", "sampling.grid": "uniform_t", "sam
 
 def levers(config: ConfigDict) -> list[Row]:
     """ScoreVAE with one thing changed: what each is worth; and the weight `velocity`, the `filtered` and the lifted encoder together.
-    Those of decoding alone share what was trained.
+    Those of decoding alone share what was trained; those of another prior train that.
 
     A weight comes with beta times the loss that it gives white data, over that of the config's weight: otherwise a row would say more of
     beta than of the weight. A row that would be another again, as the config has its change already, is left out.
@@ -59,9 +59,8 @@ def levers(config: ConfigDict) -> list[Row]:
     }
     together = trained["all_three"][0]
     priors = {
-        f"all_three_prior_{weight}": (f"{together}, a prior of weight {weight}", weight)
+        f"all_three_prior_{weight}": (f"{together}, a prior of weight {weight}", all_three | {"prior.weight": weight})
         for weight in ("velocity", "simple_velocity")
-        if weight != config.prior.weight
     }
     found = [
         Row("as_configured", "as configured", "as_configured", plain),
@@ -71,10 +70,10 @@ def levers(config: ConfigDict) -> list[Row]:
             Row(f"all_three_{name}", f"{together}, {title}", "all_three", plain | all_three | more)
             for name, (title, more) in decoding.items()
         ),
-        *(Row(name, title, name, plain | all_three, prior=weight) for name, (title, weight) in priors.items()),
+        *(Row(name, title, name, plain | more) for name, (title, more) in priors.items()),
     ]
-    trained_with = [(with_changes(config, row.changes).to_dict(), row.prior) for row in found]
-    return [row for i, row in enumerate(found) if trained_with[i] not in trained_with[:i]]
+    configs = [with_changes(config, row.changes).to_dict() for row in found]
+    return [row for i, row in enumerate(found) if configs[i] not in configs[:i]]
 
 
 def _mass(config: ConfigDict, weight: str) -> float:

@@ -34,7 +34,6 @@ COLUMNS = {
     "with the prior": "seconds/all",
 }
 PAPER = "l2, the paper's rule"
-STAND_ON_PRIORS = ("ScoreVAE", "ScoreVAE+", "DiffuseVAE")
 BASELINES = {"baseline/mean_image": "mean image", "baseline/pca": "PCA"}
 Found = list[dict[str, Any]]
 # Draw(found, column -> metric, path)
@@ -52,7 +51,7 @@ def write(kind: str, data: str, budget: str, found: Found, draw: Draw) -> None:
         for title, runs in _of_latent([run for run in found if run["latent"] == latent]).items():
             told = {column: over_seeds(runs, name) for column, name in names.items()}
             # The paper tests a VAE with the posterior's mean, and everything else with one sample.
-            told = {PAPER: told["l2, mean z" if "VAE" in title and "Score" not in title else "l2"], **told}
+            told = {PAPER: told["l2, mean z" if runs[0].get("method") == "beta-VAE" else "l2"], **told}
             of_each = {column: [over_seeds([run], name)[0] for run in runs] for column, name in names.items()}
             figures.append({"method": title, "latent": latent, "seeds": of_each} | _flat(told) | _noise_levels(runs))
             table.append([str(latent), title, str(len(runs)), *(figure(*cell) for cell in told.values())])
@@ -60,7 +59,7 @@ def write(kind: str, data: str, budget: str, found: Found, draw: Draw) -> None:
     kept = [i for i in range(3 + len(told)) if any(row[i] for row in table)]
     head = ["latents", "method", "seeds", PAPER, *COLUMNS]
     shown = {head[i] for i in kept}
-    notes = " ".join(text for column, text in _notes(first, fd, budget).items() if column in shown)
+    notes = " ".join(text for column, text in _notes(found, fd, budget).items() if column in shown)
     name = f"{kind}_{data}" + ("" if budget == "small" else f"_{budget}")
     draw(found, names, RESULTS / f"{name}.png")
     record(
@@ -73,15 +72,17 @@ def write(kind: str, data: str, budget: str, found: Found, draw: Draw) -> None:
     )
 
 
-def _notes(first: dict[str, Any], fd: str, budget: str) -> dict[str, str]:
+def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:
     """Column -> what is to be said if it is in the table."""
+    first = found[0]["metrics"]
+    swapped = " `by another seed's prior` decodes with one that the encoder has not seen."
     return {
         "method": f"{first['n']} held-out images (split {first['split']}), budget `{budget}`; ± is one standard error, over the seeds "
-        "where there are several, otherwise over the images. One prior a seed for all rows; same body of the encoder "
-        "(`model.encoder.sees` is ScoreVAE's alone; a lifted one has wider heads and a small network of z), batch, optimiser, and, where "
-        "a row does not say otherwise, steps of each stage: ScoreVAE has the prior's steps besides its own, and ScoreVAE+ the "
-        "correction's, see `with the prior`. What the data's config says of weight, schedule and networks was chosen for ScoreVAE. "
-        "`by another seed's prior` decodes with one that the encoder has not seen.",
+        "where there are several, otherwise over the images. Where a row does not say otherwise: one prior a seed for all; same body of "
+        "the encoder (`model.encoder.sees` is ScoreVAE's alone; a lifted one has wider heads and a small network of z), batch, optimiser "
+        "and steps of each stage. What stands on the prior has its steps besides its own, and ScoreVAE+ the correction's, see `with the "
+        "prior`. What the data's config says of weight, schedule and networks was chosen for ScoreVAE."
+        + (swapped if any(run["row"].swapped for run in found) else ""),
         "l2": "Columns without a further word: one decoding of one z ~ q(z|x).",
         PAPER: f"`{PAPER}`: z is the mean for a VAE and a sample otherwise; of the paper's protocol no more than that.",
         "l2, average": f"`average`: the mean of {first.get('average/decodings', 0):.0f} decodings.",
@@ -116,7 +117,7 @@ def _of_latent(found: Found) -> dict[str, list[dict[str, Any]]]:
 def _told(run: dict[str, Any]) -> dict[str, Any]:
     metrics, row = run["metrics"], run["row"]
     own = sum(metrics[f"seconds/{stage}"] for stage in row.stages)
-    with_prior = own + (metrics["seconds/prior"] if metrics["method"] in STAND_ON_PRIORS else 0)
+    with_prior = own + (metrics["seconds/prior"] if row.has_prior else 0)
     hidden = {COLUMNS[column] for column in row.untold}
     hidden |= {"bits_per_dim/above_prior"} if "bits/dim" in row.untold else set()
     told = {n: v for n, v in metrics.items() if n not in hidden} | {"seconds/own": own, "seconds/all": with_prior}

@@ -14,8 +14,8 @@ SHOWN = 8
 
 
 def style(i: int) -> dict[str, Any]:
-    """Of 30 methods: ten colours, each with three kinds of line and mark."""
-    return {"color": f"C{i % 10}", "ls": ("-", "--", ":")[i // 10 % 3], "marker": "os^"[i // 10 % 3]}
+    """Of 40 methods: ten colours, each with four kinds of line and mark."""
+    return {"color": f"C{i % 10}", "ls": ("-", "--", ":", "-.")[i // 10 % 4], "marker": "os^D"[i // 10 % 4]}
 
 
 def draw(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None:

@@ -1,15 +1,13 @@
 """The rows of the comparison: what differs between methods, and nothing else.
 
 All rows of a (latent size, seed) have the same encoder's body, batch, optimiser, number of steps of each stage, and evaluation; those
-with a prior are trained with the same one. Their decoders have the prior's channels, multipliers, blocks and dropout. A lifted encoder
-has wider heads, and a small network of z.
+with a prior are trained with the same one, if they do not say otherwise. Their decoders have the prior's channels, multipliers, blocks
+and dropout. A lifted encoder has wider heads, and a small network of z.
 """
 
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
-
-from configs import default
 
 VAE_BETAS = (0.001, 0.01, 0.1, 1.0)
 BOUND_BETAS = (0.01, 0.1, 0.3, 1.0)
@@ -19,16 +17,13 @@ LENGTHS = (0.25, 0.5, 1, 2, 4)
 STATISTICS = 64
 # ScoreVAE without a correction.
 ALONE = {"stages.correction.steps": 0}
-# What reads nothing of the prior is trained once, whatever prior the others stand on.
-NO_PRIOR = {f"prior.{field}": default.get_config().prior[field] for field in ("times", "weight")}
-LEARNT = NO_PRIOR | {"method": "beta_vae", "model.likelihood.learn_log_var": True, "model.likelihood.log_var": -2.0}
+LEARNT = {"method": "beta_vae", "model.likelihood.learn_log_var": True, "model.likelihood.log_var": -2.0}
 
 
 class Row(NamedTuple):
-    """folder: where it is trained; stages: what is trained for it, of which the first may be another row's. untold: columns that
-    would say nothing of this method. swapped: it decodes with the prior of the next seed, which its encoder has not seen. prior: the
-    weight of a prior of its own, if it does not share the seed's. In a sweep it is a point of the line `series`, `at` such a value of what
-    is swept.
+    """folder: where it is trained; changes: of the config, `prior.weight` among them if it has a prior of its own; stages: what is trained
+    for it, of which the first may be another row's. untold: columns that would say nothing of this method. has_prior: it stands on one.
+    swapped: it decodes with that of the next seed, which its encoder has not seen. series, at: of a sweep, the line and its x.
     """
 
     name: str
@@ -37,8 +32,8 @@ class Row(NamedTuple):
     changes: dict[str, Any]
     stages: tuple[str, ...] = ("encoder",)
     untold: tuple[str, ...] = ()
+    has_prior: bool = True
     swapped: bool = False
-    prior: str = ""
     series: str = ""
     at: float = 0.0
 
@@ -57,11 +52,22 @@ def rows(config: ConfigDict) -> list[Row]:
         Row("lifted_plus", f"ScoreVAE+, lifted, beta {beta:g}", "lifted", lifted, both),
         Row("swapped", "ScoreVAE, lifted, by another seed's prior", "lifted", lifted | ALONE, swapped=True),
         *(_beta_vae(b) for b in sorted({*VAE_BETAS, beta})),
-        Row("diffuse_vae", f"DiffuseVAE, beta {beta:g}", "diffuse_vae", {"method": "diffuse_vae", "loss.beta": beta}),
+        Row(
+            "diffuse_vae",
+            f"beta-VAE, beta {beta:g}, finished by the prior",
+            "diffuse_vae",
+            {"method": "diffuse_vae", "loss.beta": beta},
+        ),
         _diff_decoder(beta),
         # A point has no KL, and hence no bound.
         _diff_decoder(0.0, ("KL", "bits/dim")),
-        Row("beta_vae_learnt", "VAE, beta 1, learnt variance", "beta_vae_learnt", LEARNT | {"loss.beta": 1.0}),
+        Row(
+            "beta_vae_learnt",
+            "VAE, beta 1, learnt variance",
+            "beta_vae_learnt",
+            LEARNT | {"loss.beta": 1.0},
+            has_prior=False,
+        ),
         Row("score_vae_bound", "ScoreVAE, beta 1, likelihood weight", "score_vae_bound", bound),
     ]
 
@@ -73,15 +79,16 @@ def _beta_vae(beta: float) -> Row:
         name,
         f"beta-VAE, beta {beta:g}",
         name,
-        NO_PRIOR | {"method": "beta_vae", "loss.beta": beta},
+        {"method": "beta_vae", "loss.beta": beta},
         untold=("bits/dim",),
+        has_prior=False,
     )
 
 
 def _diff_decoder(beta: float, untold: tuple[str, ...] = ()) -> Row:
     name = f"diff_decoder_{beta:g}"
-    changes = NO_PRIOR | {"method": "diff_decoder", "loss.beta": beta}
-    return Row(name, f"DiffDecoder, beta {beta:g}", name, changes, untold=untold)
+    changes = {"method": "diff_decoder", "loss.beta": beta}
+    return Row(name, f"DiffDecoder, beta {beta:g}", name, changes, untold=untold, has_prior=False)
 
 
 def bounds(config: ConfigDict) -> list[Row]:
@@ -89,7 +96,7 @@ def bounds(config: ConfigDict) -> list[Row]:
     methods = {
         "score_vae": ("ScoreVAE", {"model.encoder.statistics": 0} | ALONE),
         "lifted": ("ScoreVAE, lifted", lifting(config) | ALONE),
-        "diff_decoder": ("DiffDecoder", NO_PRIOR | {"method": "diff_decoder"}),
+        "diff_decoder": ("DiffDecoder", {"method": "diff_decoder"}),
         "beta_vae": ("VAE, learnt variance", LEARNT),
     }
     return [
@@ -98,6 +105,7 @@ def bounds(config: ConfigDict) -> list[Row]:
             f"{title}, beta {beta:g}",
             f"{name}_bound_{beta:g}",
             changes | {"loss.beta": beta, "loss.weight": "likelihood"},
+            has_prior="ScoreVAE" in title,
             series=title,
             at=beta,
         )
@@ -107,9 +115,10 @@ def bounds(config: ConfigDict) -> list[Row]:
 
 
 def curves(config: ConfigDict) -> list[Row]:
-    """The same trained for longer and for less: each length is a run of its own, as the learning rate falls over all of it."""
-    base, methods = config.stages.encoder.steps, ("score_vae", "lifted", f"beta_vae_{config.loss.beta:g}")
-    trained = [row for row in rows(config) if row.name in (*methods, f"diff_decoder_{config.loss.beta:g}")]
+    """The same trained for longer and for less: each length is a run of its own, as a learning rate may fall over all of it."""
+    base, beta = config.stages.encoder.steps, config.loss.beta
+    methods = ("score_vae", "lifted", f"beta_vae_{beta:g}", f"diff_decoder_{beta:g}")
+    trained = [row for row in rows(config) if row.name in methods]
     return [
         row._replace(
             name=f"{row.name}_{steps}",

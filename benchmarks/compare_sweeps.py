@@ -19,7 +19,9 @@ def bounds(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> No
 def curves(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None:
     against = {
         "steps": lambda run: run["row"].at,
-        "seconds of training": lambda run: sum(run["metrics"][f"seconds/{stage}"] for stage in run["row"].stages),
+        "seconds of its own training": lambda run: sum(
+            run["metrics"][f"seconds/{stage}"] for stage in run["row"].stages
+        ),
     }
     _draw(found, names, ("l2", "l2, average", "LPIPS", "rFD"), against, path)
 

@@ -42,9 +42,9 @@ def get_config() -> ConfigDict:
     config.model.encoder.sees = "x_t"
     # learnt functions of z in which log q(z | x_t) is quadratic too, besides z itself; 0: a Gaussian (score_vae)
     config.model.encoder.statistics = 0
-    config.model.decoder = _unet()  # beta_vae's decoder; diff_decoder's U-Net
+    config.model.decoder = _unet()  # beta_vae's and diffuse_vae's decoder; diff_decoder's U-Net
     config.model.decoder.dropout = 0.0
-    config.model.likelihood = ConfigDict()  # beta_vae's p(x_0 | z): one variance for all pixels
+    config.model.likelihood = ConfigDict()  # beta_vae's and diffuse_vae's p(x_0 | z): one variance for all pixels
     config.model.likelihood.log_var, config.model.likelihood.learn_log_var = 0.0, False
     config.model.correction = _unet()  # score_vae's c_psi
     config.model.correction.dropout = 0.0
@@ -100,7 +100,7 @@ def get_config() -> ConfigDict:
     config.sampling.inverter = "dpm_solver_pp_2m"
     # The prior alone decodes where logSNR is below this; None: nowhere.
     config.sampling.prior_below = placeholder(float)
-    # diffuse_vae: the prior alone decodes where logSNR is above this, the beta-VAE's image stands where it is below.
+    # diffuse_vae: the beta-VAE's image stands where logSNR is below this, the prior alone decodes above.
     config.sampling.prior_above = 0.0
     config.sampling.guidance = 1.0  # score_vae; diff_decoder with a latent_dropout
 

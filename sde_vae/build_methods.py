@@ -25,7 +25,7 @@ from sde_vae.nets.head import CorrectionHead
 from sde_vae.nets.mlp import MLP
 from sde_vae.nets.network import mapping, network
 from sde_vae.nets.unet import UNet, UNetFeatures
-from sde_vae.sdes import SDE
+from sde_vae.sdes import SDE, log_snr_range
 from sde_vae.types import Params, ScoreFn
 
 PREDICTIONS = {"noise": predicts_noise, "velocity": predicts_velocity}
@@ -69,7 +69,7 @@ def build_plan(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
 
 def _score_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
     """ScoreVAE, and with a correction stage ScoreVAE+."""
-    prior_method, before = _prior(config, sde, shape)
+    prior_method, before, unconditional = _prior(config, sde, shape)
     with_guidance = partial(
         score_vae,
         sde,
@@ -82,7 +82,7 @@ def _score_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
     encoder = with_guidance(guidance=config.sampling.guidance)
     final = Part("encoder", encoder, ("prior",), lambda prior: prior)
     if config.stages.correction.steps == 0:
-        return Plan("ScoreVAE", final, before, prior_method, lambda frozen: prior_method.score(frozen, None, None))
+        return Plan("ScoreVAE", final, before, prior_method, unconditional)
     body = choose("config.model.correction.body", config.model.correction.body, CORRECTORS)
     plus = corrected(
         sde,
@@ -95,18 +95,19 @@ def _score_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
         (*before, final),
         Part("correction", plus, ("prior", "encoder"), lambda prior, encoder: (prior, encoder)),
     )
-    return Plan("ScoreVAE+", final, before, prior_method, lambda frozen: prior_method.score(frozen[0], None, None))
+    return Plan("ScoreVAE+", final, before, prior_method, lambda frozen: unconditional(frozen[0]))
 
 
-def _prior(config: ConfigDict, sde: SDE, shape: Shape) -> tuple[Method, tuple[Part, ...]]:
-    """The prior, and what is trained of it: nothing, where there is one already."""
+def _prior(config: ConfigDict, sde: SDE, shape: Shape) -> tuple[Method, tuple[Part, ...], Callable[[Params], ScoreFn]]:
+    """(the prior, what is trained of it: nothing, where there is one already; its score, from its parameters)."""
     method = prior(
         sde,
         network(UNet(**unet_fields(config, "prior", shape)), shape),
         _prediction(config),
         *build_objective(config, "prior", sde),
     )
-    return method, () if config.prior.checkpoint else (Part("prior", method),)
+    before = () if config.prior.checkpoint else (Part("prior", method),)
+    return method, before, lambda params: method.score(params, None, None)
 
 
 def _posterior(config: ConfigDict, sde: SDE, shape: Shape, prior_method: Method) -> Posterior:
@@ -124,16 +125,21 @@ def _beta_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
 
 
 def _diffuse_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
-    prior_method, before = _prior(config, sde, shape)
-    method = diffuse_vae(sde, _vae(config, sde, shape), prior_method, config.sampling.prior_above)
+    prior_method, before, unconditional = _prior(config, sde, shape)
+    above, (low, high) = config.sampling.prior_above, map(float, log_snr_range(sde))
+    if not low < above < high:
+        raise BadInput(
+            f"config.sampling.prior_above: got {above}, expected a logSNR between {low:.1f} and {high:.1f}, those of the SDE's ends"
+        )
+    method = diffuse_vae(sde, _vae(config, sde, shape), prior_method, above)
     final = Part("encoder", method, ("prior",), lambda prior: prior)
-    return Plan("DiffuseVAE", final, before, prior_method, lambda frozen: prior_method.score(frozen, None, None))
+    return Plan("beta-VAE, finished by the prior", final, before, prior_method, unconditional)
 
 
 def _vae(config: ConfigDict, sde: SDE, shape: Shape) -> Method:
     likelihood = config.model.likelihood
     decoder = Decoder(
-        **net_fields("decoder", config, shape),
+        **net_fields(config, "decoder", shape),
         shape=shape,
         log_var=likelihood.log_var,
         learn_log_var=likelihood.learn_log_var,

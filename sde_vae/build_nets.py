@@ -17,16 +17,16 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 def unet_fields(config: ConfigDict, name: str, shape: Shape) -> dict[str, Any]:
     """The fields of a U-Net."""
     dtype = choose("config.model.dtype", config.model.dtype, DTYPES)
-    return net_fields(name, config, shape) | {"dropout": config.model[name].dropout, "dtype": dtype}
+    return net_fields(config, name, shape) | {"dropout": config.model[name].dropout, "dtype": dtype}
 
 
 def build_encoder(config: ConfigDict, shape: Shape, latent: int, more_channels: int = 0) -> Network:
-    body = HalfUNet(**net_fields("encoder", config, shape))
+    body = HalfUNet(**net_fields(config, "encoder", shape))
     seen = (*shape[:-1], shape[-1] + more_channels)
     return network(Encoder(body, latent, config.model.log_var_bound), seen)
 
 
-def net_fields(name: str, config: ConfigDict, shape: Shape) -> dict[str, Any]:
+def net_fields(config: ConfigDict, name: str, shape: Shape) -> dict[str, Any]:
     """The fields that all image networks share. Raises BadInput if the image does not halve often enough."""
     net, size = config.model[name], shape[0]
     halvings = len(net.multipliers) - 1

@@ -39,16 +39,11 @@ def simple(sde: SDE) -> Weight:
 
 
 def simple_velocity(sde: SDE) -> Weight:
-    """The velocity's error averaged over uniform t (arXiv:2202.00512, there called SNR + 1): simple (1 + e^-l).
+    """L_simple on the error of the velocity: in errors of E[x_0 | x_t] it is snr + 1, its name in arXiv:2202.00512.
 
-    As `simple` at low noise; at high noise, where that falls off, it keeps teaching E[x_0 | x_t].
+    As `simple` at low noise; at high noise, where that falls as e^l in errors of E[x_0 | x_t], it keeps teaching it.
     """
-    base = simple(sde)
-
-    def weight(log_snr: PerExample) -> PerExample:
-        return base(log_snr) * (1 + jnp.exp(-log_snr))
-
-    return weight
+    return on_velocity(simple(sde))
 
 
 def simple_beta(sde: SDE, a: float = 4.0) -> Weight:
@@ -99,15 +94,19 @@ def sigmoid(bias: float = 0.0) -> Weight:
 
 
 def velocity(bias: float = 0.0) -> Weight:
-    """The sigmoid weight on the error of the velocity instead of the noise's: sigmoid(bias - l) (1 + e^-l).
+    """The sigmoid weight on the error of the velocity: sigmoid(bias - l) (1 + e^-l).
 
     In errors of E[x_0 | x_t] that is sigmoid(bias - l) (1 + e^l), nearly flat at high noise, where bounded weights on the noise fall as
     e^l: it teaches what a latent can say there.
     """
-    fading = sigmoid(bias)
+    return on_velocity(sigmoid(bias))
+
+
+def on_velocity(base: Weight) -> Weight:
+    """`base` on the error of the velocity instead of the noise's: base (1 + e^-l)."""
 
     def weight(log_snr: PerExample) -> PerExample:
-        return fading(log_snr) * (1 + jnp.exp(-log_snr))
+        return base(log_snr) * (1 + jnp.exp(-log_snr))
 
     return weight
 

@@ -19,6 +19,7 @@ CONFIGS = sorted(p.stem for p in (Path(__file__).parent.parent / "configs").glob
 STAGES = {
     "scorevae": ["prior", "encoder"],
     "scorevae_lifted": ["prior", "encoder"],
+    "diffusevae": ["prior", "encoder"],
     "scorevae_plus": ["prior", "encoder", "correction"],
 }
 # Every field that the contract promises, so that one override works on any config.
@@ -126,6 +127,19 @@ def test_bad_values_are_refused(field, value, message):
     with pytest.raises(BadInput) as error:
         build(config)
     assert message in str(error.value)
+
+
+def test_the_level_at_which_a_prior_finishes_a_vae_is_the_configs(monkeypatch):
+    config, seen = load("diffusevae_digits"), []
+    config.sampling.prior_above = -3.0
+    monkeypatch.setattr(
+        "sde_vae.build_methods.diffuse_vae", lambda sde, vae, prior, log_snr: (seen.append(log_snr), vae)[1]
+    )
+    build(config)
+    assert seen == [-3.0]
+    config.sampling.prior_above = 30.0
+    with pytest.raises(BadInput, match=r"prior_above: got 30.0, expected a logSNR between -10.0 and"):
+        build(config)
 
 
 def test_data_of_another_shape_or_name_is_refused():

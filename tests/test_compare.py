@@ -46,7 +46,7 @@ def test_rows_of_one_folder_have_trained_the_same(modules, table):
     folders = {}
     for row in compare.TABLES[table].rows(plain):
         told = workdir.flatten(compare_config.with_changes(plain, row.changes).to_dict())
-        trained = {name: value for name, value in told.items() if not name.startswith(workdir.FREE)} | {"": row.prior}
+        trained = {name: value for name, value in told.items() if not name.startswith(workdir.FREE)}
         assert folders.setdefault(row.folder, trained) == trained
 
 
@@ -61,19 +61,6 @@ def test_a_lever_that_the_config_has_already_is_no_row(modules):
     assert {"lifted", "velocity_lifted"} <= filtered
 
 
-def test_what_has_no_prior_does_not_ask_how_one_was_trained(modules):
-    """Another prior's table can keep its rows."""
-    compare_config, _, compare = modules
-
-    def configs(changes):
-        plain = compare_config.base_config("digits", "small", changes, 4, 0)
-        return {r.name: compare_config.with_changes(plain, r.changes) for r in compare.TABLES["compare"].rows(plain)}
-
-    simple, other = configs({}), configs({"prior.weight": "simple_velocity", "prior.times": "uniform_log_snr"})
-    same = {name for name in simple if simple[name].to_dict() == other[name].to_dict()}
-    assert same == {name for name in simple if name.startswith(("beta_vae", "diff_decoder"))}
-
-
 def test_a_weights_beta_is_scaled_by_its_loss_on_white_data(modules):
     """Of data that is N(0, 1) the best score is exact, and its loss is closed-form: the mean of weight times sigmoid(logSNR)."""
     compare_config, _, compare = modules
@@ -86,12 +73,13 @@ def test_a_weights_beta_is_scaled_by_its_loss_on_white_data(modules):
     assert betas["weight_velocity"] / betas["as_configured"] == pytest.approx(velocity / sigmoid, rel=1e-3)
 
 
+def of_table(modules, table, workdir, changes=None):
+    options = argparse.Namespace(data="digits", budget="small", table=table, rows=None, latents=[4], workdir=workdir)
+    return modules[2].Comparison(options, changes or {})
+
+
 def test_a_swapped_row_decodes_with_the_next_seeds_prior(modules, tmp_path):
-    _, _, compare = modules
-    options = argparse.Namespace(
-        data="digits", budget="small", table="compare", rows=None, latents=[4], workdir=tmp_path
-    )
-    comparison = compare.Comparison(options, {})
+    comparison = of_table(modules, "compare", tmp_path)
     priors = lambda name: (lambda c: (c.prior.checkpoint, c.eval.prior))(
         comparison.config_of(comparison.rows[name], 4, 0)
     )
@@ -102,18 +90,74 @@ def test_a_swapped_row_decodes_with_the_next_seeds_prior(modules, tmp_path):
     assert comparison.rows["swapped"].changes == comparison.rows["lifted"].changes
 
 
-def test_a_row_may_have_a_prior_of_its_own(modules, tmp_path):
-    _, _, compare = modules
-    options = argparse.Namespace(
-        data="digits", budget="small", table="levers", rows=None, latents=[4], workdir=tmp_path
-    )
-    comparison = compare.Comparison(options, {})
-    own, shared = (
-        comparison.config_of(comparison.rows[name], 4, 0) for name in ("all_three_prior_velocity", "all_three")
-    )
-    assert (own.prior.weight, shared.prior.weight) == ("velocity", "simple")
-    assert len({own.prior.checkpoint, shared.prior.checkpoint}) == 2
-    assert {own.prior.checkpoint, shared.prior.checkpoint} == {str(comparison.prior_of(0, w)) for w in ("velocity", "")}
+def test_a_row_may_have_a_prior_of_its_own(modules, tmp_path, monkeypatch):
+    compare, comparison = modules[2], of_table(modules, "levers", tmp_path)
+    own, shared = comparison.rows["all_three_prior_velocity"], comparison.rows["all_three"]
+    assert comparison.config_of(own, 4, 0).prior.checkpoint == str(comparison.prior_of(0, own))
+    assert comparison.config_of(shared, 4, 0).prior.checkpoint == str(comparison.prior_of(0))
+    assert comparison.prior_of(0, own) != comparison.prior_of(0) == comparison.prior_of(0, shared)
+    asked = []
+    train = lambda config, experiment, folder: asked.append((config.prior.weight, folder, len(experiment.stages)))
+    monkeypatch.setattr(compare.commands, "train", train)
+    comparison.train_prior(0, own)
+    comparison.train_prior(0)
+    assert asked == [("velocity", comparison.prior_of(0, own), 1), ("simple", comparison.prior_of(0), 1)]
+
+
+def test_what_has_no_prior_is_finished_beside_any(modules, tmp_path):
+    """And what has one is not: it asks for another workdir."""
+    compare = modules[2]
+    simple = of_table(modules, "compare", tmp_path)
+    other = of_table(modules, "compare", tmp_path, {"prior.weight": "simple_velocity"})
+    for name in ("beta_vae_0.01", "diff_decoder_0.01", "lifted"):
+        row = simple.rows[name]
+        done = simple.folder(row, 4, 0) / f"eval_{name}"
+        compare.logs.write_json(done / "config.json", simple.config_of(row, 4, 0).to_dict())
+        compare.logs.write_json(done / "metrics.json", {"a": 1.0})
+        assert simple.finished(row, 4, 0)["a"] == 1.0
+        if row.has_prior:
+            with pytest.raises(BadInput, match="was evaluated with another config"):
+                other.finished(row, 4, 0)
+        else:
+            assert other.finished(row, 4, 0)["a"] == 1.0
+
+
+def test_rows_that_stand_on_a_prior_are_those_that_have_one(modules):
+    compare_config, _, compare = modules
+    plain = compare_config.base_config("digits", "small", {}, 4, 0)
+    for table in compare.TABLES.values():
+        for row in table.rows(plain):
+            assert row.has_prior == (build(compare_config.with_changes(plain, row.changes)).prior is not None)
+
+
+@pytest.mark.parametrize("table", ["bounds", "curves"])
+def test_a_sweep_is_told_and_drawn_of_what_its_evaluators_tell(modules, tmp_path, monkeypatch, table):
+    page = modules[1]
+    monkeypatch.setattr(page, "RESULTS", tmp_path)
+    monkeypatch.setattr(page, "record", lambda *args: told.append(args))
+    told, comparison = [], of_table(modules, table, tmp_path)
+    metrics = {
+        "n": 9,
+        "split": "valid",
+        "method": "ScoreVAE",
+        "reconstruction/fd_pixels": 0.1,
+        "reconstruction/l2": 1.0,
+    }
+    metrics |= {"reconstruction/mse": 0.1, "latent/kl": 3.0, "seconds/encoder": 5.0, "seconds/prior": 6.0}
+    metrics |= {"average/l2": 0.9, "average/mse": 0.1, "average/decodings": 8.0} if table == "curves" else {}
+    metrics |= {"bits_per_dim/total": 3.0, "bits_per_dim/above_prior": 0.1} if table == "bounds" else {}
+    found = [
+        {"row": row, "latent": latent, "seed": seed, "metrics": metrics, "pictures": tmp_path}
+        for row in comparison.rows.values()
+        for latent, seed in ((4, 0), (4, 1), (8, 0))
+    ]
+    page.write(table, "digits", "small", found, comparison.table.draw)
+    ((_, _, _, head, rows, notes),) = told
+    assert len(rows) == 2 * (2 + len(comparison.rows))
+    assert ("bits/dim" in head) == ("bits/dim are bounds" in notes) == (table == "bounds")
+    assert ("l2, average" in head) == ("the mean of 8 decodings" in notes) == (table == "curves")
+    assert "another seed's prior" not in notes
+    assert (tmp_path / f"{table}_digits.png").stat().st_size > 10_000
 
 
 def test_over_seeds(modules):

@@ -38,7 +38,8 @@ def test_it_draws_from_the_prior_given_the_noised_image(x64, sde):
     mean, cov = np.asarray(world.m), np.asarray(world.C)
     score = lambda x, t: exact(sde, world).score((), (), jnp.zeros_like(x))(x, t)
     grid = uniform_log_snr(sde, STEPS)
-    found_mean, found_cov = chains(ancestral(sde, score), 3, [grid])[0].moments(np.zeros(3), np.eye(3))
+    start = float(sde.sigma(jnp.full(1, sde.T))[0]) ** 2 * np.eye(3)
+    found_mean, found_cov = chains(ancestral(sde, score), 3, [grid])[0].moments(np.zeros(3), start)
 
     t = sde.t_of_log_snr(jnp.full(1, AT))
     a, s = float(sde.alpha(t)[0]), float(sde.sigma(t)[0])

@@ -3,8 +3,9 @@
     E[x_0 | x_t, z] = mean of p(x_0 | z)    where logSNR is below `log_snr`
                       E[x_0 | x_t]          elsewhere
 
-Decoding is then to noise the VAE's image to that level (as SDEdit does, arXiv:2108.01073), and to let the prior take the noise off. DiffuseVAE
-(arXiv:2201.00308) has its diffusion model see the VAE's image at all levels, and trains it for that.
+Decoding is then to noise the VAE's image to the first level of the solver's grid above it, as SDEdit does (arXiv:2108.01073), and to let the
+prior take the noise off. It is the simplest form of DiffuseVAE (arXiv:2201.00308), whose diffusion model sees the VAE's image at all
+levels and is trained for that.
 """
 
 from sde_vae.method import Method
