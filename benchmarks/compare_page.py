@@ -21,6 +21,7 @@ COLUMNS = {
     "ssim": "reconstruction/ssim",
     "LPIPS": "reconstruction/lpips_alex",
     "LPIPS, mean z": "reconstruction_of_mean/lpips_alex",
+    "LPIPS, average": "average/lpips_alex",
     "rFD": "reconstruction/{fd}",
     "rFD, mean z": "reconstruction_of_mean/{fd}",
     "KL": "latent/kl",

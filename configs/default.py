@@ -118,7 +118,7 @@ def get_config() -> ConfigDict:
     config.eval.extractor = "efflite0"
     config.eval.fid_weights = ""  # pt_inception-2015-12-05-6726825d.pth, a safetensors of it, or jax-fid's pickle
     config.eval.evaluators = ("reconstruction", "samples", "bits_per_dim")
-    # and: inversion, importance, averages, noise_levels; latents, interpolation, traversal, edits, neighbours, latent_prior; ladder
+    # and: inversion, importance, averages, noise_levels, paths; latents, interpolation, traversal, edits, neighbours, latent_prior; ladder
     return config.lock()
 
 

@@ -20,6 +20,7 @@ from sde_vae.evaluators.latent_prior import latent_prior
 from sde_vae.evaluators.latents import latents
 from sde_vae.evaluators.neighbours import neighbours
 from sde_vae.evaluators.noise_levels import noise_levels
+from sde_vae.evaluators.paths import paths
 from sde_vae.evaluators.reconstruction import reconstruction
 from sde_vae.evaluators.samples import samples
 from sde_vae.evaluators.streams import from_latents, from_prior, make_sampler, make_subject
@@ -51,6 +52,7 @@ EVALUATORS = {
     "ladder": ladder,
     "averages": averages,
     "noise_levels": noise_levels,
+    "paths": paths,
     "latents": latents,
     "interpolation": interpolation,
     "traversal": traversal,
@@ -61,7 +63,7 @@ EVALUATORS = {
 
 
 # Those that look at a score, and those that look at the unconditional prior.
-OF_SCORES = ("inversion", "importance")
+OF_SCORES = ("inversion", "importance", "paths")
 OF_PRIORS = ("ladder",)
 
 

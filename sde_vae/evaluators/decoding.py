@@ -68,9 +68,14 @@ def trajectory(
     decoder: Decoder, stops: int, score: ScoreFn, keys: Keys, x_T: Points
 ) -> Float[Array, "batch stops 2 *shape"]:
     """x_t and E[x_0 | x_t] at `stops` places along one decoding (or at all, if there are fewer), from T to the end."""
-    marks = np.unique(np.round(np.linspace(0, decoder.grid.shape[0] - 1, stops)).astype(int))
+    marks = places(decoder, stops)
     xs = path(decoder.solver(decoder.sde, score), keys, x_T, decoder.grid)[marks]
     return jnp.stack([_shown(decoder.sde, score, x, t) for x, t in zip(xs, decoder.grid[marks], strict=True)], axis=1)
+
+
+def places(decoder: Decoder, stops: int) -> np.ndarray:
+    """Which of the grid's times are `stops` places along it, from T to t_min."""
+    return np.unique(np.round(np.linspace(0, decoder.grid.shape[0] - 1, stops)).astype(int))
 
 
 def _shown(sde: SDE, score: ScoreFn, x: Points, t: Float[Array, ""]) -> Float[Array, "batch 2 *shape"]:
