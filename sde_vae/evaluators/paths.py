@@ -2,8 +2,9 @@
 
 Of exact scores the mean of E[x_0 | x_t, z] over the paths that lead from noise to the decodings of one z is E[x_0 | z] at every t: by
 the tower rule, as x_t has the law of x_t given z all along, be the solver stochastic or not. So its error is the same at all levels,
-and is the least there is. Where it grows on the way, scores of different levels disagree, and the solver does not forgive it: a
-stochastic one forgets in fresh noise what a deterministic one carries to the end.
+and is the least there is. Where it changes on the way, scores of different levels disagree: where it falls, lower levels know more of z
+than higher ones tell; where it grows, their errors add up. A stochastic solver forgets in fresh noise what a deterministic one carries
+to the end.
 """
 
 from collections.abc import Iterator
@@ -40,8 +41,8 @@ def paths(subject: Subject) -> Named:
             yield f"path/{which}/{level:.1f}/mse", float(column.mean())
             yield f"path/{which}/{level:.1f}/mse_stderr", standard_error(column)
         lines[f"by the {which}"] = (levels, errors.mean(axis=0))
-    title = f"{model.title}: error of the mean of E[x_0 | x_t, z] over paths"
-    panel = Panel(title, "logSNR", "mse", lines, {}, log_y=False, log_x=False)
+    title = f"{model.title}: E[x_0 | x_t, z] over paths"
+    panel = Panel(title, "logSNR", "mse of their mean", lines, {}, log_y=False, log_x=False)
     pictures.lines([panel], subject.pictures / "paths.png")
 
 
