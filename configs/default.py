@@ -101,7 +101,7 @@ def get_config() -> ConfigDict:
     # The prior alone decodes where logSNR is below this; None: nowhere.
     config.sampling.prior_below = placeholder(float)
     # diffuse_vae: the beta-VAE's image stands where logSNR is below this, the prior alone decodes above.
-    config.sampling.prior_above = 0.0
+    config.sampling.prior_above = 3.0
     config.sampling.guidance = 1.0  # score_vae; diff_decoder with a latent_dropout
 
     config.eval = ConfigDict()
