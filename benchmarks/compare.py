@@ -158,9 +158,14 @@ def _of_prior(row: Row | None) -> dict[str, Any]:
 
 
 def _read(row: Row, config: dict[str, Any]) -> dict[str, Any]:
-    """The fields that make a row what it is: what has no prior is the same beside any."""
+    """The fields that make a row what it is: what has no prior is the same beside any, and at which level one finishes a beta-VAE is
+    nothing to the others.
+    """
     told = workdir.told(config, commands.DEFAULTS)
-    return {name: value for name, value in told.items() if row.has_prior or not name.startswith("prior.")}
+    unread = (() if row.has_prior else ("prior.",)) + (
+        () if told["method"] == "diffuse_vae" else ("sampling.prior_above",)
+    )
+    return {name: value for name, value in told.items() if not name.startswith(unread)}
 
 
 def training_seconds(stage: Path) -> float:

@@ -122,6 +122,22 @@ def test_what_has_no_prior_is_finished_beside_any(modules, tmp_path):
             assert other.finished(row, 4, 0)["a"] == 1.0
 
 
+def test_the_level_at_which_a_prior_finishes_a_vae_is_nothing_to_other_rows(modules, tmp_path):
+    compare = modules[2]
+    one = of_table(modules, "compare", tmp_path)
+    other = of_table(modules, "compare", tmp_path, {"sampling.prior_above": 1.0})
+    for name in ("lifted", "beta_vae_0.01", "diffuse_vae"):
+        row = one.rows[name]
+        done = one.folder(row, 4, 0) / f"eval_{name}"
+        compare.logs.write_json(done / "config.json", one.config_of(row, 4, 0).to_dict())
+        compare.logs.write_json(done / "metrics.json", {"a": 1.0})
+        if name == "diffuse_vae":
+            with pytest.raises(BadInput, match="was evaluated with another config"):
+                other.finished(row, 4, 0)
+        else:
+            assert other.finished(row, 4, 0)["a"] == 1.0
+
+
 def test_rows_that_stand_on_a_prior_are_those_that_have_one(modules):
     compare_config, _, compare = modules
     plain = compare_config.base_config("digits", "small", {}, 4, 0)
