@@ -55,7 +55,7 @@ def write(kind: str, data: str, budget: str, found: Found, draw: Draw) -> None:
             told = {PAPER: told["l2, mean z" if runs[0].get("method") == "beta-VAE" else "l2"], **told}
             of_each = {column: [over_seeds([run], name)[0] for run in runs] for column, name in names.items()}
             figures.append({"method": title, "latent": latent, "seeds": of_each} | _flat(told) | _noise_levels(runs))
-            table.append([str(latent), title, str(len(runs)), *(figure(*cell) for cell in told.values())])
+            table.append([str(latent), title, str(len(runs)), *(_cell(*cell) for cell in told.values())])
     # A column that nobody has is left out.
     kept = [i for i in range(3 + len(told)) if any(row[i] for row in table)]
     head = ["latents", "method", "seeds", PAPER, *COLUMNS]
@@ -71,6 +71,11 @@ def write(kind: str, data: str, budget: str, found: Found, draw: Draw) -> None:
         [[row[i] for i in kept] for row in table],
         notes,
     )
+
+
+def _cell(value: float | None, error: float | None) -> str:
+    """Seeds that differ by rounding, or by chance by no more than that, have no error that would be worth its digits."""
+    return figure(value, None if error is not None and error < 1e-4 * abs(value) else error)
 
 
 def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:

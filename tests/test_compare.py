@@ -185,6 +185,13 @@ def test_over_seeds(modules):
     assert page.over_seeds(runs[3:], "a") == (None, None)
 
 
+def test_an_error_that_is_rounding_is_not_shown(modules):
+    page = modules[1]
+    assert page._cell(3.29048387324096, 3e-16) == page.figure(3.29048387324096, None)
+    assert page._cell(3.29, 0.01) == "3.290 ± 0.010"
+    assert page._cell(None, None) == ""
+
+
 def test_the_limit_of_many_decodings(modules):
     """Of an image known up to noise: decodings err by b in common and by v each, and infinitely many by b alone."""
     _, page, _ = modules
