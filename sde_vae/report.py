@@ -54,6 +54,11 @@ PICTURES = {
         "Between the two originals at the ends: z along a straight line and along an arc, from the same noise; and z and x_T along "
         "arcs, decoded by the probability-flow ODE.",
     ),
+    "paths": (
+        "Do the scores agree with each other?",
+        "The error of the mean of E[x_0 | x_t, z] over the paths that decode one z. Of scores that agree across noise levels it is the "
+        "same everywhere.",
+    ),
     "noise_levels": (
         "What z is worth at each noise level",
         "The error of E[x_0 | x_t, z], and of the prior that knows no z; dashed: regressions of the images on z alone. Where the model "
