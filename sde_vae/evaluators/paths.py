@@ -2,9 +2,9 @@
 
 Of exact scores the mean of E[x_0 | x_t, z] over the paths that lead from noise to the decodings of one z is E[x_0 | z] at every t: by
 the tower rule, as x_t has the law of x_t given z all along, be the solver stochastic or not. So its error is the same at all levels,
-and is the least there is. Where it changes on the way, scores of different levels disagree: where it falls, lower levels know more of z
-than higher ones tell; where it grows, their errors add up. A stochastic solver forgets in fresh noise what a deterministic one carries
-to the end.
+and is the least there is. Where it changes on the way, scores of different levels disagree: where it falls, levels of less noise know
+more of z than those of more noise tell; where it grows, their errors add up. A stochastic solver forgets in fresh noise what a
+deterministic one carries to the end.
 """
 
 from collections.abc import Iterator
