@@ -19,6 +19,7 @@ COLUMNS = {
     "mse, from z alone": "from_z/kernel_mse",
     "psnr": "reconstruction/psnr",
     "ssim": "reconstruction/ssim",
+    "LPIPS, the paper's rule": "paper/lpips_alex",
     "LPIPS": "reconstruction/lpips_alex",
     "LPIPS, mean z": "reconstruction_of_mean/lpips_alex",
     "LPIPS, average": "average/lpips_alex",
@@ -90,7 +91,8 @@ def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:
         "prior`. What the data's config says of weight, schedule and networks was chosen for ScoreVAE."
         + (swapped if any(run["row"].swapped for run in found) else ""),
         "l2": "Columns without a further word: one decoding of one z ~ q(z|x).",
-        PAPER: f"`{PAPER}`: z is the mean for a VAE and a sample otherwise; of the paper's protocol no more than that.",
+        PAPER: f"`{PAPER}`: z is the mean for a VAE and a sample otherwise.",
+        "LPIPS, the paper's rule": "LPIPS by that rule sees images that are not clipped, at half their contrast.",
         "l2, average": f"`average`: the mean of {first.get('average/decodings', 0):.0f} decodings.",
         "l2, one step": "`one step`: E[x_0|x_T, z].",
         "mse, limit": "`mse, limit`: that of the mean of infinitely many, by the difference of one and of their mean.",

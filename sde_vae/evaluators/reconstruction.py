@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import jax.numpy as jnp
 import numpy as np
 from sklearn.decomposition import PCA
 
@@ -33,8 +34,9 @@ def reconstruction(subject: Subject) -> Iterator[tuple[str, float]]:
     index = np.arange(len(test), dtype=np.int32)
     q = subject.encode(subject.data.test)
     z = draw_codes(q, np.random.default_rng(subject.seed))
-    drawn = to_unit(subject.decode(z, index, "reconstruct"))
-    of_mean = to_unit(subject.decode(q.mean, index, "reconstruct from the mean"))
+    decoded = subject.decode(z, index, "reconstruct")
+    decoded_mean = subject.decode(q.mean, index, "reconstruct from the mean")
+    drawn, of_mean = to_unit(decoded), to_unit(decoded_mean)
     train = to_unit(to_model(spread(subject.data.train, FITTED), subject.data.levels))
     rows = {
         "reconstruction": drawn,
@@ -43,6 +45,8 @@ def reconstruction(subject: Subject) -> Iterator[tuple[str, float]]:
         "baseline/mean_image": np.broadcast_to(train.mean(axis=0), test.shape),
     }
 
+    at_once = subject.model.likelihood is not None
+    yield from by_papers_rule(subject, decoded_mean if at_once else decoded)
     originals = features(subject, test, "the originals") if subject.judges.extractor else None
     for name, images in rows.items():
         yield from compare(name, subject, images, test)
@@ -51,7 +55,10 @@ def reconstruction(subject: Subject) -> Iterator[tuple[str, float]]:
     if originals is not None and len(test) <= len(subject.data.train):
         others = real_features(subject, subject.data.train, len(test), "as many training images")
         yield from compare_sets("floor", subject, others, originals)
-    yield "reconstruction/nfe", float(latent_evaluations(subject.model, q.mean[:COUNTED], test[:COUNTED].shape))
+    yield (
+        "reconstruction/nfe",
+        float(latent_evaluations(subject.model, jnp.asarray(q.mean[:COUNTED]), test[:COUNTED].shape)),
+    )
     yield "latent/kl", float(np.mean(q.kl_to_standard()))
 
     title = subject.model.title
@@ -76,6 +83,19 @@ def follow(subject: Subject, z: np.ndarray, index: np.ndarray) -> None:
     for i, path in enumerate(subject.trajectory(z, index), start=1):
         named |= {f"{i}: x_t": to_unit(path[:, 0] / 2), f"E[x_0 | x_t, z]{' ' * i}": to_unit(path[:, 1])}
     pictures.rows(named, subject.pictures / "trajectory.png")
+
+
+def by_papers_rule(subject: Subject, decoded: np.ndarray) -> Iterator[tuple[str, float]]:
+    """paper/lpips_*, as the authors of arXiv:2304.12141 computed it: images on [0, 1], not clipped, given to a network that expects
+    [-1, 1], at half their contrast. `decoded` is of the posterior's mean where a method decodes at once, else of one sample.
+    """
+    # LPIPS maps [0, 1] to [-1, 1]: it is told that which it maps to (x + 1) / 2.
+    halved = [(x + 3) / 4 for x in (decoded, subject.data.test)]
+    for metric, distance in subject.judges.lpips.items():
+        label = f"{metric} by the paper's rule"
+        values = stream(distance, subject.batch_size, *halved, label=label, parts=subject.parts).astype(np.float64)
+        yield f"paper/{metric}", float(values.mean())
+        yield f"paper/{metric}_stderr", standard_error(values)
 
 
 def by_pca(train: np.ndarray, test: np.ndarray, components: int) -> np.ndarray:
