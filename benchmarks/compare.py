@@ -58,7 +58,7 @@ TABLES = {
     "compare": Table(rows, "test", ALL),
     "levers": Table(levers, "valid", ALL),
     "bounds": Table(bounds, "valid", ("reconstruction", "bits_per_dim", "latents"), compare_sweeps.bounds),
-    "curves": Table(curves, "valid", ("reconstruction", "averages"), compare_sweeps.curves),
+    "curves": Table(curves, "valid", ("reconstruction", "averages", "noise_levels"), compare_sweeps.curves),
 }
 
 
