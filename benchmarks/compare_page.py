@@ -86,7 +86,7 @@ def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:
     return {
         "method": f"{first['n']} held-out images (split {first['split']}), budget `{budget}`; ± is one standard error, over the seeds "
         "where there are several, otherwise over the images. Where a row does not say otherwise: one prior a seed for all; same body of "
-        "the encoder (`model.encoder.sees` is ScoreVAE's alone; a lifted one has wider heads and a small network of z), batch, optimiser "
+        "the encoder (`model.encoder.sees` is a lifted one's alone, which has wider heads and a small network of z too), batch, optimiser "
         "and steps of each stage. What stands on the prior has its steps besides its own, and ScoreVAE+ the correction's, see `with the "
         "prior`. What the data's config says of weight, schedule and networks was chosen for ScoreVAE."
         + (swapped if any(run["row"].swapped for run in found) else ""),

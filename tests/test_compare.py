@@ -50,6 +50,22 @@ def test_rows_of_one_folder_have_trained_the_same(modules, table):
         assert folders.setdefault(row.folder, trained) == trained
 
 
+@pytest.mark.parametrize("table", ["compare", "bounds", "curves"])
+def test_scorevae_without_a_further_word_has_the_papers_encoder(modules, table):
+    """Whatever is asked of the lifted one."""
+    compare_config, _, compare = modules
+    asked = {"model.encoder.sees": "filtered", "model.encoder.statistics": 64}
+    plain = compare_config.base_config("digits", "small", asked, 4, 0)
+    encoders = {
+        row.name: compare_config.with_changes(plain, row.changes).model.encoder
+        for row in compare.TABLES[table].rows(plain)
+    }
+    papers = [encoder for name, encoder in encoders.items() if name.startswith("score_vae")]
+    lifted = [encoder for name, encoder in encoders.items() if name.startswith("lifted")]
+    assert papers and {(e.sees, e.statistics) for e in papers} == {("x_t", 0)}
+    assert lifted and {(e.sees, e.statistics) for e in lifted} == {("filtered", 64)}
+
+
 def test_a_lever_that_the_config_has_already_is_no_row(modules):
     compare_config, _, compare = modules
     names = lambda changes: {
