@@ -62,8 +62,8 @@ def test_scorevae_without_a_further_word_has_the_papers_encoder(modules, table):
     }
     papers = [encoder for name, encoder in encoders.items() if name.startswith("score_vae")]
     lifted = [encoder for name, encoder in encoders.items() if name.startswith("lifted")]
-    assert papers and {(e.sees, e.statistics) for e in papers} == {("x_t", 0)}
-    assert lifted and {(e.sees, e.statistics) for e in lifted} == {("filtered", 64)}
+    assert {(e.sees, e.statistics) for e in papers} == {("x_t", 0)}
+    assert {(e.sees, e.statistics) for e in lifted} == {("filtered", 64)}
 
 
 def test_a_lever_that_the_config_has_already_is_no_row(modules):
