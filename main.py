@@ -32,12 +32,12 @@ from sde_vae.build_eval import (
 from sde_vae.checkpoints import Trained, describe, load_ema
 from sde_vae.data.dataset import Dataset, fingerprint, to_unit
 from sde_vae.data.pipeline import check_images
-from sde_vae.errors import BadInput, choose
+from sde_vae.errors import BadInput, choose, exit_code
 from sde_vae.evaluate import evaluate
 from sde_vae.experiment import Experiment
 from sde_vae.parts import Parts
 from sde_vae.tables import as_text, tables
-from sde_vae.train import Diverged, Stage, StopRequest, train_stage
+from sde_vae.train import Stage, StopRequest, train_stage
 from sde_vae.types import Params
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -203,18 +203,12 @@ MODES = {"train": train, "eval": eval_, "sample": sample}
 
 
 def main(argv: list[str]) -> int:
-    try:
+    def work() -> None:
         config, mode, directory = parse(argv)
         platform.enable_compilation_cache()
-        # Errors in a file of the user's are the user's, and the file says so itself: only BadInput is one line.
         MODES[mode](config, build(config), directory)
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except Diverged as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+    return exit_code(work)
 
 
 if __name__ == "__main__":

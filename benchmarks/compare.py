@@ -39,7 +39,7 @@ from ml_collections import ConfigDict
 import main as commands
 from sde_vae import logs, workdir
 from sde_vae.build import build
-from sde_vae.errors import BadInput, choose
+from sde_vae.errors import BadInput, choose, exit_code
 
 
 class Table(NamedTuple):
@@ -214,12 +214,7 @@ def main() -> int:
     parser.add_argument("--table", default="compare")
     parser.add_argument("--workdir", type=Path)
     options, rest = parser.parse_known_args()
-    try:
-        compare(options, overrides(rest))
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: compare(options, overrides(rest)))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ COLUMNS = {
     "rFD, mean z": "reconstruction_of_mean/{fd}",
     "KL": "latent/kl",
     "bits/dim": "bits_per_dim/total",
+    "bits/dim, prior": "prior/bits_per_dim/total",
     "above the prior": "bits_per_dim/above_prior",
     "probe": "latent/probe_accuracy",
     "probe, AP": "latent/probe_average_precision",
@@ -75,8 +76,8 @@ def write(kind: str, data: str, budget: str, found: Found, draw: Draw) -> None:
 
 
 def _cell(value: float | None, error: float | None) -> str:
-    """Seeds that differ by rounding, or by chance by no more than that, have no error that would be worth its digits."""
-    return figure(value, None if error is not None and error < 1e-4 * abs(value) else error)
+    """Seeds that differ by rounding, as the baselines' do, have no error."""
+    return figure(value, None if error is not None and error < 1e-6 * abs(value) else error)
 
 
 def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:
@@ -96,13 +97,16 @@ def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:
         "l2, average": f"`average`: the mean of {first.get('average/decodings', 0):.0f} decodings.",
         "l2, one step": "`one step`: E[x_0|x_T, z].",
         "mse, limit": "`mse, limit`: that of the mean of infinitely many, by the difference of one and of their mean.",
-        "mse, from z alone": "`mse, from z alone`: a kernel regression of the images on z, which is what z knows, whatever the method "
-        "makes of it.",
+        "mse, from z alone": "`mse, from z alone`: a kernel regression of the test images on z, fitted to the training images: at "
+        "least so much is in z, whatever the method makes of it.",
         "rFD": f"rFD is `{fd}`.",
         "bits/dim": "bits/dim are bounds of the models as they stand, whatever they were trained with: a VAE's Gaussian's mass on the "
         "grey levels, or the diffusion bound. They are left out where the variance is fixed at 1, and for a latent that is a point.",
-        "above the prior": "`above the prior`: less the bound of the prior alone, paired.",
-        "seconds": "`seconds` of training at the median rate, on what of the machine was free.",
+        "above the prior": "`bits/dim, prior`: of the prior alone; `above the prior`: less that, paired.",
+        "NFE": "NFE: evaluations of the score of one decoding; one of ScoreVAE's is of the prior and of the encoder's gradient, one of "
+        "DiffDecoder's of its U-Net, and what the prior finishes has none of a network until then.",
+        "seconds": "`seconds` of training at the median rate, on what of the machine was free. The command is the last of those that made "
+        "the rows; they share what it says of `--config`.",
     }
 
 

@@ -1,8 +1,8 @@
 """The rows of the comparison: what differs between methods, and nothing else.
 
 All rows of a (latent size, seed) have the same encoder's body, batch, optimiser, number of steps of each stage, and evaluation; those
-with a prior are trained with the same one, if they do not say otherwise. Their decoders have the prior's channels, multipliers, blocks
-and dropout. A lifted encoder has wider heads, and a small network of z.
+with a prior are trained with the same one, if they do not say otherwise. Their decoders have the prior's channels, multipliers and
+blocks; DiffDecoder's its dropout too. A lifted encoder has wider heads, and a small network of z.
 """
 
 from typing import Any, NamedTuple

@@ -13,7 +13,11 @@ X = Callable[[dict[str, Any]], float]
 
 
 def bounds(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None:
-    _draw(found, names, ("bits/dim", "above the prior", "KL"), {"beta": lambda run: run["row"].at}, path)
+    # Of the prior alone, which z is to be worth something beside.
+    name = names["bits/dim, prior"]
+    without = {run["seed"]: run["metrics"][name] for run in found if name in run["metrics"]}
+    told = {"bits/dim": {"the prior alone": float(np.mean(list(without.values())))}} if without else {}
+    _draw(found, names, ("bits/dim", "above the prior", "KL"), {"beta": lambda run: run["row"].at}, path, told)
 
 
 def curves(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None:
@@ -27,9 +31,16 @@ def curves(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> No
 
 
 def _draw(
-    found: list[dict[str, Any]], names: dict[str, str], columns: tuple[str, ...], against: dict[str, X], path: Path
+    found: list[dict[str, Any]],
+    names: dict[str, str],
+    columns: tuple[str, ...],
+    against: dict[str, X],
+    path: Path,
+    levels: dict[str, dict[str, float]] | None = None,
 ) -> None:
-    """A row of panels for each x, a panel for each column; of several latent sizes or seeds, a line for each."""
+    """A row of panels for each x, a panel for each column; of several latent sizes or seeds, a line for each. levels: column -> what is
+    drawn across it.
+    """
     lines: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
     for run in found:
         lines.setdefault((run["row"].series, run["latent"], run["seed"]), []).append(run)
@@ -51,6 +62,8 @@ def _draw(
                 ax.errorbar(
                     [x(run) for run in having], [m[name] for m in told], errors, ms=4, lw=1.3, label=label, **look
                 )
+            for label, level in (levels or {}).get(column, {}).items():
+                ax.axhline(level, color="black", lw=1, ls=":", label=label)
             ax.set(title=column, xlabel=x_title, xscale="log")
             ax.spines[["top", "right"]].set_visible(False)
     labels = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}

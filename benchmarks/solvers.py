@@ -35,7 +35,7 @@ from sde_vae.build import build
 from sde_vae.build_eval import build_judges, build_subject, held_out_split
 from sde_vae.checkpoints import describe
 from sde_vae.data.dataset import fingerprint
-from sde_vae.errors import BadInput, choose
+from sde_vae.errors import BadInput, choose, exit_code
 from sde_vae.evaluators.distribution import fd_name
 from sde_vae.evaluators.subject import Subject
 from sde_vae.metrics.pixels import load_pixels
@@ -138,13 +138,8 @@ def main() -> int:
     parser.add_argument("--reference_grids", nargs="+", default=REFERENCE, choices=REFERENCE)
     parser.add_argument("--split", default="valid")
     parser.add_argument("--solvers", nargs="+", default=[*SOLVERS, ADAPTIVE])
-    try:
-        platform.enable_compilation_cache()
-        measure(*parser.parse_known_args())
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    platform.enable_compilation_cache()
+    return exit_code(lambda: measure(*parser.parse_known_args()))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ def kl_penalty(beta: float, free_bits: float = 0.0, warmup: int = 0) -> Penalty:
 
     free_bits, in nats a dimension, are what a dimension says for nothing (Kingma et al. 2016, arXiv:1606.04934, appendix C.8; there
     of the batch's mean, here of each example, so that it does not depend on how a batch is split). Over the first `warmup` steps
-    the price rises linearly from 0 to beta (Sonderby et al. 2016, arXiv:1602.02282). Only beta = 1 without the two makes a bound.
+    the price rises linearly from 0 to beta (Sonderby et al. 2016, arXiv:1602.02282). Only beta = 1 without a warm-up makes a bound, the
+    looser for its free bits.
     """
 
     def penalty(q: DiagGaussian, step: Array | None) -> PerExample:

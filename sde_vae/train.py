@@ -45,10 +45,6 @@ class Stage(NamedTuple):
     seed: int
 
 
-class Diverged(RuntimeError):
-    """A loss or a gradient was NaN or infinite."""
-
-
 class StopRequest:
     """Becomes true when SIGTERM arrives; restores the old handler on exit."""
 

@@ -90,12 +90,12 @@ def test_the_frozen_prior_has_its_dropout_off():
 
 
 def test_z_is_encoded_at_time_zero():
-    _, method = image_methods()
-    params = awake(method.init(jax.random.key(1)))
-    x = image_batch().x
+    (_, method), posterior = image_methods(), image_posterior()
+    params, x = awake(method.init(jax.random.key(1))), image_batch().x
     q = method.encode(params, None, x)
-    assert np.all(np.isfinite(q.mean))
     assert q.mean.shape == (16, 3)
+    np.testing.assert_array_equal(q.mean, posterior.noisy(params, None, x, jnp.zeros(16)).mean)
+    assert not np.allclose(q.mean, posterior.noisy(params, None, x, jnp.full(16, 0.5)).mean, atol=1e-3)
 
 
 def test_networks_see_unit_variance_under_every_sde():
