@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from record import RESULTS, record
+from compare_paired import paired
+from record import RESULTS, markdown, record
 
 from sde_vae.tables import figure
 
@@ -37,6 +38,7 @@ COLUMNS = {
     "with the prior": "seconds/all",
 }
 PAPER = "l2, the paper's rule"
+PAIRED = "Less the beta-VAE's of equal beta, seed by seed, so that what the seeds have in common is no error; ± is one standard error."
 BASELINES = {"baseline/mean_image": "mean image", "baseline/pca": "PCA"}
 Found = list[dict[str, Any]]
 # Draw(found, column -> metric, path)
@@ -63,6 +65,8 @@ def write(kind: str, data: str, budget: str, found: Found, draw: Draw) -> None:
     head = ["latents", "method", "seeds", PAPER, *COLUMNS]
     shown = {head[i] for i in kept}
     notes = " ".join(text for column, text in _notes(found, fd, budget).items() if column in shown)
+    if differences := paired(found, lambda run, column: _told(run).get(names[column])):
+        notes = "\n".join([notes, "", PAIRED, "", *markdown(differences)])
     name = f"{kind}_{data}" + ("" if budget == "small" else f"_{budget}")
     draw(found, names, RESULTS / f"{name}.png")
     record(

@@ -17,12 +17,16 @@ def machine() -> str:
     return f"{models[0] if models else 'unknown processor'}, {os.cpu_count()} cores"
 
 
+def markdown(table: list[list[str]]) -> list[str]:
+    """The lines of a table whose first row is its head."""
+    return ["| " + " | ".join(row) + " |" for row in [table[0], ["---"] * len(table[0]), *table[1:]]]
+
+
 def record(name: str, title: str, figures: dict[str, Any], head: list[str], rows: list[list[str]], notes: str) -> None:
     """`figures` go to the JSON as they are; `head`, `rows` and `notes` make the page."""
     facts = workdir.facts() | {"machine": machine(), "load_at_end": round(os.getloadavg()[0], 1)}
     write_json(RESULTS / f"{name}.json", {"figures": figures, **facts})
-    table = [head, ["---"] * len(head), *rows]
-    lines = [f"# {title}", "", *("| " + " | ".join(row) + " |" for row in table), "", notes, ""]
+    lines = [f"# {title}", "", *markdown([head, *rows]), "", notes, ""]
     versions = ", ".join(f"{package} {version}" for package, version in facts["versions"].items())
     lines += [f"`{facts['command']}` on {facts['machine']} (load {facts['load_at_end']} at the end); {versions}."]
     write_text(RESULTS / f"{name}.md", "\n".join(lines) + "\n")

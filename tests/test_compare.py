@@ -193,6 +193,31 @@ def test_a_sweep_is_told_and_drawn_of_what_its_evaluators_tell(modules, tmp_path
     assert (tmp_path / f"{table}_digits.png").stat().st_size > 10_000
 
 
+def test_differences_are_seed_by_seed_to_the_beta_vae_of_equal_beta(modules, tmp_path):
+    """Each seed shifts all methods alike and by much; the difference knows nothing of it."""
+    from compare_paired import paired
+
+    rows = of_table(modules, "compare", tmp_path).rows
+    of = {"lifted": 2.0, "beta_vae_0.01": 1.0, "beta_vae_1": 50.0, "beta_vae_learnt": 70.0, "diff_decoder_0.01": 3.0}
+    found = [
+        {
+            "row": rows[name],
+            "latent": 4,
+            "seed": seed,
+            "l2": value + 100 * seed + (0.2 * seed if name == "lifted" else 0),
+        }
+        for name, value in of.items()
+        for seed in range(1 if name.startswith("diff") else 3)
+    ]
+    (head, *differences) = paired(found, lambda run, column: run.get(column))
+    # 1, 1.2, 1.4 of beta 0.01, always 20 of beta 1; of a single seed nothing is told.
+    assert [row[: head.index("l2") + 1] for row in differences] == [
+        ["4", rows["lifted"].title, "3", "1.20 ± 0.12"],
+        ["4", rows["beta_vae_learnt"].title, "3", "20"],
+    ]
+    assert paired(found[:2], lambda run, column: run.get(column)) == []
+
+
 def test_over_seeds(modules):
     _, page, _ = modules
     runs = [{"a": 1.0, "a_stderr": 9.0}, {"a": 3.0}, {"a": float("nan")}, {}]
