@@ -129,6 +129,25 @@ def test_bad_values_are_refused(field, value, message):
     assert message in str(error.value)
 
 
+def test_guidance_without_a_score_that_knows_no_z_is_refused():
+    config = load("diffdecoder_digits")
+    config.sampling.guidance = 1.5
+    with pytest.raises(BadInput, match=r"sampling.guidance: got 1.5, expected 1: .* config.loss.latent_dropout is 0"):
+        build(config)
+    config.loss.latent_dropout = 0.1
+    build(config)
+
+
+def test_a_correction_on_the_priors_features_is_a_small_one():
+    config, sizes = load("scorevae_plus_digits"), {}
+    for body in ("unet", "head"):
+        config.model.correction.body = body
+        correction = next(stage for stage in build(config).stages if stage.name == "correction")
+        params = jax.eval_shape(correction.method.init, jax.random.key(0))
+        sizes[body] = sum(leaf.size for leaf in jax.tree.leaves(params))
+    assert 0 < 5 * sizes["head"] < sizes["unet"]
+
+
 def test_the_level_at_which_a_prior_finishes_a_vae_is_the_configs(monkeypatch):
     config, seen = load("diffusevae_digits"), []
     config.sampling.prior_above = -3.0
