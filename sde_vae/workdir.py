@@ -26,6 +26,12 @@ FREE = (
         for f in ("steps", "checkpoint_every", "log_every")
     ),
 )
+# What may change until that stage has begun: one can be added to a run that is trained.
+OF_STAGE = {
+    "encoder": ("stages.encoder.",),
+    "correction": ("stages.correction.", "correction.", "model.correction."),
+    "latent": ("stages.latent.", "model.latent_prior."),
+}
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -45,7 +51,9 @@ def claim(workdir: Path, config: dict[str, Any], defaults: dict[str, Any]) -> No
 
 
 def check(workdir: Path, config: dict[str, Any], defaults: dict[str, Any]) -> None:
-    """BadInput if there are checkpoints in `workdir` that were trained with a config other than this one."""
+    """BadInput if there are checkpoints in `workdir` that were trained with a config other than this one, but for what is FREE, or
+    of a stage without any.
+    """
     path = workdir / "config.json"
     if not path.exists() or not any(workdir.glob("*/checkpoints/[0-9]*")):
         return
@@ -53,9 +61,10 @@ def check(workdir: Path, config: dict[str, Any], defaults: dict[str, Any]) -> No
         old = told(json.loads(path.read_text())["config"], defaults)
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{path}: expected the config of a run, found something else; take another --workdir") from error
-    new = told(config, defaults)
+    new, begun = told(config, defaults), lambda stage: any(workdir.glob(f"{stage}/checkpoints/[0-9]*"))
+    free = (*FREE, *(field for stage, fields in OF_STAGE.items() if not begun(stage) for field in fields))
     for name in sorted(old.keys() | new.keys()):
-        if old.get(name) != new.get(name) and not name.startswith(FREE):
+        if old.get(name) != new.get(name) and not name.startswith(free):
             raise BadInput(
                 f"config.{name}: got {new.get(name)!r}, but {workdir} was trained with {old.get(name)!r}; "
                 "take that value or another --workdir"
