@@ -81,7 +81,7 @@ def write(kind: str, data: str, budget: str, found: Found, draw: Draw) -> None:
 
 def _cell(value: float | None, error: float | None) -> str:
     """Seeds that differ by rounding, as the baselines' do, have no error."""
-    return figure(value, None if error is not None and error < 1e-6 * abs(value) else error)
+    return figure(value, None if error is not None and error < 1e-5 * abs(value) else error)
 
 
 def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:
