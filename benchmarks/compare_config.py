@@ -32,7 +32,7 @@ def base_config(data: str, budget: str, changes: dict[str, Any], latent: int | N
         config = import_module(f"configs.scorevae_{data}").get_config()
     except ModuleNotFoundError as error:
         # A module that the config itself wants is no wrong --data.
-        if error.name != f"configs.scorevae_{data}":
+        if not str(error.name).startswith("configs.scorevae_"):
             raise
         raise BadInput(f"--data: got {data!r}, but there is no configs/scorevae_{data}.py") from error
     if taken := [name for name in changes if name.startswith(DECIDED)]:

@@ -4,11 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from compare_paired import paired
+from compare_paired import LEVEL, paired
+from compare_seeds import Cell, cell, over_seeds
 from record import RESULTS, markdown, record
-
-from sde_vae.tables import figure
 
 COLUMNS = {
     "l2": "reconstruction/l2",
@@ -38,12 +36,14 @@ COLUMNS = {
     "with the prior": "seconds/all",
 }
 PAPER = "l2, the paper's rule"
-PAIRED = "Less the beta-VAE's of equal beta, seed by seed, so that what the seeds have in common is no error; ± is one standard error."
+PAIRED = (
+    "Less the beta-VAE's of equal beta and seed, on the same images; ± is one standard error over the seeds, and a star says that Student's "
+    f"interval of {LEVEL:.0%} does not hold 0."
+)
 BASELINES = {"baseline/mean_image": "mean image", "baseline/pca": "PCA"}
 Found = list[dict[str, Any]]
 # Draw(found, column -> metric, path)
 Draw = Callable[[Found, dict[str, str], Path], None]
-Cell = tuple[float | None, float | None]
 
 
 def write(kind: str, data: str, budget: str, found: Found, draw: Draw) -> None:
@@ -59,13 +59,14 @@ def write(kind: str, data: str, budget: str, found: Found, draw: Draw) -> None:
             told = {PAPER: told["l2, mean z" if runs[0].get("method") == "beta-VAE" else "l2"], **told}
             of_each = {column: [over_seeds([run], name)[0] for run in runs] for column, name in names.items()}
             figures.append({"method": title, "latent": latent, "seeds": of_each} | _flat(told) | _noise_levels(runs))
-            table.append([str(latent), title, str(len(runs)), *(_cell(*cell) for cell in told.values())])
+            table.append([str(latent), title, str(len(runs)), *(cell(*figures_of) for figures_of in told.values())])
     # A column that nobody has is left out.
     kept = [i for i in range(3 + len(told)) if any(row[i] for row in table)]
     head = ["latents", "method", "seeds", PAPER, *COLUMNS]
     shown = {head[i] for i in kept}
     notes = " ".join(text for column, text in _notes(found, fd, budget).items() if column in shown)
-    if differences := paired(found, lambda run, column: _told(run).get(names[column])):
+    differences = paired(found, lambda run, column: _told(run).get(names[column])) if kind == "compare" else []
+    if differences:
         notes = "\n".join([notes, "", PAIRED, "", *markdown(differences)])
     name = f"{kind}_{data}" + ("" if budget == "small" else f"_{budget}")
     draw(found, names, RESULTS / f"{name}.png")
@@ -79,11 +80,6 @@ def write(kind: str, data: str, budget: str, found: Found, draw: Draw) -> None:
     )
 
 
-def _cell(value: float | None, error: float | None) -> str:
-    """Seeds that differ by rounding, as the baselines' do, have no error."""
-    return figure(value, None if error is not None and error < 1e-5 * abs(value) else error)
-
-
 def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:
     """Column -> what is to be said if it is in the table."""
     first = found[0]["metrics"]
@@ -91,13 +87,15 @@ def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:
     return {
         "method": f"{first['n']} held-out images (split {first['split']}), budget `{budget}`; ± is one standard error, over the seeds "
         "where there are several, otherwise over the images. Where a row does not say otherwise: one prior a seed for all; same body of "
-        "the encoder (`model.encoder.sees` is a lifted one's alone, which has wider heads and a small network of z too), batch, optimiser "
+        "the encoder (a lifted one has wider heads and a small network of z too, and what a command says of `model.encoder.sees` is said of "
+        "lifted ones), batch, optimiser "
         "and steps of each stage. What stands on the prior has its steps besides its own, and ScoreVAE+ the correction's, see `with the "
         "prior`. What the data's config says of weight, schedule and networks was chosen for ScoreVAE."
         + (swapped if any(run["row"].swapped for run in found) else ""),
         "l2": "Columns without a further word: one decoding of one z ~ q(z|x).",
         PAPER: f"`{PAPER}`: z is the mean for a VAE and a sample otherwise.",
-        "LPIPS, the paper's rule": "LPIPS by that rule sees images that are not clipped, at half their contrast.",
+        "LPIPS, the paper's rule": "LPIPS by that rule sees images that are not clipped, at half their contrast; of rows "
+        "that were evaluated before it was measured it is not told.",
         "l2, average": f"`average`: the mean of {first.get('average/decodings', 0):.0f} decodings.",
         "l2, one step": "`one step`: E[x_0|x_T, z].",
         "mse, limit": "`mse, limit`: that of the mean of infinitely many, by the difference of one and of their mean.",
@@ -108,7 +106,7 @@ def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:
         "grey levels, or the diffusion bound. They are left out where the variance is fixed at 1, and for a latent that is a point.",
         "above the prior": "`bits/dim, prior`: of the prior alone; `above the prior`: less that, paired.",
         "NFE": "NFE: evaluations of the score of one decoding; one of ScoreVAE's is of the prior and of the encoder's gradient, one of "
-        "DiffDecoder's of its U-Net, and what the prior finishes has none of a network until then.",
+        "DiffDecoder's of its U-Net; of what the prior finishes those below that level are of no network, and counted.",
         "seconds": "`seconds` of training at the median rate, on what of the machine was free. The command is the last of those that made "
         "the rows; they share what it says of `--config`.",
     }
@@ -144,18 +142,6 @@ def limit(metrics: dict[str, Any]) -> float:
     """The mse of the mean of infinitely many decodings, without bias: one has b + v, the mean of K others b + v / K, and this is b."""
     k = metrics["average/decodings"]
     return (k * metrics["average/mse"] - metrics["reconstruction/mse"]) / (k - 1)
-
-
-def over_seeds(runs: list[dict[str, Any]], name: str) -> Cell:
-    """(mean, standard error): over the seeds, or, of one seed, as its evaluation told it."""
-    # What was too short to be timed is not a number.
-    having = [run for run in runs if name in run and np.isfinite(run[name])]
-    if not having:
-        return None, None
-    values = [run[name] for run in having]
-    if len(values) == 1:
-        return values[0], having[0].get(f"{name}_stderr")
-    return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
 def _noise_levels(runs: list[dict[str, Any]]) -> dict[str, float]:

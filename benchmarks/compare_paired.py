@@ -1,15 +1,16 @@
-"""What a method's figures are less the beta-VAE's of equal beta and latent size, seed by seed: the rows of a seed share images and noise,
-so that what the seeds have in common is no error of their difference.
+"""What a method's figures are less the beta-VAE's of equal beta and latent size, seed by seed: whether the seeds that there are tell them
+apart. The errors are of training anew, on these test images.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from sde_vae.tables import figure
+from compare_seeds import cell, mean
+from scipy.stats import t as student
 
 COLUMNS = ("l2", "l2, average", "mse, limit", "LPIPS", "LPIPS, average", "rFD", "KL")
+# Of an interval.
+LEVEL = 0.95
 Run = dict[str, Any]
 # of(run, column) -> its figure, or None
 Of = Callable[[Run, str], float | None]
@@ -29,7 +30,7 @@ def paired(found: list[Run], of: Of) -> list[list[str]]:
             if ours is not None and theirs is not None:
                 told[column].append(ours - theirs)
     rows = [
-        [str(latent), title, str(max(map(len, told.values()))), *map(_cell, told.values())]
+        [str(latent), title, str(max(map(len, told.values()))), *map(_told_apart, told.values())]
         for (latent, title), told in differences.items()
         if max(map(len, told.values())) > 1
     ]
@@ -37,14 +38,17 @@ def paired(found: list[Run], of: Of) -> list[list[str]]:
 
 
 def _key(run: Run) -> tuple[int, int, float]:
-    return run["latent"], run["seed"], run["row"].changes.get("loss.beta")
+    return run["latent"], run["seed"], run["row"].changes["loss.beta"]
 
 
 def _is_plain(run: Run) -> bool:
     return "model.likelihood.learn_log_var" not in run["row"].changes
 
 
-def _cell(values: list[float]) -> str:
+def _told_apart(values: list[float]) -> str:
+    """The mean and its standard error; with a star, if Student's interval does not hold 0."""
     if len(values) < 2:
         return ""
-    return figure(float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values))))
+    value, error = mean(values)
+    star = "*" if abs(value) > student.ppf((1 + LEVEL) / 2, len(values) - 1) * error else ""
+    return cell(value, error) + star

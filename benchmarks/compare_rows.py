@@ -2,7 +2,7 @@
 
 All rows of a (latent size, seed) have the same encoder's body, batch, optimiser, number of steps of each stage, and evaluation; those
 with a prior are trained with the same one, if they do not say otherwise. Their decoders have the prior's channels, multipliers and
-blocks; DiffDecoder's its dropout too. A lifted encoder has wider heads, and a small network of z.
+blocks; DiffDecoder's its dropout too. A lifted encoder has wider heads, a small network of z, and sees what the config says; the others see x_t.
 """
 
 from typing import Any, NamedTuple

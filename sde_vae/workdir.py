@@ -26,7 +26,7 @@ FREE = (
         for f in ("steps", "checkpoint_every", "log_every")
     ),
 )
-# What may change until that stage has begun: one can be added to a run that is trained.
+# What only that stage reads, and may change until it has begun: one can be added to a run that is trained.
 OF_STAGE = {
     "encoder": ("stages.encoder.",),
     "correction": ("stages.correction.", "correction.", "model.correction."),
@@ -45,14 +45,14 @@ def facts() -> dict[str, Any]:
 
 
 def claim(workdir: Path, config: dict[str, Any], defaults: dict[str, Any]) -> None:
-    """Write WORKDIR/config.json. Raises BadInput if the workdir was trained with another config (apart from FREE fields)."""
+    """Write WORKDIR/config.json. Raises BadInput as `check` does."""
     check(workdir, config, defaults)
     write_json(workdir / "config.json", {"config": config, **facts()})
 
 
 def check(workdir: Path, config: dict[str, Any], defaults: dict[str, Any]) -> None:
-    """BadInput if there are checkpoints in `workdir` that were trained with a config other than this one, but for what is FREE, or
-    of a stage without any.
+    """BadInput if there are checkpoints in `workdir` that were trained with a config other than this one, but for what is FREE, and
+    OF_STAGE of those without any.
     """
     path = workdir / "config.json"
     if not path.exists() or not any(workdir.glob("*/checkpoints/[0-9]*")):

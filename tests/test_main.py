@@ -290,23 +290,22 @@ def test_a_run_from_before_a_field_was_had_its_default(tmp_path):
         workdir.check(tmp_path, {"a": {"b": (3,), "new": 0}}, defaults)
 
 
-def test_a_stage_can_be_added_to_a_run_until_it_has_begun(tmp_path):
+@pytest.mark.parametrize(("stage", "net"), [("latent", "latent_prior"), ("correction", "correction")])
+def test_a_stage_can_be_added_to_a_run_until_it_has_begun(tmp_path, stage, net):
+    def config(encoder, added, channels):
+        rates = {"encoder": {"learning_rate": encoder}, stage: {"learning_rate": added}}
+        return {"stages": rates, "model": {net: {"channels": channels}}}
+
     (tmp_path / "encoder" / "checkpoints" / "10").mkdir(parents=True)
-    config = {
-        "stages": {s: {"learning_rate": 1e-3} for s in ("encoder", "latent")},
-        "model": {"latent_prior": {"hidden": 64}},
-    }
-    other = {
-        "stages": {s: {"learning_rate": 2e-3} for s in ("encoder", "latent")},
-        "model": {"latent_prior": {"hidden": 32}},
-    }
-    workdir.claim(tmp_path, config, {})
-    workdir.check(tmp_path, other | {"stages": other["stages"] | {"encoder": config["stages"]["encoder"]}}, {})
+    workdir.claim(tmp_path, config(1e-3, 1e-3, 64), {})
+    workdir.check(tmp_path, config(1e-3, 2e-3, 32), {})
     with pytest.raises(BadInput, match=r"config\.stages\.encoder\.learning_rate: got 0\.002, but"):
-        workdir.check(tmp_path, other, {})
-    (tmp_path / "latent" / "checkpoints" / "10").mkdir(parents=True)
-    with pytest.raises(BadInput, match=r"config\.model\.latent_prior\.hidden: got 32, but"):
-        workdir.check(tmp_path, config | {"model": other["model"]}, {})
+        workdir.check(tmp_path, config(2e-3, 1e-3, 64), {})
+    (tmp_path / stage / "checkpoints" / "10").mkdir(parents=True)
+    with pytest.raises(BadInput, match=rf"config\.model\.{net}\.channels: got 32, but"):
+        workdir.check(tmp_path, config(1e-3, 1e-3, 32), {})
+    with pytest.raises(BadInput, match=rf"config\.stages\.{stage}\.learning_rate: got 0\.002, but"):
+        workdir.check(tmp_path, config(1e-3, 2e-3, 64), {})
 
 
 def test_a_workdir_is_not_trained_over_with_another_config(whole):
