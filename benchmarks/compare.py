@@ -107,14 +107,11 @@ class Comparison:
         return commands.train(config, experiment._replace(stages=alone), self.prior_of(seed, row))
 
     def run(self, row: Row, latent: int, seed: int) -> bool:
-        """Train and evaluate, if that is not done. False if it was stopped."""
-        if self.finished(row, latent, seed):
-            return True
+        """Train what is not trained, the priors too, and evaluate. False if it was stopped."""
         print(f"\n{row.title}, {latent} latents, seed {seed}")
         config, folder = self.config_of(row, latent, seed), self.folder(row, latent, seed)
-        if _of_prior(row) and not self.train_prior(seed, row):
-            return False
-        if row.swapped and not self.train_prior(seed + 1, row):
+        priors = [(seed, None), *([(seed, row)] if _of_prior(row) else []), *([(seed + 1, row)] if row.swapped else [])]
+        if not all(self.train_prior(*of) for of in priors):
             return False
         if not commands.train(config, build(config), folder):
             return False
@@ -178,16 +175,20 @@ def training_seconds(stage: Path) -> float:
 def compare(options: argparse.Namespace, changes: dict[str, Any]) -> None:
     platform.enable_compilation_cache()
     comparison = Comparison(options, changes)
-    for seed in range(options.seeds):
-        if not comparison.train_prior(seed):
+    wanted = [
+        (row, latent, seed)
+        for seed in range(options.seeds)
+        for latent in comparison.latents
+        for row in comparison.wanted
+    ]
+    missing = [case for case in wanted if not comparison.finished(*case)]
+    # At least once: a page of what was finished before.
+    for case in missing or [None]:
+        if case and not comparison.run(*case):
             return
-        for latent in comparison.latents:
-            for row in comparison.wanted:
-                if not comparison.run(row, latent, seed):
-                    return
-                compare_page.write(
-                    options.table, options.data, options.budget, comparison.all_finished(), comparison.table.draw
-                )
+        compare_page.write(
+            options.table, options.data, options.budget, comparison.all_finished(), comparison.table.draw
+        )
 
 
 def overrides(arguments: list[str]) -> dict[str, Any]:

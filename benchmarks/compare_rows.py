@@ -98,6 +98,10 @@ def bounds(config: ConfigDict) -> list[Row]:
     methods = {
         "score_vae": ("ScoreVAE", PLAIN | ALONE),
         "lifted": ("ScoreVAE, lifted", lifting(config) | ALONE),
+        "lifted_uniform": (
+            "ScoreVAE, lifted, a prior of times uniform in logSNR",
+            lifting(config) | ALONE | {"prior.times": "uniform_log_snr"},
+        ),
         "diff_decoder": ("DiffDecoder", {"method": "diff_decoder"}),
         "beta_vae": ("VAE, learnt variance", LEARNT),
     }

@@ -13,11 +13,16 @@ X = Callable[[dict[str, Any]], float]
 
 
 def bounds(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None:
-    # Of the prior alone, which z is to be worth something beside.
-    name = names["bits/dim, prior"]
-    without = {run["seed"]: run["metrics"][name] for run in found if name in run["metrics"]}
-    told = {"bits/dim": {"the prior alone": float(np.mean(list(without.values())))}} if without else {}
-    _draw(found, names, ("bits/dim", "above the prior", "KL"), {"beta": lambda run: run["row"].at}, path, told)
+    # Of the priors alone, which z is to be worth something beside: that which rows share, and that of a series of its own.
+    without: dict[str, dict[int, float]] = {}
+    for run in found:
+        own = any(name.startswith("prior.") for name in run["row"].changes)
+        if (name := names["bits/dim, prior"]) in run["metrics"]:
+            label = f"the prior of {run['row'].series}, alone" if own else "the prior alone"
+            without.setdefault(label, {})[run["seed"]] = run["metrics"][name]
+    levels = {label: float(np.mean(list(of_seeds.values()))) for label, of_seeds in without.items()}
+    against = {"beta": lambda run: run["row"].at}
+    _draw(found, names, ("bits/dim", "above the prior", "KL"), against, path, {"bits/dim": levels})
 
 
 def curves(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None:
@@ -62,8 +67,8 @@ def _draw(
                 ax.errorbar(
                     [x(run) for run in having], [m[name] for m in told], errors, ms=4, lw=1.3, label=label, **look
                 )
-            for label, level in (levels or {}).get(column, {}).items():
-                ax.axhline(level, color="black", lw=1, ls=":", label=label)
+            for style, (label, level) in zip((":", "--", "-."), (levels or {}).get(column, {}).items(), strict=False):
+                ax.axhline(level, color="black", lw=1, ls=style, label=label)
             ax.set(title=column, xlabel=x_title, xscale="log")
             ax.spines[["top", "right"]].set_visible(False)
     labels = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sde_vae import workdir
+from sde_vae import logs, workdir
 from sde_vae.build import build
 from sde_vae.errors import BadInput
 from sde_vae.sdes import VP, log_snr_range
@@ -275,3 +275,33 @@ def test_training_seconds_leave_out_what_was_not_training(modules, tmp_path):
     lines += [{"step": 60, "steps_per_second": 0.1}]
     (tmp_path / "metrics.jsonl").write_text("".join(f"{line}\n".replace("'", '"') for line in lines))
     assert compare.training_seconds(tmp_path) == 60 / 4.0
+
+
+def test_the_same_command_goes_on_where_it_was_stopped(modules, tmp_path, monkeypatch):
+    compare, evaluated, pages = modules[2], [], []
+    stopped_after = 2
+
+    def evaluate(config, experiment, folder):
+        evaluated.append(f"{folder.parent.parent.name}/{folder.name}")
+        logs.write_json(folder / "eval" / "metrics.json", {"n": 9})
+
+    monkeypatch.setattr(compare.commands, "train", lambda *args: len(evaluated) < stopped_after)
+    monkeypatch.setattr(compare.commands, "eval_", evaluate)
+    monkeypatch.setattr(compare, "training_seconds", lambda stage: 1.0)
+    monkeypatch.setattr(compare.platform, "enable_compilation_cache", lambda: None)
+    monkeypatch.setattr(
+        compare.compare_page, "write", lambda table, data, budget, found, draw: pages.append(len(found))
+    )
+    options = argparse.Namespace(data="digits", budget="small", table="compare", latents=[4], workdir=tmp_path)
+    options.seeds, options.rows = 2, ["lifted", "beta_vae_0.01"]
+    compare.compare(options, {})
+    assert evaluated == ["seed_0/lifted", "seed_0/beta_vae_0.01"]
+    assert pages == [1, 2]
+    stopped_after = 4
+    compare.compare(options, {})
+    assert evaluated[2:] == ["seed_1/lifted", "seed_1/beta_vae_0.01"]
+    assert pages == [1, 2, 3, 4]
+    # Of what is finished the page is written once, and nothing is done again.
+    compare.compare(options, {})
+    assert len(evaluated) == 4
+    assert pages == [1, 2, 3, 4, 4]
