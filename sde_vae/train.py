@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from sde_vae.checkpoints import Checkpoints
 from sde_vae.data.pipeline import Pipeline, prefetch
+from sde_vae.errors import Diverged
 from sde_vae.logs import MetricsLog
 from sde_vae.method import Method
 from sde_vae.parallel import parallelise
