@@ -24,6 +24,7 @@ COLUMNS = {
     "LPIPS, average": "average/lpips_alex",
     "rFD": "reconstruction/{fd}",
     "rFD, mean z": "reconstruction_of_mean/{fd}",
+    "rFD, all": "decodings/{fd}",
     "KL": "latent/kl",
     "bits/dim": "bits_per_dim/total",
     "bits/dim, prior": "prior/bits_per_dim/total",
@@ -102,6 +103,8 @@ def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:
         "mse, from z alone": "`mse, from z alone`: a kernel regression of the test images on z, fitted to the training images: at "
         "least so much is in z, whatever the method makes of it.",
         "rFD": f"rFD is `{fd}`.",
+        "rFD, all": f"`rFD, all`: of {first.get('average/decodings', 0):.0f} decodings of each image, all together. That of one of each is "
+        "biased upwards by what is drawn.",
         "bits/dim": "bits/dim are bounds of the models as they stand, whatever they were trained with: a VAE's Gaussian's mass on the "
         "grey levels, or the diffusion bound. They are left out where the variance is fixed at 1, and for a latent that is a point.",
         "above the prior": "`bits/dim, prior`: of the prior alone; `above the prior`: less that, paired.",

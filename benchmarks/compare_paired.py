@@ -8,7 +8,7 @@ from typing import Any
 from compare_seeds import cell, mean
 from scipy.stats import t as student
 
-COLUMNS = ("l2", "l2, average", "mse, limit", "LPIPS", "LPIPS, average", "rFD", "KL")
+COLUMNS = ("l2", "l2, average", "mse, limit", "LPIPS", "LPIPS, average", "rFD", "rFD, all", "KL")
 # Of an interval.
 LEVEL = 0.95
 Run = dict[str, Any]

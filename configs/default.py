@@ -38,6 +38,7 @@ def get_config() -> ConfigDict:
     config.model.prior = _unet()
     config.model.prior.dropout = 0.0
     config.model.encoder = _unet()
+    config.model.encoder.dropout = 0.0  # while it trains
     # x_t | filtered: its linear estimate of x_0 | denoised: the prior's E[x_0 | x_t], without t (score_vae)
     config.model.encoder.sees = "x_t"
     # learnt functions of z in which log q(z | x_t) is quadratic too, besides z itself; 0: a Gaussian (score_vae)

@@ -149,7 +149,10 @@ def check_values(config: ConfigDict) -> None:
     for net in NETS:
         name = f"model.{net}.channels"
         _require(config, name, lambda v: v % 4 == 0 and (v <= 128 or v % 32 == 0), "a multiple of 4 (of 32 above 128)")
-    for name in ("loss.latent_dropout", *(f"model.{net}.dropout" for net in ("prior", "decoder", "correction"))):
+    for name in (
+        "loss.latent_dropout",
+        *(f"model.{net}.dropout" for net in ("prior", "encoder", "decoder", "correction")),
+    ):
         _require(config, name, lambda v: 0 <= v < 1, "in [0, 1)")
     _require(config, "model.latent_prior.hidden", lambda v: v >= 16 and v % 8 == 0, "a multiple of 8, at least 16")
     _require(config, "sampling.eta", lambda v: 0 <= v <= 1, "in [0, 1]")

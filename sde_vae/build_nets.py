@@ -21,7 +21,7 @@ def unet_fields(config: ConfigDict, name: str, shape: Shape) -> dict[str, Any]:
 
 
 def build_encoder(config: ConfigDict, shape: Shape, latent: int, more_channels: int = 0) -> Network:
-    body = HalfUNet(**net_fields(config, "encoder", shape))
+    body = HalfUNet(**net_fields(config, "encoder", shape), dropout=config.model.encoder.dropout)
     seen = (*shape[:-1], shape[-1] + more_channels)
     return network(Encoder(body, latent, config.model.log_var_bound), seen)
 

@@ -5,13 +5,17 @@ import numpy as np
 import pytest
 
 from sde_vae.bounds.discretised import discretised
-from sde_vae.data.dataset import to_model
+from sde_vae.data.dataset import to_model, to_unit
 from sde_vae.evaluators.averages import K, averages, in_one_step
 from sde_vae.evaluators.bits_per_dim import bits_per_dim
+from sde_vae.evaluators.codes import draw_codes
 from sde_vae.evaluators.decoding import Decoder
+from sde_vae.evaluators.distribution import to_bytes
 from sde_vae.evaluators.streams import make_subject
 from sde_vae.evaluators.subject import Held, Judges, Model
 from sde_vae.gaussians import DiagGaussian
+from sde_vae.metrics.extractors import Extractor
+from sde_vae.metrics.frechet import frechet_distance, moments
 from sde_vae.parts import Parts
 from sde_vae.sdes import VP
 from sde_vae.solvers.grids import uniform_log_snr
@@ -44,13 +48,17 @@ def likelihood(z):
     return DiagGaussian(mean, jnp.full_like(mean, -3.0))
 
 
-def subject(folder, **model):
+def flat(images):
+    return np.asarray(images, np.float32).reshape(len(images), -1) / 255
+
+
+def subject(folder, extractor=None, **model):
     images = np.sqrt(V) * np.random.default_rng(0).standard_normal((N, *SHAPE))
     images = np.clip(np.round((images + 1) / 2 * 255), 0, 255).astype(np.uint8)
     decoder = Decoder(SDE, ancestral, uniform_log_snr(SDE, 100))
     held = Held("flat", "f" * 64, 256, images, images, to_model(images, 256))
     model = Model(encode, model.get("score"), model.get("prior"), decoder, decoder, model.get("likelihood"))
-    return make_subject(model, held, Judges({}, None, {}, folder), Parts(folder / "parts", {}), 16, 8, 256, 0)
+    return make_subject(model, held, Judges({}, extractor, {}, folder), Parts(folder / "parts", {}), 16, 8, 256, 0)
 
 
 def test_an_average_pays_the_variance_of_what_is_drawn_once_in_k(tmp_path):
@@ -61,6 +69,29 @@ def test_an_average_pays_the_variance_of_what_is_drawn_once_in_k(tmp_path):
     assert abs(found["average/mse"] - expected) < 4 * found["average/mse_stderr"]
     # A single draw would not pass for it.
     assert 0.25 * for_one > expected + 20 * found["average/mse_stderr"]
+
+
+def test_of_k_decodings_together_a_distance_pays_less_of_what_is_drawn(tmp_path):
+    """Decodings of the exact p(x_0 | z) are at no distance from the originals, but for there being so few. Those of its mean are, by
+    (sd of GAIN z - sd of x_0)^2 a pixel, and of K of them it is hardly less.
+    """
+    extractor = Extractor("flat", 16, flat, "0", "1", False)
+    exact = subject(tmp_path / "exact", extractor, score=score)
+    mean = lambda z: DiagGaussian(GAIN * z.reshape(-1, *SHAPE), jnp.full((len(z), *SHAPE), -3.0))
+    blurred = subject(tmp_path / "blurred", extractor, likelihood=mean)
+
+    def of_one_and_of_all(s):
+        index = np.arange(N, dtype=np.int32)
+        z = draw_codes(s.encode(s.data.test), np.random.default_rng(0))
+        one, test = (moments(flat(to_bytes(to_unit(x)))) for x in (s.decode(z, index, "one"), s.data.test))
+        return frechet_distance(one, test), dict(averages(s))["decodings/fd_flat"]
+
+    of_one, of_all = of_one_and_of_all(exact)
+    assert 0 < of_all < 0.6 * of_one
+    of_one, of_all = of_one_and_of_all(blurred)
+    apart = 16 * 0.25 * V * (1 - np.sqrt(GAIN)) ** 2
+    assert abs(of_all - apart) < 0.1 * apart
+    assert 0.9 * of_one < of_all < of_one
 
 
 def test_one_step_is_the_conditional_mean(tmp_path):

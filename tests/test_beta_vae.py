@@ -21,7 +21,7 @@ def exact(scale=1.0):
     """Probabilistic PCA: p(x | z) = N(W z, s^2), and its exact posterior (diagonal, W's columns being orthogonal)."""
     precision = jnp.sum(W**2, axis=0) / S**2 + 1
 
-    def posterior(params, x, log_snr):
+    def posterior(params, x, log_snr, keys):
         return DiagGaussian(
             scale * x @ W / (S**2 * precision[None]), jnp.broadcast_to(-jnp.log(precision), (len(x), 2))
         )

@@ -105,6 +105,7 @@ def test_celeba64_has_the_papers_size():
         ("stages.encoder.learning_rate", -1.0, "config.stages.encoder.learning_rate: got -1.0, expected above 0"),
         ("stages.correction.steps", -5, "config.stages.correction.steps: got -5, expected at least 0"),
         ("model.encoder.statistics", -1, "config.model.encoder.statistics: got -1, expected at least 0"),
+        ("model.encoder.dropout", -0.1, "config.model.encoder.dropout: got -0.1, expected in [0, 1)"),
         ("model.correction.dropout", 1.0, "config.model.correction.dropout: got 1.0, expected in [0, 1)"),
         ("optim.decay", "linear", "config.optim.decay: unknown name 'linear'; known: constant, cosine"),
         ("data.image_size", 9, "config.data.image_size: got 9, which config.model.prior.multipliers halve 1 times"),

@@ -83,6 +83,20 @@ def test_dropout_follows_its_keys_and_only_them():
     np.testing.assert_array_equal(net.apply(params, x, l), net.apply(params, x, l, None))
 
 
+def test_the_encoders_dropout_too():
+    """Without keys a rate of 0.5 is none; with them each example has a mask of its own, wherever it stands in a batch."""
+    never, often = (network(Encoder(HalfUNet(8, (1, 2), 1, dropout=rate), 3), (4, 4, 1)) for rate in (0.0, 0.5))
+    params = jax.tree.map(lambda a: a + 0.05, never.init(jax.random.key(0)))
+    x, l = jax.random.normal(jax.random.key(1), (4, 4, 4, 1)), jnp.zeros(4)
+    keys = keys_of(jax.random.key(2), jnp.arange(4))
+    dropped, plain = often.apply(params, x, l, keys).mean, often.apply(params, x, l).mean
+    np.testing.assert_array_equal(plain, never.apply(params, x, l, keys).mean)
+    assert not np.any(np.isclose(dropped, plain, rtol=1e-3))
+    np.testing.assert_allclose(often.apply(params, x[2:], l[2:], keys[2:]).mean, dropped[2:], rtol=1e-5, atol=1e-6)
+    same = jnp.broadcast_to(x[:1], x.shape)
+    assert len(np.unique(np.asarray(often.apply(params, same, l, keys).mean), axis=0)) == 4
+
+
 @pytest.mark.parametrize(
     ("body", "shape"),
     [(HalfUNet(8, (1, 2), 1, attention=(4,)), (8, 8, 1)), (MLP(32, 16, 1, zero=False), (2,))],

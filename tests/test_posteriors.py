@@ -71,7 +71,7 @@ def test_of_the_filtered_image_the_gradient_vanishes_as_alpha():
 
 def test_the_filtered_image_is_the_linear_estimate_for_unit_variance():
     """Of x_0 ~ N(0, I), E[x_0 | x_t]; at t = 0 the image itself, beside a channel of ones."""
-    inputs = Network(None, lambda params, x, log_snr: DiagGaussian(x, x))
+    inputs = Network(None, lambda params, x, log_snr, keys: DiagGaussian(x, x))
     for sde in (VP(), VE()):
         t, x = jnp.array([0.3, 1.0]), jax.random.normal(jax.random.key(0), (2, 3))
         posterior = of_filtered(sde, inputs)
@@ -103,7 +103,7 @@ def test_lifted_to_a_statistic_any_decoder_of_z_is_within_reach(x64):
     crooked = lambda z: jnp.sin(3 * z) + z**3
     told = Network(lambda key: {}, lambda params, z, log_snr: crooked(z))
 
-    def linear(params, x, log_snr):
+    def linear(params, x, log_snr, keys):
         t = SDE.t_of_log_snr(log_snr)
         a, s = SDE.alpha(t)[:, None], SDE.sigma(t)[:, None]
         # `condition` scales x by 1, as alpha^2 + sigma^2 is; of z the gradient says nothing.

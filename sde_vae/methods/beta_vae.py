@@ -33,8 +33,9 @@ def beta_vae(posterior: Posterior, decoder: Network, penalty: Penalty) -> Method
         return decoder.apply(params["decoder"], z)
 
     def loss(params: Params, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
-        q = encode(params, frozen, batch.x)
-        p = likelihood(params, frozen, q.sample(keys_of(key, batch.index)))
+        key_z, key_dropout = jax.random.split(key)
+        q = posterior.clean(params["encoder"], batch.x, keys_of(key_dropout, batch.index))
+        p = likelihood(params, frozen, q.sample(keys_of(key_z, batch.index)))
         reconstruction = -jnp.mean(p.log_prob(batch.x))
         total = reconstruction + jnp.mean(penalty(q, batch.step))
         return total, {"loss": total, "loss/reconstruction": reconstruction, "loss/kl": jnp.mean(q.kl_to_standard())}

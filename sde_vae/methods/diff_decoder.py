@@ -54,11 +54,12 @@ def diff_decoder(
         return score
 
     def loss(params: Params, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
-        key_z, key_keep, key_dropout, key = jax.random.split(key, 4)
-        q = encode(params, frozen, batch.x)
+        del frozen
+        key_z, key_keep, key_decoder, key, key_encoder = jax.random.split(key, 5)
+        q = posterior.clean(params["encoder"], batch.x, keys_of(key_encoder, batch.index))
         z = q.sample(keys_of(key_z, batch.index))
         keep = 1.0 - jax.vmap(lambda key: jax.random.bernoulli(key, latent_dropout))(keys_of(key_keep, batch.index))
-        score = told(params, z, keep.astype(z.dtype), keys_of(key_dropout, batch.index))
+        score = told(params, z, keep.astype(z.dtype), keys_of(key_decoder, batch.index))
         diffusion = jnp.mean(denoising(sde, score, times, weight, key, batch))
         total = diffusion + jnp.mean(penalty(q, batch.step))
         return total, {"loss": total, "loss/diffusion": diffusion, "loss/kl": jnp.mean(q.kl_to_standard())}

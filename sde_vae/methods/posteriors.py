@@ -13,30 +13,32 @@ from sde_vae.methods.prior import condition, told_level
 from sde_vae.nets.network import Network
 from sde_vae.scores import denoised_of_noise, noise_of_score
 from sde_vae.sdes import SDE
-from sde_vae.types import Latents, Params, PerExample, Points, PRNGKey
+from sde_vae.types import Keys, Latents, Params, PerExample, Points, PRNGKey
 
 
 class Posterior(NamedTuple):
     """init(key) -> params
-    clean(params, x_0) -> q(z | x_0)
-    noisy(params, frozen, x_t, t) -> q(lift(z) | x_t)       frozen: the prior's parameters
+    clean(params, x_0, keys=None) -> q(z | x_0)
+    noisy(params, frozen, x_t, t, keys=None) -> q(lift(z) | x_t)       frozen: the prior's parameters
     lift(params, z, t) -> z, or what else of it `noisy` is a density of: see `lifted`
+
+    `keys`, one per example, switch the encoder's dropout on.
     """
 
     init: Callable[[PRNGKey], Params]
-    clean: Callable[[Params, Points], DiagGaussian]
-    noisy: Callable[[Params, Params, Points, PerExample], DiagGaussian]
+    clean: Callable[..., DiagGaussian]
+    noisy: Callable[..., DiagGaussian]
     lift: Callable[[Params, Latents, PerExample], Points] = lambda params, z, t: z
 
 
 def of_noisy(sde: SDE, encoder: Network) -> Posterior:
     """The encoder sees x_t and is told t (arXiv:2304.12141)."""
 
-    def noisy(params: Params, frozen: Params, x: Points, t: PerExample) -> DiagGaussian:
+    def noisy(params: Params, frozen: Params, x: Points, t: PerExample, keys: Keys | None = None) -> DiagGaussian:
         del frozen
-        return condition(sde, encoder, params, x, t)
+        return condition(sde, encoder, params, x, t, keys)
 
-    return Posterior(encoder.init, lambda params, x: _clean(sde, encoder, params, x), noisy)
+    return Posterior(encoder.init, lambda params, x, keys=None: _clean(sde, encoder, params, x, keys), noisy)
 
 
 def of_filtered(sde: SDE, encoder: Network) -> Posterior:
@@ -46,26 +48,26 @@ def of_filtered(sde: SDE, encoder: Network) -> Posterior:
     it does of itself. One more channel of ones keeps norms from undoing the scale; `encoder` takes that channel too.
     """
 
-    def seen(params: Params, x: Points, t: PerExample) -> DiagGaussian:
+    def seen(params: Params, x: Points, t: PerExample, keys: Keys | None = None) -> DiagGaussian:
         scale = sde.alpha(t) / (jnp.square(sde.alpha(t)) + jnp.square(sde.sigma(t)))
         inputs = jnp.concatenate([expand(scale, x) * x, jnp.ones_like(x[..., :1])], axis=-1)
-        return encoder.apply(params, inputs, told_level(sde, t))
+        return encoder.apply(params, inputs, told_level(sde, t), keys)
 
     return Posterior(
         encoder.init,
-        lambda params, x: seen(params, x, jnp.zeros(x.shape[:1], x.dtype)),
-        lambda params, frozen, x, t: seen(params, x, t),
+        lambda params, x, keys=None: seen(params, x, jnp.zeros(x.shape[:1], x.dtype), keys),
+        lambda params, frozen, x, t, keys=None: seen(params, x, t, keys),
     )
 
 
 def of_denoised(sde: SDE, encoder: Network, prior: Method) -> Posterior:
     """The encoder sees only clean images: the prior's E[x_0 | x_t] (Tweedie), through which its gradient in x_t flows."""
 
-    def noisy(params: Params, frozen: Params, x: Points, t: PerExample) -> DiagGaussian:
+    def noisy(params: Params, frozen: Params, x: Points, t: PerExample, keys: Keys | None = None) -> DiagGaussian:
         eps_hat = noise_of_score(sde, prior.score(frozen, None, None)(x, t), t)
-        return _clean(sde, encoder, params, denoised_of_noise(sde, eps_hat, x, t))
+        return _clean(sde, encoder, params, denoised_of_noise(sde, eps_hat, x, t), keys)
 
-    return Posterior(encoder.init, lambda params, x: _clean(sde, encoder, params, x), noisy)
+    return Posterior(encoder.init, lambda params, x, keys=None: _clean(sde, encoder, params, x, keys), noisy)
 
 
 def lifted(sde: SDE, posterior: Posterior, latent: int, statistics: Network) -> Posterior:
@@ -85,14 +87,17 @@ def lifted(sde: SDE, posterior: Posterior, latent: int, statistics: Network) -> 
         key_encoder, key_statistics = jax.random.split(key)
         return {"encoder": posterior.init(key_encoder), "statistics": statistics.init(key_statistics)}
 
-    def clean(params: Params, x: Points) -> DiagGaussian:
-        q = posterior.clean(params["encoder"], x)
+    def clean(params: Params, x: Points, keys: Keys | None = None) -> DiagGaussian:
+        q = posterior.clean(params["encoder"], x, keys)
         return DiagGaussian(q.mean[:, :latent], q.log_var[:, :latent])
 
     def lift(params: Params, z: Latents, t: PerExample) -> Points:
         return jnp.concatenate([z, statistics.apply(params["statistics"], z, told_level(sde, t))], axis=1)
 
-    return Posterior(init, clean, lambda params, frozen, x, t: posterior.noisy(params["encoder"], frozen, x, t), lift)
+    def noisy(params: Params, frozen: Params, x: Points, t: PerExample, keys: Keys | None = None) -> DiagGaussian:
+        return posterior.noisy(params["encoder"], frozen, x, t, keys)
+
+    return Posterior(init, clean, noisy, lift)
 
 
 def narrow(posterior: Posterior, log_var: float = -16.0) -> Posterior:
@@ -102,10 +107,10 @@ def narrow(posterior: Posterior, log_var: float = -16.0) -> Posterior:
         return DiagGaussian(q.mean, jnp.full_like(q.mean, log_var))
 
     return posterior._replace(
-        clean=lambda params, x: point(posterior.clean(params, x)),
-        noisy=lambda params, frozen, x, t: point(posterior.noisy(params, frozen, x, t)),
+        clean=lambda params, x, keys=None: point(posterior.clean(params, x, keys)),
+        noisy=lambda params, frozen, x, t, keys=None: point(posterior.noisy(params, frozen, x, t, keys)),
     )
 
 
-def _clean(sde: SDE, encoder: Network, params: Params, x: Points) -> DiagGaussian:
-    return condition(sde, encoder, params, x, jnp.zeros(x.shape[:1], x.dtype))
+def _clean(sde: SDE, encoder: Network, params: Params, x: Points, keys: Keys | None) -> DiagGaussian:
+    return condition(sde, encoder, params, x, jnp.zeros(x.shape[:1], x.dtype), keys)

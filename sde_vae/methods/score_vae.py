@@ -21,7 +21,7 @@ from sde_vae.methods.posteriors import Posterior
 from sde_vae.penalties import Penalty
 from sde_vae.scores import bayes
 from sde_vae.sdes import SDE
-from sde_vae.types import Batch, Latents, Metrics, Params, PerExample, Points, PRNGKey, Scalar, ScoreFn
+from sde_vae.types import Batch, Keys, Latents, Metrics, Params, PerExample, Points, PRNGKey, Scalar, ScoreFn
 
 # LogDensity(q, z) -> [batch]: DiagGaussian.log_prob, or DiagGaussian.quadratic for the authors' code's.
 LogDensity = Callable[[DiagGaussian, Latents], PerExample]
@@ -43,22 +43,24 @@ def score_vae(
         del frozen
         return posterior.clean(params, x)
 
-    def conditional(params: Params, frozen: Params, z: Latents, gamma: float) -> ScoreFn:
-        log_likelihood = lambda x, t: log_density(posterior.noisy(params, frozen, x, t), posterior.lift(params, z, t))
+    def conditional(params: Params, frozen: Params, z: Latents, gamma: float, keys: Keys | None) -> ScoreFn:
+        def log_likelihood(x: Points, t: PerExample) -> PerExample:
+            return log_density(posterior.noisy(params, frozen, x, t, keys), posterior.lift(params, z, t))
+
         return bayes(prior.score(frozen, None, None), log_likelihood, gamma)
 
     def loss(params: Params, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
         # Training differentiates in `params` alone; this keeps it true of whoever differentiates in both.
         frozen = jax.lax.stop_gradient(frozen)
-        key_z, key = jax.random.split(key)
-        q = encode(params, frozen, batch.x)
+        key_z, key, key_clean, key_noisy = jax.random.split(key, 4)
+        q = posterior.clean(params, batch.x, keys_of(key_clean, batch.index))
         z = q.sample(keys_of(key_z, batch.index))
-        score = conditional(params, frozen, z, 1.0)
+        score = conditional(params, frozen, z, 1.0, keys_of(key_noisy, batch.index))
         diffusion = jnp.mean(denoising(sde, score, times, weight, key, batch))
         total = diffusion + jnp.mean(penalty(q, batch.step))
         return total, {"loss": total, "loss/diffusion": diffusion, "loss/kl": jnp.mean(q.kl_to_standard())}
 
     def score(params: Params, frozen: Params, z: Latents) -> ScoreFn:
-        return conditional(params, frozen, z, guidance)
+        return conditional(params, frozen, z, guidance, None)
 
     return Method(posterior.init, loss, encode, score)

@@ -12,22 +12,26 @@ from jaxtyping import Array, Float
 
 from sde_vae.gaussians import DiagGaussian
 from sde_vae.nets.layers import DownPath, Images, NoiseLevel, group_norm
-from sde_vae.types import PerExample, Points
+from sde_vae.types import Keys, PerExample, Points
 
 
 class HalfUNet(nn.Module):
-    """The left half of the U-Net as a body (arXiv:2304.12141, section 5): x [batch, H, W, C], logSNR [batch] -> [batch, features]."""
+    """The left half of the U-Net as a body (arXiv:2304.12141, section 5): x [batch, H, W, C], logSNR [batch] -> [batch, features].
+
+    `keys`, one per example, switch dropout on.
+    """
 
     channels: int
     multipliers: Sequence[int]
     blocks: int = 2
     attention: Sequence[int] = ()
+    dropout: float = 0.0
 
     @nn.compact
-    def __call__(self, x: Images, log_snr: PerExample) -> Float[Array, "batch features"]:
+    def __call__(self, x: Images, log_snr: PerExample, keys: Keys | None = None) -> Float[Array, "batch features"]:
         level = NoiseLevel(self.channels, jnp.float32)(log_snr)
-        down = DownPath(self.channels, self.multipliers, self.blocks, self.attention, 0.0, jnp.float32)
-        h = down(x, level, None)[-1]
+        down = DownPath(self.channels, self.multipliers, self.blocks, self.attention, self.dropout, jnp.float32)
+        h = down(x, level, keys)[-1]
         h = nn.silu(group_norm(h, jnp.float32)(h))
         return h.reshape(h.shape[0], -1)
 
@@ -40,8 +44,8 @@ class Encoder(nn.Module):
     log_var_bound: float = 8.0
 
     @nn.compact
-    def __call__(self, x: Points, log_snr: PerExample) -> DiagGaussian:
-        features = self.body(x, log_snr)
+    def __call__(self, x: Points, log_snr: PerExample, keys: Keys | None = None) -> DiagGaussian:
+        features = self.body(x, log_snr, keys)
         # Not zero at the start: mean and gradient would both vanish, and there the loss has a saddle point.
         mean = nn.Dense(self.latent, name="mean")(features)
         raw = nn.Dense(self.latent, name="log_var")(features)
