@@ -53,7 +53,7 @@ class Table(NamedTuple):
     draw: compare_page.Draw = compare_plots.draw
 
 
-ALL = ("reconstruction", "averages", "noise_levels", "bits_per_dim", "latents")
+ALL = ("reconstruction", "averages", "noise_levels", "bits_per_dim", "latents", "edits", "latent_prior")
 TABLES = {
     "compare": Table(rows, "test", ALL),
     "levers": Table(levers, "valid", ALL),

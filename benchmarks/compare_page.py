@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import compare_latents
 from compare_paired import LEVEL, paired
 from compare_seeds import Cell, cell, over_seeds
 from record import RESULTS, markdown, record
@@ -29,13 +30,11 @@ COLUMNS = {
     "bits/dim": "bits_per_dim/total",
     "bits/dim, prior": "prior/bits_per_dim/total",
     "above the prior": "bits_per_dim/above_prior",
-    "probe": "latent/probe_accuracy",
-    "probe, AP": "latent/probe_average_precision",
-    "active": "latent/active_units",
     "NFE": "reconstruction/nfe",
     "seconds": "seconds/own",
     "with the prior": "seconds/all",
 }
+FIRST = ("latents", "method", "seeds")
 PAPER = "l2, the paper's rule"
 PAIRED = (
     "Less the beta-VAE's of equal beta and seed, on the same images; ± is one standard error over the seeds, and a star says that Student's "
@@ -51,21 +50,28 @@ def write(kind: str, data: str, budget: str, found: Found, draw: Draw) -> None:
     """results/KIND_DATA.{json,md,png}; of another budget than `small`, KIND_DATA_BUDGET."""
     first = found[0]["metrics"]
     fd = next(name.split("/")[1] for name in first if name.startswith(("reconstruction/fd_", "reconstruction/fid")))
-    names = {column: name.format(fd=fd) for column, name in COLUMNS.items()}
-    figures, table = [], []
+    names, of_z = (
+        {column: name.format(fd=fd) for column, name in columns.items()}
+        for columns in (COLUMNS, compare_latents.COLUMNS)
+    )
+    figures, table, latents = [], [[*FIRST, PAPER, *names]], [[*FIRST, *of_z]]
     for latent in sorted({run["latent"] for run in found}):
         for title, runs in _of_latent([run for run in found if run["latent"] == latent]).items():
             told = {column: over_seeds(runs, name) for column, name in names.items()}
             # The paper tests a VAE with the posterior's mean, and everything else with one sample.
             told = {PAPER: told["l2, mean z" if runs[0].get("method") == "beta-VAE" else "l2"], **told}
-            of_each = {column: [over_seeds([run], name)[0] for run in runs] for column, name in names.items()}
-            figures.append({"method": title, "latent": latent, "seeds": of_each} | _flat(told) | _noise_levels(runs))
-            table.append([str(latent), title, str(len(runs)), *(cell(*figures_of) for figures_of in told.values())])
-    # A column that nobody has is left out.
-    kept = [i for i in range(3 + len(told)) if any(row[i] for row in table)]
-    head = ["latents", "method", "seeds", PAPER, *COLUMNS]
-    shown = {head[i] for i in kept}
-    notes = " ".join(text for column, text in _notes(found, fd, budget).items() if column in shown)
+            told_z = {column: over_seeds(runs, name) for column, name in of_z.items()}
+            of_each = {column: [over_seeds([run], name)[0] for run in runs] for column, name in (of_z | names).items()}
+            figures.append(
+                {"method": title, "latent": latent, "seeds": of_each} | _flat(told_z | told) | _noise_levels(runs)
+            )
+            first_cells = [str(latent), title, str(len(runs))]
+            table.append([*first_cells, *(cell(*figures_of) for figures_of in told.values())])
+            latents.append([*first_cells, *(cell(*figures_of) for figures_of in told_z.values())])
+    table, latents = compact(table), compact(latents)
+    notes = _of_columns(_notes(found, fd, budget), table)
+    if len(latents) > 1:
+        notes = "\n".join([notes, "", *markdown(latents), "", _of_columns(compare_latents.NOTES, latents)])
     differences = paired(found, lambda run, column: _told(run).get(names[column])) if kind == "compare" else []
     if differences:
         notes = "\n".join([notes, "", PAIRED, "", *markdown(differences)])
@@ -75,10 +81,22 @@ def write(kind: str, data: str, budget: str, found: Found, draw: Draw) -> None:
         name,
         f"{kind.capitalize()}: {data}",
         {"rows": figures, "n": first["n"], "fd": fd, "budget": budget},
-        [head[i] for i in kept],
-        [[row[i] for i in kept] for row in table],
+        table[0],
+        table[1:],
         notes,
     )
+
+
+def compact(table: list[list[str]]) -> list[list[str]]:
+    """Without the columns that nobody has, and without the rows of whom nothing is told. The first row is the head."""
+    head, *rows = table
+    rows = [row for row in rows if any(row[len(FIRST) :])]
+    kept = [i for i in range(len(head)) if any(row[i] for row in rows)]
+    return [[row[i] for i in kept] for row in (head, *rows)]
+
+
+def _of_columns(notes: dict[str, str], table: list[list[str]]) -> str:
+    return " ".join(text for column, text in notes.items() if column in table[0])
 
 
 def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:

@@ -186,11 +186,34 @@ def test_a_sweep_is_told_and_drawn_of_what_its_evaluators_tell(modules, tmp_path
     ]
     page.write(table, "digits", "small", found, comparison.table.draw)
     ((_, _, _, head, rows, notes),) = told
-    assert len(rows) == 2 * (2 + len(comparison.rows))
+    assert len(rows) == 2 * len(comparison.rows)
     assert ("bits/dim" in head) == ("bits/dim are bounds" in notes) == (table == "bounds")
     assert ("l2, average" in head) == ("the mean of 8 decodings" in notes) == (table == "curves")
     assert "another seed's prior" not in notes
     assert (tmp_path / f"{table}_digits.png").stat().st_size > 10_000
+
+
+def test_what_is_in_the_latents_is_a_table_of_its_own(modules, tmp_path, monkeypatch):
+    """Without the baselines, which have none, and without what was not measured."""
+    page = modules[1]
+    monkeypatch.setattr(page, "RESULTS", tmp_path)
+    monkeypatch.setattr(page, "record", lambda *args: told.append(args))
+    told, comparison = [], of_table(modules, "compare", tmp_path)
+    metrics = {"n": 9, "split": "test", "method": "ScoreVAE", "reconstruction/fd_pixels": 0.1, "reconstruction/l2": 1.0}
+    metrics |= {"baseline/pca/l2": 2.0, "latent/kl": 3.0, "latent/mig": 0.25, "latent_prior/gaussian/fd_pixels": 0.5}
+    metrics |= {"seconds/encoder": 5.0, "seconds/prior": 6.0}
+    found = [{"row": comparison.rows["lifted"], "latent": 4, "seed": s, "metrics": metrics} for s in (0, 1)]
+    page.write("compare", "digits", "small", found, lambda *args: None)
+    ((_, _, figures, head, rows, notes),) = told
+    assert [row[1] for row in rows] == ["PCA", comparison.rows["lifted"].title]
+    assert "MIG" not in head
+    lines = notes.splitlines()
+    table = lines.index("| latents | method | seeds | KL | MIG | FD, a Gaussian |")
+    assert lines[table + 2] == f"| 4 | {comparison.rows['lifted'].title} | 2 | 3 | 0.25 | 0.5 |"
+    assert not lines[table + 3]
+    assert "What is in the latents" in notes
+    assert "edited" not in notes
+    assert figures["rows"][-1]["MIG"] == 0.25
 
 
 def test_differences_are_seed_by_seed_to_the_beta_vae_of_equal_beta(modules, tmp_path):
