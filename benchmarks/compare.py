@@ -2,15 +2,15 @@
 ScoreVAE, ScoreVAE+.
 
     python benchmarks/compare.py --data digits|fashion_mnist|avatars32|... [--seeds 3] [--latents 4 16] [--budget small|paper]
-        [--rows NAME ...] [--table compare|levers|bounds|curves] [--workdir DIR] [--config.section.field=value ...]
+        [--rows NAME ...] [--table compare|levers|bounds|curves] [--name NAME] [--workdir DIR] [--config.section.field=value ...]
 
-Writes results/compare_DATA.{json,md,png} of all that is finished, by this command or before, whenever a row is; the same command goes
-on where it was stopped, and seeds, latents and rows can be added. --workdir defaults to runs/compare_DATA. The row `swapped` decodes
+Writes results/NAME.{json,md,png} of all that is finished, by this command or before, whenever a row is; the same command goes
+on where it was stopped, and seeds, latents and rows can be added. NAME defaults to compare_DATA, and --workdir to runs/NAME. What is finished
+is kept in results/rows/NAME, so that one's own row can be put beside those that others have trained. The row `swapped` decodes
 with the prior of the next seed, which is trained for it.
 
-On the split `valid`: --table levers changes one thing of ScoreVAE a row, to see what each is worth, and writes results/levers_DATA.*;
---table bounds asks what z is worth in bits/dim over a sweep of beta, and writes results/bounds_DATA.*; --table curves trains for longer
-and for less, and writes results/curves_DATA.*.
+On the split `valid`: --table levers changes one thing of ScoreVAE a row, to see what each is worth, and NAME is levers_DATA;
+--table bounds asks what z is worth in bits/dim over a sweep of beta; --table curves trains for longer and for less.
 """
 
 from sde_vae import platform
@@ -19,6 +19,7 @@ platform.prepare()
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,9 +33,11 @@ import compare_plots
 import compare_sweeps
 import jax
 from compare_config import BUDGETS, base_config, with_changes
+from compare_kept import PICTURES, keep, kept
 from compare_levers import levers
 from compare_rows import Row, bounds, curves, rows
 from ml_collections import ConfigDict
+from record import RESULTS
 
 import main as commands
 from sde_vae import logs, workdir
@@ -63,7 +66,7 @@ TABLES = {
 
 
 class Comparison:
-    """One table of one data set and budget, under `directory`."""
+    """One table of one data set and budget, trained under `directory`."""
 
     def __init__(self, options: argparse.Namespace, changes: dict[str, Any]) -> None:
         self.options, self.changes = options, changes
@@ -75,9 +78,10 @@ class Comparison:
         self.rows = {row.name: row for row in self.table.rows(plain)}
         self.wanted = [choose("--rows", name, self.rows) for name in options.rows or self.rows]
         self.latents = options.latents or [plain.model.latent_dim]
-        self.directory = (
-            options.workdir or ROOT / "runs" / f"{options.table}_{options.data}"
-        ).absolute() / options.budget
+        of_budget = "" if options.budget == "small" else f"_{options.budget}"
+        self.name = options.name or f"{options.table}_{options.data}{of_budget}"
+        self.directory = (options.workdir or ROOT / "runs" / self.name).absolute()
+        self.kept = RESULTS / "rows" / self.name
 
     def config(self, latent: int | None, seed: int) -> ConfigDict:
         config = base_config(self.options.data, self.options.budget, self.changes, latent, seed)
@@ -91,6 +95,9 @@ class Comparison:
 
     def folder(self, row: Row, latent: int, seed: int) -> Path:
         return self.directory / f"seed_{seed}" / f"latent_{latent}" / row.folder
+
+    def place(self, row: Row, latent: int, seed: int) -> Path:
+        return self.kept / f"seed_{seed}" / f"latent_{latent}" / row.name
 
     def config_of(self, row: Row, latent: int, seed: int) -> ConfigDict:
         config = with_changes(self.config(latent, seed), row.changes)
@@ -107,42 +114,39 @@ class Comparison:
         return commands.train(config, experiment._replace(stages=alone), self.prior_of(seed, row))
 
     def run(self, row: Row, latent: int, seed: int) -> bool:
-        """Train what is not trained, the priors too, and evaluate. False if it was stopped."""
+        """Train what is not trained, the priors too, evaluate, and keep what came of it. False if it was stopped."""
         print(f"\n{row.title}, {latent} latents, seed {seed}")
         config, folder = self.config_of(row, latent, seed), self.folder(row, latent, seed)
-        priors = [(seed, None), *([(seed, row)] if _of_prior(row) else []), *([(seed + 1, row)] if row.swapped else [])]
+        priors = [(seed, row), *([(seed + 1, row)] if row.swapped else [])] if row.has_prior else []
         if not all(self.train_prior(*of) for of in priors):
             return False
         if not commands.train(config, build(config), folder):
             return False
         commands.eval_(config, build(config), folder)
-        logs.write_json(folder / "eval" / "config.json", config.to_dict())
-        (folder / "eval").rename(folder / f"eval_{row.name}")
+        done = folder / f"eval_{row.name}"
+        # Of a row that is evaluated anew.
+        shutil.rmtree(done, ignore_errors=True)
+        (folder / "eval").rename(done)
+        metrics = json.loads((done / "metrics.json").read_text())
+        metrics |= {f"seconds/{stage}": training_seconds(folder / stage) for stage in row.stages}
+        metrics |= {"seconds/prior": training_seconds(self.prior_of(seed, row) / "prior")} if row.has_prior else {}
+        keep(self.place(row, latent, seed), fields(row, config), metrics, done / PICTURES)
         # Compiled programs are of no more use to the next row.
         jax.clear_caches()
         return True
 
     def finished(self, row: Row, latent: int, seed: int) -> dict[str, Any] | None:
-        """The metrics, and the seconds of the training of each stage, of a row that was evaluated with this very config."""
-        folder = self.folder(row, latent, seed)
-        done = folder / f"eval_{row.name}"
-        if not (done / "config.json").exists():
-            return None
-        theirs, ours = json.loads((done / "config.json").read_text()), self.config_of(row, latent, seed).to_dict()
-        if _read(row, theirs) != _read(row, ours):
-            raise BadInput(f"{done}: was evaluated with another config; take another --workdir, or remove it")
-        metrics = json.loads((done / "metrics.json").read_text())
-        metrics |= {f"seconds/{stage}": training_seconds(folder / stage) for stage in row.stages}
-        return metrics | {"seconds/prior": training_seconds(self.prior_of(seed, row) / "prior")}
+        """The metrics, and the seconds of the training of each stage, of a row that was made with this very config."""
+        return kept(self.place(row, latent, seed), fields(row, self.config_of(row, latent, seed)))
 
     def all_finished(self) -> list[dict[str, Any]]:
-        """Every row on disk, by seed, latent size and place in the table."""
+        """Every row that is kept, by seed, latent size and place in the table."""
         places = sorted(
             (int(path.parent.name.removeprefix("seed_")), int(path.name.removeprefix("latent_")))
-            for path in self.directory.glob("seed_*/latent_*")
+            for path in self.kept.glob("seed_*/latent_*")
         )
         return [
-            {"row": row, "latent": latent, "seed": seed, "metrics": metrics, "pictures": self.folder(row, latent, seed)}
+            {"row": row, "latent": latent, "seed": seed, "metrics": metrics, "pictures": self.place(row, latent, seed)}
             for seed, latent in places
             for row in self.rows.values()
             if (metrics := self.finished(row, latent, seed))
@@ -154,14 +158,14 @@ def _of_prior(row: Row | None) -> dict[str, Any]:
     return {name: value for name, value in row.changes.items() if name.startswith("prior.")} if row else {}
 
 
-def _read(row: Row, config: dict[str, Any]) -> dict[str, Any]:
-    """The fields that make a row what it is: what has no prior is the same beside any, and at which level one finishes a beta-VAE is
-    nothing to the others.
+def fields(row: Row, config: ConfigDict) -> dict[str, Any]:
+    """The fields that make a row what it is. Where it was trained, and what was measured of it, are none; what has no prior is the same
+    beside any, and at which level one finishes a beta-VAE is nothing to the others.
     """
-    told = workdir.told(config, commands.DEFAULTS)
-    unread = (() if row.has_prior else ("prior.",)) + (
-        () if told["method"] == "diffuse_vae" else ("sampling.prior_above",)
-    )
+    told = workdir.told(config.to_dict(), commands.DEFAULTS)
+    unread = ("prior.checkpoint", "eval.prior", "eval.evaluators")
+    unread += () if row.has_prior else ("prior.",)
+    unread += () if told["method"] == "diffuse_vae" else ("sampling.prior_above",)
     return {name: value for name, value in told.items() if not name.startswith(unread)}
 
 
@@ -186,9 +190,8 @@ def compare(options: argparse.Namespace, changes: dict[str, Any]) -> None:
     for case in missing or [None]:
         if case and not comparison.run(*case):
             return
-        compare_page.write(
-            options.table, options.data, options.budget, comparison.all_finished(), comparison.table.draw
-        )
+        of = options.table, options.data, options.budget
+        compare_page.write(comparison.name, *of, comparison.all_finished(), comparison.table.draw)
 
 
 def overrides(arguments: list[str]) -> dict[str, Any]:
@@ -213,6 +216,7 @@ def main() -> int:
     parser.add_argument("--budget", default="small")
     parser.add_argument("--rows", nargs="+")
     parser.add_argument("--table", default="compare")
+    parser.add_argument("--name")
     parser.add_argument("--workdir", type=Path)
     options, rest = parser.parse_known_args()
     return exit_code(lambda: compare(options, overrides(rest)))

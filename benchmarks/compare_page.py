@@ -46,12 +46,12 @@ Found = list[dict[str, Any]]
 Draw = Callable[[Found, dict[str, str], Path], None]
 
 
-def write(kind: str, data: str, budget: str, found: Found, draw: Draw) -> None:
-    """results/KIND_DATA.{json,md,png}; of another budget than `small`, KIND_DATA_BUDGET."""
+def write(name: str, kind: str, data: str, budget: str, found: Found, draw: Draw) -> None:
+    """results/NAME.{json,md,png}."""
     first = found[0]["metrics"]
     fd = next(name.split("/")[1] for name in first if name.startswith(("reconstruction/fd_", "reconstruction/fid")))
     names, of_z = (
-        {column: name.format(fd=fd) for column, name in columns.items()}
+        {column: metric.format(fd=fd) for column, metric in columns.items()}
         for columns in (COLUMNS, compare_latents.COLUMNS)
     )
     figures, table, latents = [], [[*FIRST, PAPER, *names]], [[*FIRST, *of_z]]
@@ -75,7 +75,6 @@ def write(kind: str, data: str, budget: str, found: Found, draw: Draw) -> None:
     differences = paired(found, lambda run, column: _told(run).get(names[column])) if kind == "compare" else []
     if differences:
         notes = "\n".join([notes, "", PAIRED, "", *markdown(differences)])
-    name = f"{kind}_{data}" + ("" if budget == "small" else f"_{budget}")
     draw(found, names, RESULTS / f"{name}.png")
     record(
         name,
@@ -105,7 +104,7 @@ def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:
     swapped = " `by another seed's prior` decodes with one that the encoder has not seen."
     return {
         "method": f"{first['n']} held-out images (split {first['split']}), budget `{budget}`; ± is one standard error, over the seeds "
-        "where there are several, otherwise over the images. Where a row does not say otherwise: one prior a seed for all; same body of "
+        "where there are several, otherwise over the images. Where a row does not say otherwise: one prior a seed for all (where rows were made on several machines, one on each); same body of "
         "the encoder (a lifted one has wider heads and a small network of z too, and what a command says of `model.encoder.sees` is said of "
         "lifted ones), batch, optimiser "
         "and steps of each stage. What stands on the prior has its steps besides its own, and ScoreVAE+ the correction's, see `with the "

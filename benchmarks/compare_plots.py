@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from compare_kept import PICTURES
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -68,8 +69,7 @@ def _noise_levels(ax: plt.Axes, found: list[dict[str, Any]], methods: list[str])
 def _images(found: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     named: dict[str, np.ndarray] = {}
     for run in found:
-        path = run["pictures"] / f"eval_{run['row'].name}" / "reconstructions.npz"
-        with np.load(path, allow_pickle=False) as images:
+        with np.load(run["pictures"] / PICTURES, allow_pickle=False) as images:
             if not named:
                 named = {"original": images["original"], "PCA": images["baseline/pca"]}
             named[run["row"].title] = images["reconstruction"]

@@ -90,8 +90,22 @@ def test_a_weights_beta_is_scaled_by_its_loss_on_white_data(modules):
 
 
 def of_table(modules, table, workdir, changes=None):
-    options = argparse.Namespace(data="digits", budget="small", table=table, rows=None, latents=[4], workdir=workdir)
-    return modules[2].Comparison(options, changes or {})
+    options = argparse.Namespace(
+        data="digits", budget="small", table=table, rows=None, latents=[4], workdir=workdir, name="t"
+    )
+    comparison = modules[2].Comparison(options, changes or {})
+    comparison.kept = workdir / "kept"
+    return comparison
+
+
+def keep(modules, comparison, name):
+    """As if it had been trained: nothing but a = 1 was measured."""
+    compare, row, pictures = modules[2], comparison.rows[name], comparison.directory / "pictures.npz"
+    np.savez(pictures, original=np.zeros((1, 8, 8, 1)))
+    compare.keep(
+        comparison.place(row, 4, 0), compare.fields(row, comparison.config_of(row, 4, 0)), {"a": 1.0}, pictures
+    )
+    return row
 
 
 def test_a_swapped_row_decodes_with_the_next_seeds_prior(modules, tmp_path):
@@ -122,33 +136,27 @@ def test_a_row_may_have_a_prior_of_its_own(modules, tmp_path, monkeypatch):
 
 def test_what_has_no_prior_is_finished_beside_any(modules, tmp_path):
     """And what has one is not: it asks for another workdir."""
-    compare = modules[2]
     simple = of_table(modules, "compare", tmp_path)
     other = of_table(modules, "compare", tmp_path, {"prior.weight": "simple_velocity"})
     for name in ("beta_vae_0.01", "diff_decoder_0.01", "lifted"):
-        row = simple.rows[name]
-        done = simple.folder(row, 4, 0) / f"eval_{name}"
-        compare.logs.write_json(done / "config.json", simple.config_of(row, 4, 0).to_dict())
-        compare.logs.write_json(done / "metrics.json", {"a": 1.0})
+        row = keep(modules, simple, name)
         assert simple.finished(row, 4, 0)["a"] == 1.0
         if row.has_prior:
-            with pytest.raises(BadInput, match="was evaluated with another config"):
+            with pytest.raises(
+                BadInput, match=r"made with config.prior.weight 'simple', expected 'simple_velocity'; .* --name"
+            ):
                 other.finished(row, 4, 0)
         else:
             assert other.finished(row, 4, 0)["a"] == 1.0
 
 
 def test_the_level_at_which_a_prior_finishes_a_vae_is_nothing_to_other_rows(modules, tmp_path):
-    compare = modules[2]
     one = of_table(modules, "compare", tmp_path)
     other = of_table(modules, "compare", tmp_path, {"sampling.prior_above": 1.0})
     for name in ("lifted", "beta_vae_0.01", "diffuse_vae"):
-        row = one.rows[name]
-        done = one.folder(row, 4, 0) / f"eval_{name}"
-        compare.logs.write_json(done / "config.json", one.config_of(row, 4, 0).to_dict())
-        compare.logs.write_json(done / "metrics.json", {"a": 1.0})
+        row = keep(modules, one, name)
         if name == "diffuse_vae":
-            with pytest.raises(BadInput, match="was evaluated with another config"):
+            with pytest.raises(BadInput, match=r"made with config.sampling.prior_above 3.0, expected 1.0"):
                 other.finished(row, 4, 0)
         else:
             assert other.finished(row, 4, 0)["a"] == 1.0
@@ -184,13 +192,13 @@ def test_a_sweep_is_told_and_drawn_of_what_its_evaluators_tell(modules, tmp_path
         for row in comparison.rows.values()
         for latent, seed in ((4, 0), (4, 1), (8, 0))
     ]
-    page.write(table, "digits", "small", found, comparison.table.draw)
+    page.write("page", table, "digits", "small", found, comparison.table.draw)
     ((_, _, _, head, rows, notes),) = told
     assert len(rows) == 2 * len(comparison.rows)
     assert ("bits/dim" in head) == ("bits/dim are bounds" in notes) == (table == "bounds")
     assert ("l2, average" in head) == ("the mean of 8 decodings" in notes) == (table == "curves")
     assert "another seed's prior" not in notes
-    assert (tmp_path / f"{table}_digits.png").stat().st_size > 10_000
+    assert (tmp_path / "page.png").stat().st_size > 10_000
 
 
 def test_what_is_in_the_latents_is_a_table_of_its_own(modules, tmp_path, monkeypatch):
@@ -203,7 +211,7 @@ def test_what_is_in_the_latents_is_a_table_of_its_own(modules, tmp_path, monkeyp
     metrics |= {"baseline/pca/l2": 2.0, "latent/kl": 3.0, "latent/mig": 0.25, "latent_prior/gaussian/fd_pixels": 0.5}
     metrics |= {"seconds/encoder": 5.0, "seconds/prior": 6.0}
     found = [{"row": comparison.rows["lifted"], "latent": 4, "seed": s, "metrics": metrics} for s in (0, 1)]
-    page.write("compare", "digits", "small", found, lambda *args: None)
+    page.write("page", "compare", "digits", "small", found, lambda *args: None)
     ((_, _, figures, head, rows, notes),) = told
     assert [row[1] for row in rows] == ["PCA", comparison.rows["lifted"].title]
     assert "MIG" not in head
@@ -307,15 +315,17 @@ def test_the_same_command_goes_on_where_it_was_stopped(modules, tmp_path, monkey
     def evaluate(config, experiment, folder):
         evaluated.append(f"{folder.parent.parent.name}/{folder.name}")
         logs.write_json(folder / "eval" / "metrics.json", {"n": 9})
+        np.savez(folder / "eval" / "reconstructions.npz", original=np.zeros((1, 8, 8, 1)))
 
     monkeypatch.setattr(compare.commands, "train", lambda *args: len(evaluated) < stopped_after)
     monkeypatch.setattr(compare.commands, "eval_", evaluate)
     monkeypatch.setattr(compare, "training_seconds", lambda stage: 1.0)
     monkeypatch.setattr(compare.platform, "enable_compilation_cache", lambda: None)
-    monkeypatch.setattr(
-        compare.compare_page, "write", lambda table, data, budget, found, draw: pages.append(len(found))
+    monkeypatch.setattr(compare, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(compare.compare_page, "write", lambda *args: pages.append(len(args[-2])))
+    options = argparse.Namespace(
+        data="digits", budget="small", table="compare", latents=[4], workdir=tmp_path / "one", name=None
     )
-    options = argparse.Namespace(data="digits", budget="small", table="compare", latents=[4], workdir=tmp_path)
     options.seeds, options.rows = 2, ["lifted", "beta_vae_0.01"]
     compare.compare(options, {})
     assert evaluated == ["seed_0/lifted", "seed_0/beta_vae_0.01"]
@@ -324,7 +334,12 @@ def test_the_same_command_goes_on_where_it_was_stopped(modules, tmp_path, monkey
     compare.compare(options, {})
     assert evaluated[2:] == ["seed_1/lifted", "seed_1/beta_vae_0.01"]
     assert pages == [1, 2, 3, 4]
-    # Of what is finished the page is written once, and nothing is done again.
+    # Of what is finished the page is written once, and nothing is done again, on another machine neither.
+    options.workdir = tmp_path / "another"
     compare.compare(options, {})
     assert len(evaluated) == 4
     assert pages == [1, 2, 3, 4, 4]
+    # And nothing that is kept tells where it was made.
+    kept = [path.read_text() for path in (tmp_path / "results" / "rows" / "compare_digits").rglob("*.json")]
+    assert len(kept) == 8
+    assert not any(str(tmp_path) in text for text in kept)
