@@ -152,6 +152,18 @@ class Comparison:
             if (metrics := self.finished(row, latent, seed))
         ]
 
+    def command(self, found: list[dict[str, Any]]) -> str:
+        """What makes all of it, and what is missing of its rows, sizes and seeds."""
+        options, of = self.options, lambda name: sorted({run[name] for run in found})
+        words = ["python benchmarks/compare.py", "--data", options.data, "--table", options.table]
+        words += [] if options.budget == "small" else ["--budget", options.budget]
+        words += ["--name", options.name] if options.name else []
+        words += ["--seeds", of("seed")[-1] + 1, "--latents", *of("latent")]
+        names = {run["row"].name for run in found}
+        words += [] if names == self.rows.keys() else ["--rows", *(name for name in self.rows if name in names)]
+        words += [f"--config.{name}={value}" for name, value in self.changes.items()]
+        return " ".join(map(str, words))
+
 
 def _of_prior(row: Row | None) -> dict[str, Any]:
     """What a row changes of the prior."""
@@ -190,8 +202,11 @@ def compare(options: argparse.Namespace, changes: dict[str, Any]) -> None:
     for case in missing or [None]:
         if case and not comparison.run(*case):
             return
-        of = options.table, options.data, options.budget
-        compare_page.write(comparison.name, *of, comparison.all_finished(), comparison.table.draw)
+        found = comparison.all_finished()
+        page = compare_page.Page(
+            comparison.name, options.table, options.data, options.budget, comparison.command(found)
+        )
+        compare_page.write(page, found, comparison.table.draw)
 
 
 def overrides(arguments: list[str]) -> dict[str, Any]:

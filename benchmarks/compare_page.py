@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import compare_latents
 from compare_paired import LEVEL, paired
@@ -46,8 +46,17 @@ Found = list[dict[str, Any]]
 Draw = Callable[[Found, dict[str, str], Path], None]
 
 
-def write(name: str, kind: str, data: str, budget: str, found: Found, draw: Draw) -> None:
-    """results/NAME.{json,md,png}."""
+class Page(NamedTuple):
+    """What a page says of itself: results/NAME.{json,md,png}, of a table and a data set; the command that makes all of it."""
+
+    name: str
+    table: str
+    data: str
+    budget: str
+    command: str
+
+
+def write(page: Page, found: Found, draw: Draw) -> None:
     first = found[0]["metrics"]
     fd = next(name.split("/")[1] for name in first if name.startswith(("reconstruction/fd_", "reconstruction/fid")))
     names, of_z = (
@@ -69,20 +78,21 @@ def write(name: str, kind: str, data: str, budget: str, found: Found, draw: Draw
             table.append([*first_cells, *(cell(*figures_of) for figures_of in told.values())])
             latents.append([*first_cells, *(cell(*figures_of) for figures_of in told_z.values())])
     table, latents = compact(table), compact(latents)
-    notes = _of_columns(_notes(found, fd, budget), table)
+    notes = _of_columns(_notes(found, fd, page.budget), table)
     if len(latents) > 1:
         notes = "\n".join([notes, "", *markdown(latents), "", _of_columns(compare_latents.NOTES, latents)])
-    differences = paired(found, lambda run, column: _told(run).get(names[column])) if kind == "compare" else []
+    differences = paired(found, lambda run, column: _told(run).get(names[column])) if page.table == "compare" else []
     if differences:
         notes = "\n".join([notes, "", PAIRED, "", *markdown(differences)])
-    draw(found, names, RESULTS / f"{name}.png")
+    draw(found, names, RESULTS / f"{page.name}.png")
     record(
-        name,
-        f"{kind.capitalize()}: {data}",
-        {"rows": figures, "n": first["n"], "fd": fd, "budget": budget},
+        page.name,
+        f"{page.table.capitalize()}: {page.data}",
+        {"rows": figures, "n": first["n"], "fd": fd, "budget": page.budget},
         table[0],
         table[1:],
         notes,
+        command=page.command,
     )
 
 
@@ -127,8 +137,8 @@ def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:
         "above the prior": "`bits/dim, prior`: of the prior alone; `above the prior`: less that, paired.",
         "NFE": "NFE: evaluations of the score of one decoding; one of ScoreVAE's is of the prior and of the encoder's gradient, one of "
         "DiffDecoder's of its U-Net; of what the prior finishes those below that level are of no network, and counted.",
-        "seconds": "`seconds` of training at the median rate, on what of the machine was free. The command is the last of those that made "
-        "the rows; they share what it says of `--config`.",
+        "seconds": "`seconds` of training at the median rate, on what of the machine was free. Not every row of the command "
+        "need be there yet.",
     }
 
 

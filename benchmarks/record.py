@@ -22,9 +22,11 @@ def markdown(table: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in [table[0], ["---"] * len(table[0]), *table[1:]]]
 
 
-def record(name: str, title: str, figures: dict[str, Any], head: list[str], rows: list[list[str]], notes: str) -> None:
-    """`figures` go to the JSON as they are; `head`, `rows` and `notes` make the page."""
-    facts = workdir.facts() | {"machine": machine(), "load_at_end": round(os.getloadavg()[0], 1)}
+def record(
+    name: str, title: str, figures: dict[str, Any], head: list[str], rows: list[list[str]], notes: str, **facts: str
+) -> None:
+    """`figures` go to the JSON as they are; `head`, `rows` and `notes` make the page. `facts` stand for those of this process."""
+    facts = workdir.facts() | facts | {"machine": machine(), "load_at_end": round(os.getloadavg()[0], 1)}
     write_json(RESULTS / f"{name}.json", {"figures": figures, **facts})
     lines = [f"# {title}", "", *markdown([head, *rows]), "", notes, ""]
     versions = ", ".join(f"{package} {version}" for package, version in facts["versions"].items())

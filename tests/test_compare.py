@@ -174,7 +174,7 @@ def test_rows_that_stand_on_a_prior_are_those_that_have_one(modules):
 def test_a_sweep_is_told_and_drawn_of_what_its_evaluators_tell(modules, tmp_path, monkeypatch, table):
     page = modules[1]
     monkeypatch.setattr(page, "RESULTS", tmp_path)
-    monkeypatch.setattr(page, "record", lambda *args: told.append(args))
+    monkeypatch.setattr(page, "record", lambda *args, **facts: told.append(args))
     told, comparison = [], of_table(modules, table, tmp_path)
     metrics = {
         "n": 9,
@@ -192,7 +192,7 @@ def test_a_sweep_is_told_and_drawn_of_what_its_evaluators_tell(modules, tmp_path
         for row in comparison.rows.values()
         for latent, seed in ((4, 0), (4, 1), (8, 0))
     ]
-    page.write("page", table, "digits", "small", found, comparison.table.draw)
+    page.write(page.Page("page", table, "digits", "small", ""), found, comparison.table.draw)
     ((_, _, _, head, rows, notes),) = told
     assert len(rows) == 2 * len(comparison.rows)
     assert ("bits/dim" in head) == ("bits/dim are bounds" in notes) == (table == "bounds")
@@ -205,13 +205,13 @@ def test_what_is_in_the_latents_is_a_table_of_its_own(modules, tmp_path, monkeyp
     """Without the baselines, which have none, and without what was not measured."""
     page = modules[1]
     monkeypatch.setattr(page, "RESULTS", tmp_path)
-    monkeypatch.setattr(page, "record", lambda *args: told.append(args))
+    monkeypatch.setattr(page, "record", lambda *args, **facts: told.append(args))
     told, comparison = [], of_table(modules, "compare", tmp_path)
     metrics = {"n": 9, "split": "test", "method": "ScoreVAE", "reconstruction/fd_pixels": 0.1, "reconstruction/l2": 1.0}
     metrics |= {"baseline/pca/l2": 2.0, "latent/kl": 3.0, "latent/mig": 0.25, "latent_prior/gaussian/fd_pixels": 0.5}
     metrics |= {"seconds/encoder": 5.0, "seconds/prior": 6.0}
     found = [{"row": comparison.rows["lifted"], "latent": 4, "seed": s, "metrics": metrics} for s in (0, 1)]
-    page.write("page", "compare", "digits", "small", found, lambda *args: None)
+    page.write(page.Page("page", "compare", "digits", "small", ""), found, lambda *args: None)
     ((_, _, figures, head, rows, notes),) = told
     assert [row[1] for row in rows] == ["PCA", comparison.rows["lifted"].title]
     assert "MIG" not in head
@@ -251,6 +251,19 @@ def test_differences_are_seed_by_seed_to_the_beta_vae_of_equal_beta(modules, tmp
         ["4", rows["beta_vae_learnt"].title, "3", "20*"],
     ]
     assert paired(found[:2], lambda run, column: run.get(column)) == []
+
+
+def test_a_page_names_the_command_that_makes_all_of_it(modules, tmp_path):
+    """Whatever the last of several was, and without the folder that it ran in."""
+    comparison = of_table(modules, "compare", tmp_path, {"prior.weight": "velocity"})
+    found = [
+        {"row": comparison.rows[name], "latent": latent, "seed": seed}
+        for name, latent, seed in (("lifted", 16, 0), ("beta_vae_1", 4, 2), ("lifted", 4, 0))
+    ]
+    assert comparison.command(found) == (
+        "python benchmarks/compare.py --data digits --table compare --name t --seeds 3 --latents 4 16 --rows lifted beta_vae_1 "
+        "--config.prior.weight=velocity"
+    )
 
 
 def test_over_seeds(modules):
