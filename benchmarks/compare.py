@@ -5,11 +5,12 @@ ScoreVAE, ScoreVAE+.
         [--rows NAME ...] [--table compare|levers|bounds|curves] [--name NAME] [--workdir DIR] [--config.section.field=value ...]
 
 Writes results/NAME.{json,md,png} of all that is finished, by this command or before, whenever a row is; the same command goes
-on where it was stopped, and seeds, latents and rows can be added. NAME defaults to compare_DATA, and --workdir to runs/NAME. What is finished
-is kept in results/rows/NAME, so that one's own row can be put beside those that others have trained. The row `swapped` decodes
-with the prior of the next seed, which is trained for it.
+on where it was stopped, and seeds, latents and rows can be added. NAME defaults to TABLE_DATA, and --workdir, where networks are trained, to
+runs/NAME: of several commands at a time each takes one of its own. What is finished is kept in results/rows/NAME, so that a row can be put beside
+those that others have trained; without its folder there it is evaluated again, and trained if its networks are gone. The row `swapped`
+decodes with the prior of the next seed, which is trained for it.
 
-On the split `valid`: --table levers changes one thing of ScoreVAE a row, to see what each is worth, and NAME is levers_DATA;
+On the split `valid`: --table levers changes one thing of ScoreVAE a row, to see what each is worth;
 --table bounds asks what z is worth in bits/dim over a sweep of beta; --table curves trains for longer and for less.
 """
 
@@ -19,8 +20,11 @@ platform.prepare()
 
 import argparse
 import json
+import math
+import shlex
 import shutil
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +37,7 @@ import compare_plots
 import compare_sweeps
 import jax
 from compare_config import BUDGETS, base_config, with_changes
-from compare_kept import PICTURES, keep, kept
+from compare_kept import Kept, keep, read_kept
 from compare_levers import levers
 from compare_rows import Row, bounds, curves, rows
 from ml_collections import ConfigDict
@@ -42,7 +46,9 @@ from record import RESULTS
 import main as commands
 from sde_vae import logs, workdir
 from sde_vae.build import build
+from sde_vae.checkpoints import describe
 from sde_vae.errors import BadInput, choose, exit_code
+from sde_vae.types import Params
 
 
 class Table(NamedTuple):
@@ -65,6 +71,26 @@ TABLES = {
 }
 
 
+# Another machine may have others, and the same row.
+OF_MACHINE = (
+    "parallel",
+    "keep_checkpoints",
+    "data.dir",
+    "data.cache",
+    "data.workers",
+    "prior.checkpoint",
+    "eval.prior",
+    "eval.batch_size",
+    "eval.lpips_dir",
+    "eval.fid_weights",
+    *(
+        f"stages.{s}.{field}"
+        for s in ("prior", "encoder", "correction", "latent")
+        for field in ("checkpoint_every", "log_every")
+    ),
+)
+
+
 class Comparison:
     """One table of one data set and budget, trained under `directory`."""
 
@@ -78,10 +104,13 @@ class Comparison:
         self.rows = {row.name: row for row in self.table.rows(plain)}
         self.wanted = [choose("--rows", name, self.rows) for name in options.rows or self.rows]
         self.latents = options.latents or [plain.model.latent_dim]
+        if options.seeds < 1:
+            raise BadInput(f"--seeds: got {options.seeds}, expected at least 1")
         of_budget = "" if options.budget == "small" else f"_{options.budget}"
         self.name = options.name or f"{options.table}_{options.data}{of_budget}"
-        self.directory = (options.workdir or ROOT / "runs" / self.name).absolute()
-        self.kept = RESULTS / "rows" / self.name
+        # A budget has checkpoints of its own: those of a longer one would be taken for finished.
+        self.directory = (options.workdir or ROOT / "runs" / self.name).absolute() / options.budget
+        self.rows_directory = RESULTS / "rows" / self.name
 
     def config(self, latent: int | None, seed: int) -> ConfigDict:
         config = base_config(self.options.data, self.options.budget, self.changes, latent, seed)
@@ -96,8 +125,8 @@ class Comparison:
     def folder(self, row: Row, latent: int, seed: int) -> Path:
         return self.directory / f"seed_{seed}" / f"latent_{latent}" / row.folder
 
-    def place(self, row: Row, latent: int, seed: int) -> Path:
-        return self.kept / f"seed_{seed}" / f"latent_{latent}" / row.name
+    def row_directory(self, row: Row, latent: int, seed: int) -> Path:
+        return self.rows_directory / f"seed_{seed}" / f"latent_{latent}" / row.name
 
     def config_of(self, row: Row, latent: int, seed: int) -> ConfigDict:
         config = with_changes(self.config(latent, seed), row.changes)
@@ -122,47 +151,65 @@ class Comparison:
             return False
         if not commands.train(config, build(config), folder):
             return False
-        commands.eval_(config, build(config), folder)
+        experiment = build(config)
+        commands.eval_(config, experiment, folder)
+        metrics = json.loads((folder / "eval" / "metrics.json").read_text())
+        if metrics["step"] != (steps := config.stages[row.stages[-1]].steps):
+            raise BadInput(
+                f"{folder}: was trained for {metrics['step']} steps, expected {steps}; take another --workdir"
+            )
+        stages = {stage: folder / stage for stage in row.stages}
+        stages |= {"prior": self.prior_of(seed, row) / "prior"} if row.has_prior else {}
+        seconds = {f"seconds/{stage}": training_seconds(path) for stage, path in stages.items()}
+        # What was too short to be timed has none.
+        metrics |= {name: value for name, value in seconds.items() if math.isfinite(value)}
+        prior = digest(commands.load_prior(config, experiment, folder).params) if row.has_prior else ""
+        pictures = folder / "eval" / "reconstructions.npz"
+        keep(self.row_directory(row, latent, seed), fields(row, config), prior, metrics, pictures)
+        # The next row of this folder has an evaluation of its own.
         done = folder / f"eval_{row.name}"
-        # Of a row that is evaluated anew.
-        shutil.rmtree(done, ignore_errors=True)
+        if done.exists():
+            shutil.rmtree(done)
         (folder / "eval").rename(done)
-        metrics = json.loads((done / "metrics.json").read_text())
-        metrics |= {f"seconds/{stage}": training_seconds(folder / stage) for stage in row.stages}
-        metrics |= {"seconds/prior": training_seconds(self.prior_of(seed, row) / "prior")} if row.has_prior else {}
-        keep(self.place(row, latent, seed), fields(row, config), metrics, done / PICTURES)
         # Compiled programs are of no more use to the next row.
         jax.clear_caches()
         return True
 
-    def finished(self, row: Row, latent: int, seed: int) -> dict[str, Any] | None:
-        """The metrics, and the seconds of the training of each stage, of a row that was made with this very config."""
-        return kept(self.place(row, latent, seed), fields(row, self.config_of(row, latent, seed)))
+    def finished(self, row: Row, latent: int, seed: int) -> Kept | None:
+        """The metrics, with the seconds of the training of each stage, of a row that was made with this very config."""
+        return read_kept(self.row_directory(row, latent, seed), fields(row, self.config_of(row, latent, seed)))
 
     def all_finished(self) -> list[dict[str, Any]]:
         """Every row that is kept, by seed, latent size and place in the table."""
         places = sorted(
             (int(path.parent.name.removeprefix("seed_")), int(path.name.removeprefix("latent_")))
-            for path in self.kept.glob("seed_*/latent_*")
+            for path in self.rows_directory.glob("seed_*/latent_*")
         )
         return [
-            {"row": row, "latent": latent, "seed": seed, "metrics": metrics, "pictures": self.place(row, latent, seed)}
+            {"row": row, "latent": latent, "seed": seed, "directory": self.row_directory(row, latent, seed)}
+            | found._asdict()
             for seed, latent in places
             for row in self.rows.values()
-            if (metrics := self.finished(row, latent, seed))
+            if (found := self.finished(row, latent, seed))
         ]
 
     def command(self, found: list[dict[str, Any]]) -> str:
         """What makes all of it, and what is missing of its rows, sizes and seeds."""
-        options, of = self.options, lambda name: sorted({run[name] for run in found})
-        words = ["python benchmarks/compare.py", "--data", options.data, "--table", options.table]
-        words += [] if options.budget == "small" else ["--budget", options.budget]
-        words += ["--name", options.name] if options.name else []
-        words += ["--seeds", of("seed")[-1] + 1, "--latents", *of("latent")]
-        names = {run["row"].name for run in found}
-        words += [] if names == self.rows.keys() else ["--rows", *(name for name in self.rows if name in names)]
-        words += [f"--config.{name}={value}" for name, value in self.changes.items()]
-        return " ".join(map(str, words))
+        options, names = self.options, {run["row"].name for run in found}
+        told = {
+            "--data": [options.data],
+            "--table": [options.table],
+            "--budget": [] if options.budget == "small" else [options.budget],
+            "--name": [options.name] if options.name else [],
+            "--seeds": [max(run["seed"] for run in found) + 1],
+            "--latents": sorted({run["latent"] for run in found}),
+            "--rows": [] if names == self.rows.keys() else [name for name in self.rows if name in names],
+        }
+        words = [str(word) for flag, values in told.items() if values for word in (flag, *values)]
+        changed = {name: value for name, value in self.changes.items() if not name.startswith(OF_MACHINE)}
+        return shlex.join(
+            ["python", "benchmarks/compare.py", *words, *(f"--config.{n}={_text(v)}" for n, v in changed.items())]
+        )
 
 
 def _of_prior(row: Row | None) -> dict[str, Any]:
@@ -171,14 +218,19 @@ def _of_prior(row: Row | None) -> dict[str, Any]:
 
 
 def fields(row: Row, config: ConfigDict) -> dict[str, Any]:
-    """The fields that make a row what it is. Where it was trained, and what was measured of it, are none; what has no prior is the same
-    beside any, and at which level one finishes a beta-VAE is nothing to the others.
+    """The fields that make a row what it is. What was measured of it is none, nor are the machine's; what has no prior is the same beside
+    any, and at which level one finishes a beta-VAE is nothing to the others.
     """
     told = workdir.told(config.to_dict(), commands.DEFAULTS)
-    unread = ("prior.checkpoint", "eval.prior", "eval.evaluators")
+    unread = (*OF_MACHINE, "eval.evaluators")
     unread += () if row.has_prior else ("prior.",)
     unread += () if told["method"] == "diffuse_vae" else ("sampling.prior_above",)
     return {name: value for name, value in told.items() if not name.startswith(unread)}
+
+
+def digest(params: Params) -> str:
+    """Which parameters these are."""
+    return f"{zlib.crc32(json.dumps(describe(params), sort_keys=True).encode()):08x}"
 
 
 def training_seconds(stage: Path) -> float:
@@ -197,9 +249,14 @@ def compare(options: argparse.Namespace, changes: dict[str, Any]) -> None:
         for latent in comparison.latents
         for row in comparison.wanted
     ]
+    # Before anything is trained: a row that is kept of another config, or a page of rows that are not, would be lost.
+    compare_page.check(comparison.name, comparison.all_finished())
     missing = [case for case in wanted if not comparison.finished(*case)]
     # At least once: a page of what was finished before.
     for case in missing or [None]:
+        # By another process in the meantime.
+        if case and comparison.finished(*case):
+            continue
         if case and not comparison.run(*case):
             return
         found = comparison.all_finished()
@@ -207,6 +264,17 @@ def compare(options: argparse.Namespace, changes: dict[str, Any]) -> None:
             comparison.name, options.table, options.data, options.budget, comparison.command(found)
         )
         compare_page.write(page, found, comparison.table.draw)
+
+
+def _text(value: Any) -> str:
+    """What `overrides` reads as this value."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    try:
+        json.loads(value)
+    except json.JSONDecodeError:
+        return value
+    return json.dumps(value)
 
 
 def overrides(arguments: list[str]) -> dict[str, Any]:

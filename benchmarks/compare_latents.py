@@ -10,6 +10,7 @@ COLUMNS = {
     "DCI, completeness": "latent/dci_completeness",
     "MIG": "latent/mig",
     "TAD": "latent/tad",
+    "as decoded": "latent/edit/flipped/0",
     "edited": "latent/edit/flipped/1",
     "kept": "latent/edit/kept/1",
     "true change": "latent/edit/change/1",
@@ -19,12 +20,15 @@ COLUMNS = {
     "FD, diffusion": "latent_prior/diffusion/{fd}",
 }
 NOTES = {
-    "KL": "What is in the latents. `KL`: of q(z|x) to N(0, I), nats.",
+    "KL": "`KL`: of q(z|x) to N(0, I), nats.",
+    "active": "`active`: dimensions whose mean varies by more than 0.01 over the images.",
     "total correlation": "`total correlation`: of the aggregate posterior, taken for a Gaussian, nats.",
     "probe": "`probe`: of a linear probe of posterior means, taught by the training images.",
-    "DCI": "`DCI` is its disentanglement.",
+    "probe, AP": "`AP`: the average precision of probes of attributes of two values.",
+    "DCI": "`DCI`: disentanglement, by random forests (openreview By-7dz-AZ).",
+    "MIG": "`MIG`, `TAD`: of the data's exact factors (arXiv:1802.04942, 2209.10677).",
     "edited": "`edited`: of images that lack a class, the share that a judge of pixels gives it after a step of strength 1 along a linear "
-    "probe's direction.",
+    "probe's direction; `as decoded`: before it.",
     "kept": "`kept`: of the other attributes, the share that the judge answers as before.",
     "true change": "`true change`: the part of the change to the true counterfactual that was made; `other change`: whatever else changed, in its unit.",
     "FD, N(0, I)": "`FD`: of images that are decoded from z of that prior, to the training images; a Gaussian: that with the moments of the "

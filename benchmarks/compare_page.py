@@ -1,6 +1,7 @@
 """The comparison as a table, and as a file for whoever computes with it."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,6 +9,8 @@ import compare_latents
 from compare_paired import LEVEL, paired
 from compare_seeds import Cell, cell, over_seeds
 from record import RESULTS, markdown, record
+
+from sde_vae.errors import BadInput
 
 COLUMNS = {
     "l2": "reconstruction/l2",
@@ -80,7 +83,15 @@ def write(page: Page, found: Found, draw: Draw) -> None:
     table, latents = compact(table), compact(latents)
     notes = _of_columns(_notes(found, fd, page.budget), table)
     if len(latents) > 1:
-        notes = "\n".join([notes, "", *markdown(latents), "", _of_columns(compare_latents.NOTES, latents)])
+        notes = "\n".join(
+            [
+                notes,
+                "",
+                *markdown(latents),
+                "",
+                "What is in the latents. " + _of_columns(compare_latents.NOTES, latents),
+            ]
+        )
     differences = paired(found, lambda run, column: _told(run).get(names[column])) if page.table == "compare" else []
     if differences:
         notes = "\n".join([notes, "", PAIRED, "", *markdown(differences)])
@@ -93,15 +104,41 @@ def write(page: Page, found: Found, draw: Draw) -> None:
         table[1:],
         notes,
         command=page.command,
+        **provenance(found),
     )
+
+
+def check(name: str, found: Found) -> None:
+    """Raises BadInput if results/NAME.json tells of rows that are not found: they would be lost."""
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        return
+    told = {(row["latent"], row["method"]) for row in json.loads(path.read_text())["figures"]["rows"]}
+    have = {(run["latent"], run["row"].title) for run in found} | {
+        (latent, b) for latent, _ in told for b in BASELINES.values()
+    }
+    if lost := sorted(told - have):
+        raise BadInput(
+            f"{path}: tells of {lost[0][1]!r} with {lost[0][0]} latents, and {RESULTS / 'rows' / name} does not; take another --name"
+        )
+
+
+def provenance(found: Found) -> dict[str, Any]:
+    """Where the rows were made, for `record`."""
+    made = [run["made"] for run in found]
+    versions = {package: {one["versions"][package] for one in made} for package in made[0]["versions"]}
+    return {
+        "machine": "; ".join(sorted({one["machine"] for one in made})),
+        "versions": {package: " or ".join(sorted(of)) for package, of in versions.items()},
+    }
 
 
 def compact(table: list[list[str]]) -> list[list[str]]:
     """Without the columns that nobody has, and without the rows of whom nothing is told. The first row is the head."""
     head, *rows = table
     rows = [row for row in rows if any(row[len(FIRST) :])]
-    kept = [i for i in range(len(head)) if any(row[i] for row in rows)]
-    return [[row[i] for i in kept] for row in (head, *rows)]
+    told = [i for i in range(len(head)) if any(row[i] for row in rows)]
+    return [[row[i] for i in told] for row in (head, *rows)]
 
 
 def _of_columns(notes: dict[str, str], table: list[list[str]]) -> str:
@@ -111,27 +148,39 @@ def _of_columns(notes: dict[str, str], table: list[list[str]]) -> str:
 def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:
     """Column -> what is to be said if it is in the table."""
     first = found[0]["metrics"]
+    decodings = max(run["metrics"].get("average/decodings", 0) for run in found)
+    # By the prior that they ask for, and by that which they stood on.
+    priors = {
+        (
+            run["seed"],
+            tuple(v for n, v in sorted(run["row"].changes.items()) if n.startswith("prior.")),
+            run["made"]["prior"],
+        )
+        for run in found
+        if run["row"].has_prior
+    }
+    retrained = " The rows of a seed stand on priors that were trained alike, from the same seed, on several machines."
     swapped = " `by another seed's prior` decodes with one that the encoder has not seen."
     return {
         "method": f"{first['n']} held-out images (split {first['split']}), budget `{budget}`; ± is one standard error, over the seeds "
-        "where there are several, otherwise over the images. Where a row does not say otherwise: one prior a seed for all (where rows were made on several machines, one on each); same body of "
-        "the encoder (a lifted one has wider heads and a small network of z too, and what a command says of `model.encoder.sees` is said of "
+        "where there are several, otherwise over the images. Where a row does not say otherwise: one prior a seed for all; same body of the encoder (a lifted one has wider heads and a small network of z too, and what a command says of `model.encoder.sees` is said of "
         "lifted ones), batch, optimiser "
         "and steps of each stage. What stands on the prior has its steps besides its own, and ScoreVAE+ the correction's, see `with the "
         "prior`. What the data's config says of weight, schedule and networks was chosen for ScoreVAE."
-        + (swapped if any(run["row"].swapped for run in found) else ""),
+        + (swapped if any(run["row"].swapped for run in found) else "")
+        + (retrained if len(priors) > len({(seed, own) for seed, own, _ in priors}) else ""),
         "l2": "Columns without a further word: one decoding of one z ~ q(z|x).",
         PAPER: f"`{PAPER}`: z is the mean for a VAE and a sample otherwise.",
         "LPIPS, the paper's rule": "LPIPS by that rule sees images that are not clipped, at half their contrast; of rows "
         "that were evaluated before it was measured it is not told.",
-        "l2, average": f"`average`: the mean of {first.get('average/decodings', 0):.0f} decodings.",
+        "l2, average": f"`average`: the mean of {decodings:.0f} decodings.",
         "l2, one step": "`one step`: E[x_0|x_T, z].",
         "mse, limit": "`mse, limit`: that of the mean of infinitely many, by the difference of one and of their mean.",
         "mse, from z alone": "`mse, from z alone`: a kernel regression of the test images on z, fitted to the training images: at "
         "least so much is in z, whatever the method makes of it.",
         "rFD": f"rFD is `{fd}`.",
-        "rFD, all": f"`rFD, all`: of {first.get('average/decodings', 0):.0f} decodings of each image, all together. That of one of each is "
-        "biased upwards by what is drawn.",
+        "rFD, all": f"`rFD, all`: of {decodings:.0f} decodings of each image, all together, to the originals. That of one of each is biased "
+        "upwards by what is drawn.",
         "bits/dim": "bits/dim are bounds of the models as they stand, whatever they were trained with: a VAE's Gaussian's mass on the "
         "grey levels, or the diffusion bound. They are left out where the variance is fixed at 1, and for a latent that is a point.",
         "above the prior": "`bits/dim, prior`: of the prior alone; `above the prior`: less that, paired.",
@@ -160,12 +209,17 @@ def _of_latent(found: Found) -> dict[str, list[dict[str, Any]]]:
 
 def _told(run: dict[str, Any]) -> dict[str, Any]:
     metrics, row = run["metrics"], run["row"]
-    own = sum(metrics[f"seconds/{stage}"] for stage in row.stages)
-    with_prior = own + (metrics["seconds/prior"] if row.has_prior else 0)
+    own = seconds(metrics, row.stages)
+    with_prior = seconds(metrics, (*row.stages, "prior") if row.has_prior else row.stages)
     hidden = {COLUMNS[column] for column in row.untold}
     hidden |= {"bits_per_dim/above_prior"} if "bits/dim" in row.untold else set()
     told = {n: v for n, v in metrics.items() if n not in hidden} | {"seconds/own": own, "seconds/all": with_prior}
     return told | ({"average/limit_mse": limit(metrics)} if "average/mse" in metrics else {})
+
+
+def seconds(metrics: dict[str, Any], stages: Iterable[str]) -> float:
+    """Not a number, if one was too short to be timed."""
+    return sum(metrics.get(f"seconds/{stage}", float("nan")) for stage in stages)
 
 
 def limit(metrics: dict[str, Any]) -> float:

@@ -4,14 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-from compare_kept import PICTURES
+from compare_kept import SHOWN, read_pictures
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import LogLocator
-
-SHOWN = 8
 
 
 def style(i: int) -> dict[str, Any]:
@@ -69,10 +67,10 @@ def _noise_levels(ax: plt.Axes, found: list[dict[str, Any]], methods: list[str])
 def _images(found: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     named: dict[str, np.ndarray] = {}
     for run in found:
-        with np.load(run["pictures"] / PICTURES, allow_pickle=False) as images:
-            if not named:
-                named = {"original": images["original"], "PCA": images["baseline/pca"]}
-            named[run["row"].title] = images["reconstruction"]
+        images = read_pictures(run["directory"])
+        if not named:
+            named = {name: images[name] for name in ("original", "PCA")}
+        named[run["row"].title] = images["reconstruction"]
     return named
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import compare_plots
 import matplotlib.pyplot as plt
 import numpy as np
+from compare_page import seconds
 
 # X(run) -> where it lies.
 X = Callable[[dict[str, Any]], float]
@@ -28,9 +29,7 @@ def bounds(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> No
 def curves(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None:
     against = {
         "steps": lambda run: run["row"].at,
-        "seconds of its own training": lambda run: sum(
-            run["metrics"][f"seconds/{stage}"] for stage in run["row"].stages
-        ),
+        "seconds of its own training": lambda run: seconds(run["metrics"], run["row"].stages),
     }
     _draw(found, names, ("l2", "l2, average", "LPIPS", "rFD"), against, path)
 

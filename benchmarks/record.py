@@ -23,10 +23,10 @@ def markdown(table: list[list[str]]) -> list[str]:
 
 
 def record(
-    name: str, title: str, figures: dict[str, Any], head: list[str], rows: list[list[str]], notes: str, **facts: str
+    name: str, title: str, figures: dict[str, Any], head: list[str], rows: list[list[str]], notes: str, **facts: Any
 ) -> None:
     """`figures` go to the JSON as they are; `head`, `rows` and `notes` make the page. `facts` stand for those of this process."""
-    facts = workdir.facts() | facts | {"machine": machine(), "load_at_end": round(os.getloadavg()[0], 1)}
+    facts = workdir.facts() | {"machine": machine(), "load_at_end": round(os.getloadavg()[0], 1)} | facts
     write_json(RESULTS / f"{name}.json", {"figures": figures, **facts})
     lines = [f"# {title}", "", *markdown([head, *rows]), "", notes, ""]
     versions = ", ".join(f"{package} {version}" for package, version in facts["versions"].items())

@@ -9,6 +9,7 @@ METHODS = {
     "reconstruction": "{}",
     "reconstruction_of_mean": "{}, mean z",
     "average": "{}, mean of decodings",
+    "decodings": "{}, all decodings",
     "one_step": "{}, E[x_0 | x_T, z]",
     "inversion": "{}, z and x_T",
     "baseline/pca": "PCA",

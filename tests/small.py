@@ -26,8 +26,8 @@ def image_methods(strata=16, dropout=0.0, beta=0.01):
     return p, score_vae(SDE, p, image_posterior(), times, weight, kl_penalty(beta))
 
 
-def image_posterior(dropout=0.0):
-    return of_noisy(SDE, network(Encoder(HalfUNet(8, (1,), 1, dropout=dropout), LATENT), SHAPE))
+def image_posterior():
+    return of_noisy(SDE, network(Encoder(HalfUNet(8, (1,), 1), LATENT), SHAPE))
 
 
 def awake(params, scale=0.05):

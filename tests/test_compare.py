@@ -2,6 +2,8 @@
 
 import argparse
 import importlib
+import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -24,6 +26,7 @@ def modules():
         sys.path.remove(folder)
 
 
+MADE = {"prior": "", "machine": "one", "versions": {"jax": "1"}}
 TABLES = ("compare", "levers", "bounds", "curves")
 
 
@@ -90,22 +93,25 @@ def test_a_weights_beta_is_scaled_by_its_loss_on_white_data(modules):
 
 
 def of_table(modules, table, workdir, changes=None):
-    options = argparse.Namespace(
-        data="digits", budget="small", table=table, rows=None, latents=[4], workdir=workdir, name="t"
-    )
-    comparison = modules[2].Comparison(options, changes or {})
-    comparison.kept = workdir / "kept"
+    of = {"data": "digits", "budget": "small", "table": table, "name": "t", "workdir": workdir, "seeds": 1}
+    comparison = modules[2].Comparison(argparse.Namespace(**of, rows=None, latents=[4]), changes or {})
+    comparison.rows_directory = workdir / "rows"
     return comparison
 
 
 def keep(modules, comparison, name):
     """As if it had been trained: nothing but a = 1 was measured."""
-    compare, row, pictures = modules[2], comparison.rows[name], comparison.directory / "pictures.npz"
-    np.savez(pictures, original=np.zeros((1, 8, 8, 1)))
-    compare.keep(
-        comparison.place(row, 4, 0), compare.fields(row, comparison.config_of(row, 4, 0)), {"a": 1.0}, pictures
-    )
+    compare, row, pictures = modules[2], comparison.rows[name], comparison.rows_directory / "pictures.npz"
+    pictures.parent.mkdir(exist_ok=True)
+    save_pictures(pictures)
+    directory = comparison.row_directory(row, 4, 0)
+    compare.keep(directory, compare.fields(row, comparison.config_of(row, 4, 0)), "", {"a": 1.0}, pictures)
     return row
+
+
+def save_pictures(path):
+    images = np.full((12, 8, 8, 1), 0.6, np.float32)
+    np.savez(path, **{name: images for name in ("original", "baseline/pca", "reconstruction", "baseline/mean_image")})
 
 
 def test_a_swapped_row_decodes_with_the_next_seeds_prior(modules, tmp_path):
@@ -135,19 +141,19 @@ def test_a_row_may_have_a_prior_of_its_own(modules, tmp_path, monkeypatch):
 
 
 def test_what_has_no_prior_is_finished_beside_any(modules, tmp_path):
-    """And what has one is not: it asks for another workdir."""
+    """And what has one is not: it asks for another name."""
     simple = of_table(modules, "compare", tmp_path)
     other = of_table(modules, "compare", tmp_path, {"prior.weight": "simple_velocity"})
     for name in ("beta_vae_0.01", "diff_decoder_0.01", "lifted"):
         row = keep(modules, simple, name)
-        assert simple.finished(row, 4, 0)["a"] == 1.0
+        assert simple.finished(row, 4, 0).metrics["a"] == 1.0
         if row.has_prior:
             with pytest.raises(
                 BadInput, match=r"made with config.prior.weight 'simple', expected 'simple_velocity'; .* --name"
             ):
                 other.finished(row, 4, 0)
         else:
-            assert other.finished(row, 4, 0)["a"] == 1.0
+            assert other.finished(row, 4, 0).metrics["a"] == 1.0
 
 
 def test_the_level_at_which_a_prior_finishes_a_vae_is_nothing_to_other_rows(modules, tmp_path):
@@ -159,7 +165,7 @@ def test_the_level_at_which_a_prior_finishes_a_vae_is_nothing_to_other_rows(modu
             with pytest.raises(BadInput, match=r"made with config.sampling.prior_above 3.0, expected 1.0"):
                 other.finished(row, 4, 0)
         else:
-            assert other.finished(row, 4, 0)["a"] == 1.0
+            assert other.finished(row, 4, 0).metrics["a"] == 1.0
 
 
 def test_rows_that_stand_on_a_prior_are_those_that_have_one(modules):
@@ -188,7 +194,7 @@ def test_a_sweep_is_told_and_drawn_of_what_its_evaluators_tell(modules, tmp_path
     bits = {"bits_per_dim/total": 3.0, "bits_per_dim/above_prior": 0.1, "prior/bits_per_dim/total": 2.9}
     metrics |= bits if table == "bounds" else {}
     found = [
-        {"row": row, "latent": latent, "seed": seed, "metrics": metrics, "pictures": tmp_path}
+        {"row": row, "latent": latent, "seed": seed, "metrics": metrics, "directory": tmp_path, "made": MADE}
         for row in comparison.rows.values()
         for latent, seed in ((4, 0), (4, 1), (8, 0))
     ]
@@ -210,7 +216,9 @@ def test_what_is_in_the_latents_is_a_table_of_its_own(modules, tmp_path, monkeyp
     metrics = {"n": 9, "split": "test", "method": "ScoreVAE", "reconstruction/fd_pixels": 0.1, "reconstruction/l2": 1.0}
     metrics |= {"baseline/pca/l2": 2.0, "latent/kl": 3.0, "latent/mig": 0.25, "latent_prior/gaussian/fd_pixels": 0.5}
     metrics |= {"seconds/encoder": 5.0, "seconds/prior": 6.0}
-    found = [{"row": comparison.rows["lifted"], "latent": 4, "seed": s, "metrics": metrics} for s in (0, 1)]
+    found = [
+        {"row": comparison.rows["lifted"], "latent": 4, "seed": s, "metrics": metrics, "made": MADE} for s in (0, 1)
+    ]
     page.write(page.Page("page", "compare", "digits", "small", ""), found, lambda *args: None)
     ((_, _, figures, head, rows, notes),) = told
     assert [row[1] for row in rows] == ["PCA", comparison.rows["lifted"].title]
@@ -264,6 +272,49 @@ def test_a_page_names_the_command_that_makes_all_of_it(modules, tmp_path):
         "python benchmarks/compare.py --data digits --table compare --name t --seeds 3 --latents 4 16 --rows lifted beta_vae_1 "
         "--config.prior.weight=velocity"
     )
+
+
+def test_that_command_says_its_values_as_it_reads_them(modules, tmp_path):
+    """And nothing of the machine."""
+    changes = {"model.likelihood.learn_log_var": True, "eval.lpips_dir": "/somewhere", "sampling.prior_below": None}
+    changes |= {"data.name": "a b", "loss.beta": 0.5, "eval.fid_weights": "/else", "data.filter": "1"}
+    comparison = of_table(modules, "compare", tmp_path)
+    comparison.changes = changes
+    words = shlex.split(comparison.command([{"row": comparison.rows["lifted"], "latent": 4, "seed": 0}]))
+    told = modules[2].overrides([word for word in words if word.startswith("--config.")])
+    assert told == {
+        name: value for name, value in changes.items() if name not in ("eval.lpips_dir", "eval.fid_weights")
+    }
+
+
+def test_a_row_is_the_same_on_another_machine_and_under_a_later_config(modules, tmp_path):
+    """Where images lie and how they are fed is the machine's; a field that came later had its default."""
+    comparison = of_table(modules, "compare", tmp_path)
+    row = keep(modules, comparison, "lifted")
+    machines = {"data.dir": "/elsewhere", "parallel": "data", "eval.batch_size": 32}
+    assert of_table(modules, "compare", tmp_path, machines).finished(row, 4, 0)
+    path = comparison.row_directory(row, 4, 0) / "made.json"
+    made = json.loads(path.read_text())
+    del made["config"]["model.encoder.dropout"]
+    logs.write_json(path, made)
+    assert comparison.finished(row, 4, 0)
+    with pytest.raises(BadInput, match=r"model.encoder.dropout 0.0, expected 0.1"):
+        of_table(modules, "compare", tmp_path, {"model.encoder.dropout": 0.1}).finished(row, 4, 0)
+    # Its metrics are written last: without them it is not there.
+    path.with_name("metrics.json").unlink()
+    assert comparison.finished(row, 4, 0) is None
+
+
+def test_a_page_of_rows_that_are_not_kept_is_not_written_over(modules, tmp_path, monkeypatch):
+    page = modules[1]
+    monkeypatch.setattr(page, "RESULTS", tmp_path)
+    row = of_table(modules, "compare", tmp_path).rows["lifted"]
+    told = [{"latent": 4, "method": row.title}, {"latent": 4, "method": "PCA"}]
+    logs.write_json(tmp_path / "t.json", {"figures": {"rows": told}})
+    page.check("t", [{"latent": 4, "row": row}])
+    page.check("another", [])
+    with pytest.raises(BadInput, match=r"tells of 'ScoreVAE, lifted, beta 0.01' with 4 latents.*--name"):
+        page.check("t", [{"latent": 8, "row": row}])
 
 
 def test_over_seeds(modules):
@@ -327,15 +378,17 @@ def test_the_same_command_goes_on_where_it_was_stopped(modules, tmp_path, monkey
 
     def evaluate(config, experiment, folder):
         evaluated.append(f"{folder.parent.parent.name}/{folder.name}")
-        logs.write_json(folder / "eval" / "metrics.json", {"n": 9})
-        np.savez(folder / "eval" / "reconstructions.npz", original=np.zeros((1, 8, 8, 1)))
+        logs.write_json(folder / "eval" / "metrics.json", {"n": 9, "step": 2000})
+        save_pictures(folder / "eval" / "reconstructions.npz")
 
     monkeypatch.setattr(compare.commands, "train", lambda *args: len(evaluated) < stopped_after)
     monkeypatch.setattr(compare.commands, "eval_", evaluate)
-    monkeypatch.setattr(compare, "training_seconds", lambda stage: 1.0)
+    # Nothing is trained, and so nothing is timed.
+    monkeypatch.setattr(compare.commands, "load_prior", lambda *args: argparse.Namespace(params={}))
     monkeypatch.setattr(compare.platform, "enable_compilation_cache", lambda: None)
-    monkeypatch.setattr(compare, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(compare.compare_page, "write", lambda *args: pages.append(len(args[-2])))
+    for module in (compare, compare.compare_page):
+        monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(compare.compare_page, "write", lambda page, found, draw: pages.append(len(found)))
     options = argparse.Namespace(
         data="digits", budget="small", table="compare", latents=[4], workdir=tmp_path / "one", name=None
     )

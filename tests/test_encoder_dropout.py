@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import default
+from sde_vae.build_nets import build_encoder
 from sde_vae.gaussians import DiagGaussian
 from sde_vae.losses import likelihood, uniform_log_snr
 from sde_vae.methods.beta_vae import beta_vae
@@ -15,7 +17,7 @@ from sde_vae.methods.score_vae import score_vae
 from sde_vae.nets.network import Network
 from sde_vae.penalties import kl_penalty
 from sde_vae.types import Batch
-from tests.small import SDE, tanh_network
+from tests.small import SDE, awake, tanh_network
 
 TIMES, WEIGHT, PENALTY = uniform_log_snr(SDE, 8), likelihood(), kl_penalty(0.1)
 PRIOR = prior(SDE, tanh_network(2, 2), predicts_velocity, TIMES, WEIGHT)
@@ -64,10 +66,23 @@ def test_it_is_in_the_loss_and_in_nothing_that_is_evaluated(make):
     assert len({kl(never, 2), kl(often, 2), kl(often, 3)}) == 3
     np.testing.assert_array_equal(*(method.encode(params, frozen, BATCH.x).mean for method in (never, often)))
     z, t = jnp.ones((8, 2)), jnp.full(8, 0.5)
-    for of in ("likelihood", "score"):
-        with_z = [of_method(params, frozen, z) for m in (never, often) if (of_method := getattr(m, of))]
-        outputs = [p(BATCH.x, t) if of == "score" else p.mean for p in with_z]
-        assert all(np.array_equal(outputs[0], other) for other in outputs[1:])
+    if never.likelihood:
+        decoded = [method.likelihood(params, frozen, z).mean for method in (never, often)]
+    else:
+        decoded = [method.score(params, frozen, z)(BATCH.x, t) for method in (never, often)]
+    np.testing.assert_array_equal(*decoded)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_it_is_as_the_config_says(rate):
+    config = default.get_config()
+    config.model.encoder.dropout = rate
+    net = build_encoder(config, (8, 8, 1), 4)
+    params, x = awake(jax.jit(net.init)(jax.random.key(0))), jax.random.normal(jax.random.key(1), (2, 8, 8, 1))
+    plain, dropped = (
+        jax.jit(net.apply)(params, x, jnp.zeros(2), *k).mean for k in ([], [jax.random.split(jax.random.key(2))])
+    )
+    assert np.allclose(plain, dropped, atol=1e-4) == (rate == 0)
 
 
 POSTERIORS = {

@@ -8,11 +8,11 @@ instead. Two ways not to:
                 score's error by alpha(T), which is small
 
 Of those K decodings of every image, all together, Frechet's distance to the originals too. That of one of each is biased upwards by what is
-drawn (arXiv:1911.07023), and a decoder that draws nothing pays less of it, however blurred: of K a draw weighs a K-th.
+drawn (arXiv:1911.07023), and a decoder that draws nothing pays less of it, however blurred: of K a draw weighs a K-th. It compares with that
+of other methods' K decodings, and with no other: what there being few originals adds is left.
 """
 
 from collections.abc import Iterator
-from functools import reduce
 
 import jax
 import jax.numpy as jnp
@@ -35,10 +35,10 @@ K = 8
 
 def averages(subject: Subject) -> Iterator[tuple[str, float]]:
     """average/l2, ..., one_step/l2, ... with their standard errors; of methods that decode at once, average alone. With an extractor
-    decodings/fd_*, of all of them.
+    decodings/fd_*, of all decodings/n of them.
     """
     test, q = to_unit(subject.data.test), subject.encode(subject.data.test)
-    n, rng, total, seen = len(test), np.random.default_rng(subject.seed + 1), np.zeros(test.shape), []
+    n, rng, total, seen = len(test), np.random.default_rng(subject.seed + 1), np.zeros(test.shape), None
     for k in range(K):
         z = draw_codes(q, rng)
         # Each decoding has examples of its own: the first n are `reconstruction`'s.
@@ -46,16 +46,18 @@ def averages(subject: Subject) -> Iterator[tuple[str, float]]:
         decoded = to_unit(subject.decode(z, index, f"decode {k + 1} of {K} to average"))
         total += decoded
         if subject.judges.extractor:
-            seen.append(moments(features(subject, decoded, f"decoding {k + 1}")))
+            of_one = moments(features(subject, decoded, f"decoding {k + 1}"))
+            seen = of_one if seen is None else merge(seen, of_one)
     found = {"average": (total / K).astype(np.float32)}
     if subject.model.score is not None:
         found["one_step"] = to_unit(in_one_step(subject, q.mean))
     for name, images in found.items():
         yield from compare(name, subject, images, test)
     yield "average/decodings", float(K)
-    if seen:
+    if seen is not None:
         originals = moments(features(subject, test, "the originals"))
-        yield f"decodings/{fd_name(subject.judges.extractor)}", frechet_distance(reduce(merge, seen), originals)
+        yield f"decodings/{fd_name(subject.judges.extractor)}", frechet_distance(seen, originals)
+        yield "decodings/n", float(seen.n)
     shown = {"original": test, f"mean of {K} decodings": found["average"]}
     shown |= {"E[x_0 | x_T, z]": found["one_step"]} if "one_step" in found else {}
     pictures.rows({name: images[:SHOWN] for name, images in shown.items()}, subject.pictures / "averages.png")

@@ -52,6 +52,7 @@ def score_vae(
     def loss(params: Params, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
         # Training differentiates in `params` alone; this keeps it true of whoever differentiates in both.
         frozen = jax.lax.stop_gradient(frozen)
+        # The first of them are the same however many are split: without dropout nothing else is drawn.
         key_z, key, key_clean, key_noisy = jax.random.split(key, 4)
         q = posterior.clean(params, batch.x, keys_of(key_clean, batch.index))
         z = q.sample(keys_of(key_z, batch.index))
