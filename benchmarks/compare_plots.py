@@ -11,6 +11,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import LogLocator
 
+SHOWN_COLUMNS = ("l2", "l2, average", "LPIPS", "rFD", "rFD, all")
+
 
 def style(i: int) -> dict[str, Any]:
     """Of 40 methods: ten colours, each with four kinds of line and mark."""
@@ -26,13 +28,13 @@ def draw(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None
     shown = {latent: _images([r for r in found if r["latent"] == latent and r["seed"] == first]) for latent in latents}
     shown = {latent: named for latent, named in shown.items() if named}
     most = max(map(len, shown.values()))
-    figure = plt.figure(figsize=(max(12.5, 5.2 * len(shown)), 0.52 * most + 4.6), layout="constrained")
+    figure = plt.figure(figsize=(max(15, 5.2 * len(shown)), 0.52 * most + 4.6), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=(0.52 * most, 4.2))
     for (latent, named), part in zip(shown.items(), np.atleast_1d(top.subfigures(1, len(shown))), strict=True):
         _grid(part, f"{latent} latents", named, most)
     methods = list(dict.fromkeys(run["row"].title for run in found))
-    *axes, last = bottom.subplots(1, 5)
-    for title, ax in zip(("l2", "l2, average", "LPIPS", "rFD"), axes, strict=True):
+    *axes, last = bottom.subplots(1, len(SHOWN_COLUMNS) + 1)
+    for title, ax in zip(SHOWN_COLUMNS, axes, strict=True):
         name = names[title]
         for i, method in enumerate(methods):
             runs = [run for run in found if run["row"].title == method and name in run["metrics"]]

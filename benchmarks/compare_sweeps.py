@@ -31,7 +31,7 @@ def curves(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> No
         "steps": lambda run: run["row"].at,
         "seconds of its own training": lambda run: seconds(run["metrics"], run["row"].stages),
     }
-    _draw(found, names, ("l2", "l2, average", "LPIPS", "rFD"), against, path)
+    _draw(found, names, compare_plots.SHOWN_COLUMNS, against, path)
 
 
 def _draw(
