@@ -28,8 +28,11 @@ def draw(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None
     shown = {latent: _images([r for r in found if r["latent"] == latent and r["seed"] == first]) for latent in latents}
     shown = {latent: named for latent, named in shown.items() if named}
     most = max(map(len, shown.values()))
-    figure = plt.figure(figsize=(max(15, 5.2 * len(shown)), 0.52 * most + 4.6), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=(0.52 * most, 4.2))
+    width = max(15, 5.2 * len(shown))
+    # An image is as wide as there is room for, beside the methods' names.
+    rows = most * min(1.1, width / len(shown) / (SHOWN + 2))
+    figure = plt.figure(figsize=(width, rows + 4.6), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=(rows, 4.2))
     for (latent, named), part in zip(shown.items(), np.atleast_1d(top.subfigures(1, len(shown))), strict=True):
         _grid(part, f"{latent} latents", named, most)
     methods = list(dict.fromkeys(run["row"].title for run in found))
