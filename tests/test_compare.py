@@ -374,11 +374,11 @@ def test_training_seconds_leave_out_what_was_not_training(modules, tmp_path):
 
 def test_the_same_command_goes_on_where_it_was_stopped(modules, tmp_path, monkeypatch):
     compare, evaluated, pages = modules[2], [], []
-    stopped_after = 2
+    stopped_after, steps = 2, 2000
 
     def evaluate(config, experiment, folder):
         evaluated.append(f"{folder.parent.parent.name}/{folder.name}")
-        logs.write_json(folder / "eval" / "metrics.json", {"n": 9, "step": 2000})
+        logs.write_json(folder / "eval" / "metrics.json", {"n": 9, "step": steps})
         save_pictures(folder / "eval" / "reconstructions.npz")
 
     monkeypatch.setattr(compare.commands, "train", lambda *args: len(evaluated) < stopped_after)
@@ -409,3 +409,8 @@ def test_the_same_command_goes_on_where_it_was_stopped(modules, tmp_path, monkey
     kept = [path.read_text() for path in (tmp_path / "results" / "rows" / "compare_digits").rglob("*.json")]
     assert len(kept) == 8
     assert not any(str(tmp_path) in text for text in kept)
+    # What was trained for another number of steps is not kept.
+    steps, stopped_after, options.name = 1000, 5, "another"
+    with pytest.raises(BadInput, match="was trained for 1000 steps, expected 2000; take another --workdir"):
+        compare.compare(options, {})
+    assert not list((tmp_path / "results" / "rows" / "another").rglob("metrics.json"))
