@@ -60,6 +60,7 @@ class Page(NamedTuple):
 
 
 def write(page: Page, found: Found, draw: Draw) -> None:
+    """The figures, the tables with what is to be said of them, and the picture."""
     first = found[0]["metrics"]
     fd = next(name.split("/")[1] for name in first if name.startswith(("reconstruction/fd_", "reconstruction/fid")))
     names, of_z = (
@@ -83,15 +84,8 @@ def write(page: Page, found: Found, draw: Draw) -> None:
     table, latents = compact(table), compact(latents)
     notes = _of_columns(_notes(found, fd, page.budget), table)
     if len(latents) > 1:
-        notes = "\n".join(
-            [
-                notes,
-                "",
-                *markdown(latents),
-                "",
-                "What is in the latents. " + _of_columns(compare_latents.NOTES, latents),
-            ]
-        )
+        of_latents = "What is in the latents. " + _of_columns(compare_latents.NOTES, latents)
+        notes = "\n".join([notes, "", *markdown(latents), "", of_latents])
     differences = paired(found, lambda run, column: _told(run).get(names[column])) if page.table == "compare" else []
     if differences:
         notes = "\n".join([notes, "", PAIRED, "", *markdown(differences)])
@@ -163,9 +157,9 @@ def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:
     swapped = " `by another seed's prior` decodes with one that the encoder has not seen."
     return {
         "method": f"{first['n']} held-out images (split {first['split']}), budget `{budget}`; ± is one standard error, over the seeds "
-        "where there are several, otherwise over the images. Where a row does not say otherwise: one prior a seed for all; same body of the encoder (a lifted one has wider heads and a small network of z too, and what a command says of `model.encoder.sees` is said of "
-        "lifted ones), batch, optimiser "
-        "and steps of each stage. What stands on the prior has its steps besides its own, and ScoreVAE+ the correction's, see `with the "
+        "where there are several, otherwise over the images. Where a row does not say otherwise: one prior a seed for all; same body of "
+        "the encoder (a lifted one has wider heads and a small network of z too, and what a command says of `model.encoder.sees` is said of "
+        "lifted ones), batch, optimiser and steps of each stage. What stands on the prior has its steps besides its own, and ScoreVAE+ the correction's, see `with the "
         "prior`. What the data's config says of weight, schedule and networks was chosen for ScoreVAE."
         + (swapped if any(run["row"].swapped for run in found) else "")
         + (retrained if len(priors) > len({(seed, own) for seed, own, _ in priors}) else ""),
