@@ -19,6 +19,5 @@ def get_config() -> ConfigDict:
     config.data.image_size = 32
     config.data.channels = 3
     config.model.prior.attention = (8,)
-    config.stages.encoder.steps = 1500
     config.eval.n = config.eval.samples = 500
     return config

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -19,9 +20,13 @@ from sde_vae.data.decode import FILTERS
 from sde_vae.data.load import load
 from sde_vae.data.pipeline import Pipeline
 from sde_vae.errors import BadInput, choose
+from sde_vae.evaluators.codes import aggregate
+from sde_vae.evaluators.streams import make_encode
 from sde_vae.experiment import Experiment
+from sde_vae.methods.latent_prior import Width
 from sde_vae.train import Stage
 from sde_vae.train_state import adam, constant, cosine
+from sde_vae.types import Params
 
 SDES = {"vp": sdes.VP, "cosine_vp": sdes.CosineVP, "sub_vp": sdes.SubVP, "ve": sdes.VE}
 DECAYS = {"constant": constant, "cosine": cosine}
@@ -40,7 +45,10 @@ def build(config: ConfigDict) -> Experiment:
     open_dataset = cache(partial(load, config.data.name, data_options(config)))
     stage = lambda part: build_stage(config, part, open_dataset)
     final = stage(plan.final)
-    latent = stage(plan.latent_prior) if plan.latent_prior else None
+    latent = None
+    if plan.latent_prior:
+        encode = plan.final.method.encode
+        latent = stage(with_width(plan.latent_prior, encode, config.eval.batch_size, open_dataset))
     return Experiment(
         title=plan.title,
         shape=shape,
@@ -100,6 +108,20 @@ def build_stage(config: ConfigDict, part: Part, open_dataset: Callable[[], Datas
         parallel=config.parallel,
         seed=config.seed,
     )
+
+
+def with_width(part: Part, encode: Callable, batch_size: int, open_dataset: Callable[[], Dataset]) -> Part:
+    """The prior of codes also stands on their width, which only the training images tell."""
+
+    def frozen(*parameters: Params) -> Params:
+        below, trained = part.frozen(*parameters)
+        data = open_dataset()
+        found = aggregate(
+            make_encode(partial(encode, trained, below), batch_size), data.split("train").images, data.levels
+        )
+        return below, trained, Width(*(jnp.asarray(of, jnp.float32) for of in (found.mean, found.scale)))
+
+    return part._replace(frozen=frozen)
 
 
 def data_options(config: ConfigDict) -> DataOptions:

@@ -94,6 +94,23 @@ def test_a_fitted_prior_is_right_where_the_standard_one_is_not(tmp_path, monkeyp
     assert (subject.pictures / "latent_prior.png").exists()
 
 
+def test_codes_by_diffusion_have_the_width_of_the_aggregate_posterior(tmp_path):
+    """The exact score of standardised codes, which are N(0, I) at every time, so that an ODE leaves them where they begin: what is drawn has
+    the moments of those that were encoded, up to four standard errors of 4,000.
+    """
+    mean, std = np.array([0.5, 0.0, -0.2, 0.0]), np.array([0.3, 0.2, 0.1, 0.0])
+    train = to_levels(image(np.clip(draws(1500, 0, mean, std), -1.5, 1.5)))
+    subject = subject_of(tmp_path, train, train[:1])
+    decoder = Decoder(SDE, heun(), uniform_log_snr(SDE, 100), rescale)
+    model = subject.model._replace(decoder=decoder, latent_prior=lambda u, t: -u)
+    z = latent_prior.latent_priors(subject._replace(model=model))["diffusion"](np.random.default_rng(0), 4000)
+    assert z.shape == (4000, LATENT)
+    assert z.dtype == np.float32
+    wanted = np.sqrt(std**2 + np.exp(LOG_VAR))
+    np.testing.assert_allclose((z.mean(axis=0) - mean) / wanted, 0, atol=4 / np.sqrt(4000))
+    np.testing.assert_allclose(z.std(axis=0), wanted, rtol=4 / np.sqrt(8000))
+
+
 # --- traversals
 
 

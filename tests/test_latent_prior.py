@@ -1,26 +1,32 @@
-"""Latent diffusion where the aggregate posterior is known: x_0 ~ N(0, I), q(z | x_0) = N(A x_0, S^2 I), so z ~ N(0, (A^2 + S^2) I)."""
+"""Latent diffusion where the aggregate posterior is known: x_0 ~ N(0, I), q(z | x_0) = N(A x_0 + B, S^2 I), so z ~ N(B, (A^2 + S^2) I)."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from sde_vae import losses
+from sde_vae.build import with_width
+from sde_vae.build_methods import Part
+from sde_vae.data.dataset import Dataset, Split
 from sde_vae.gaussians import DiagGaussian
 from sde_vae.method import Method
-from sde_vae.methods.latent_prior import latent_prior
+from sde_vae.methods.latent_prior import Width, latent_prior
 from sde_vae.methods.prior import predicts_noise, prior
 from sde_vae.nets.network import Network
 from sde_vae.sdes import VP
 from sde_vae.types import Batch
 
 SDE, N, LATENT = VP(), 4096, 3
-A, S = 1.5, 0.8
-V = A**2 + S**2
-BELOW, TRAINED = {"unread": jnp.ones(2)}, {"a": jnp.float32(A)}
+A, B, S = 1.5, 2.0, 0.8
+BELOW, TRAINED = {"unread": jnp.ones(2)}, {"a": jnp.float32(A), "log_var": jnp.float32(2 * np.log(S))}
+# Of half the true width, so that what is left of it can be told.
+WIDTH = Width(jnp.full(LATENT, B), jnp.full(LATENT, 0.5))
+V = (A**2 + S**2) / 0.5**2
+FROZEN = (BELOW, TRAINED, WIDTH)
 
 
 def encode(params, frozen, x):
-    return DiagGaussian(params["a"] * x, jnp.full_like(x, 2 * np.log(S)))
+    return DiagGaussian(params["a"] * x + B, jnp.full_like(x, params["log_var"]))
 
 
 def of_variance(log_v, x, log_snr, keys=None):
@@ -47,7 +53,7 @@ def batch(seed=0):
 
 def test_its_loss_is_least_at_the_aggregate_posterior():
     """Of 64 batches the mean derivative by the log-variance is 0 there, and not a fifth above or below it."""
-    slope = jax.jit(jax.grad(lambda log_v, key, b: method().loss(log_v, (BELOW, TRAINED), key, b)[0]))
+    slope = jax.jit(jax.grad(lambda log_v, key, b: method().loss(log_v, FROZEN, key, b)[0]))
 
     def z_score(v):
         found = [slope(jnp.log(v), jax.random.key(100 + i), batch(i)) for i in range(64)]
@@ -60,7 +66,31 @@ def test_its_loss_is_least_at_the_aggregate_posterior():
 
 def test_what_it_stands_on_is_not_moved():
     gradient = jax.grad(lambda frozen: method().loss(jnp.float32(0.3), frozen, jax.random.key(0), batch())[0])
-    assert all(not np.any(leaf) for leaf in jax.tree.leaves(gradient((BELOW, TRAINED))))
+    assert all(not np.any(leaf) for leaf in jax.tree.leaves(gradient(FROZEN)))
+
+
+def test_how_wide_the_codes_are_is_nothing_to_it():
+    """Codes ten times as wide, and elsewhere, give the same loss, once it knows."""
+    wider = {"a": 10 * TRAINED["a"], "log_var": TRAINED["log_var"] + 2 * np.log(10)}
+    width = Width(jnp.full(LATENT, B), 10 * WIDTH.scale)
+    loss = jax.jit(lambda frozen: method().loss(jnp.float32(0.3), frozen, jax.random.key(0), batch())[0])
+    np.testing.assert_allclose(loss((BELOW, wider, width)), loss(FROZEN), rtol=1e-5)
+    assert loss((BELOW, wider, WIDTH)) > 2 * loss(FROZEN)
+
+
+def test_the_width_that_a_run_gives_it_is_that_of_the_codes_of_its_training_images():
+    """Images of two grey levels, as often the one as the other: the mean of q(z) is between their codes, its variance their spread and S^2."""
+    levels = np.array([64, 192], np.uint8)
+    train = Split(np.broadcast_to(levels[np.arange(50) % 2][:, None, None, None], (50, 1, LATENT, 1)))
+    part = Part("latent", method(), ("encoder",), lambda trained: (BELOW, trained))
+    flat = lambda params, frozen, x: encode(params, frozen, x.reshape(len(x), -1))
+    made = with_width(part, flat, 16, lambda: Dataset("two", {"train": train}))
+    below, trained, width = made.frozen(TRAINED)
+    assert (below, trained) == (BELOW, TRAINED)
+    x = levels / 127.5 - 1
+    np.testing.assert_allclose(width.mean, np.full(LATENT, A * x.mean() + B), rtol=1e-5)
+    np.testing.assert_allclose(width.scale, np.full(LATENT, np.sqrt((A * x.std()) ** 2 + S**2)), rtol=1e-5)
+    assert width.mean.dtype == width.scale.dtype == jnp.float32
 
 
 def test_its_score_is_of_codes():

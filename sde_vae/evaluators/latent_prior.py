@@ -7,14 +7,13 @@ import numpy as np
 
 from sde_vae import pictures
 from sde_vae.data.dataset import to_unit
-from sde_vae.evaluators.codes import train_codes
+from sde_vae.evaluators.codes import aggregate
 from sde_vae.evaluators.distribution import against_train, features
 from sde_vae.evaluators.streams import from_prior, make_sampler
 from sde_vae.evaluators.subject import Subject
 from sde_vae.metrics import latent_gaussian
+from sde_vae.metrics.latent_gaussian import LatentGaussian
 
-# So many training images give the moments of the aggregate posterior.
-FITTED = 20_000
 SHOWN = 12
 # (generator, n) -> n codes [n, latent], float32
 DrawLatents = Callable[[np.random.Generator, int], np.ndarray]
@@ -26,18 +25,23 @@ def latent_priors(subject: Subject) -> dict[str, DrawLatents]:
 
     A prior of another kind is one more entry.
     """
-    _, q = train_codes(subject, FITTED)
-    fitted = latent_gaussian.fit(q.mean, q.log_var)
+    fitted = aggregate(subject.encode, subject.data.train, subject.data.levels)
     found = {"normal": latent_gaussian.standard(subject.latent).sample, "gaussian": fitted.sample}
-    return found | ({"diffusion": by_diffusion(subject)} if subject.model.latent_prior else {})
+    return found | ({"diffusion": by_diffusion(subject, fitted)} if subject.model.latent_prior else {})
 
 
-def by_diffusion(subject: Subject) -> DrawLatents:
+def by_diffusion(subject: Subject, fitted: LatentGaussian) -> DrawLatents:
+    """The model's draws are standardised codes: the moments of the aggregate posterior make codes of them."""
     # Another key than that of the images: the noise of a code would be the first pixels' of the image it decodes to.
     key = jax.random.fold_in(jax.random.key(subject.seed), 1)
     new = from_prior(subject.model.decoder, subject.model.latent_prior, (subject.latent,), key)
     sample = make_sampler(new, subject.batch_size, subject.parts)
-    return lambda generator, n: sample(np.arange(n, dtype=np.int32), "codes by diffusion")
+
+    def draw(generator: np.random.Generator, n: int) -> np.ndarray:
+        u = sample(np.arange(n, dtype=np.int32), "codes by diffusion")
+        return (fitted.mean[None] + fitted.scale[None] * u).astype(np.float32)
+
+    return draw
 
 
 def latent_prior(subject: Subject) -> Iterator[tuple[str, float]]:

@@ -59,6 +59,16 @@ def make_sampler(new: New, batch_size: int, parts: Parts | None) -> Sampler:
     return lambda index, label: stream(compiled, batch_size, index, label=label, parts=parts)
 
 
+def make_encode(encode: Callable[[Points], DiagGaussian], batch_size: int) -> Callable[[np.ndarray], DiagGaussian]:
+    compiled = jax.jit(lambda x: jnp.stack(encode(x), axis=1))
+
+    def encode_all(x: np.ndarray) -> DiagGaussian:
+        both = stream(compiled, batch_size, x)
+        return DiagGaussian(both[:, 0], both[:, 1])
+
+    return encode_all
+
+
 def make_subject(
     model: Model, data: Held, judges: Judges, parts: Parts, latent: int, samples: int, batch_size: int, seed: int
 ) -> Subject:
@@ -67,16 +77,11 @@ def make_subject(
     def begin(index: jax.Array) -> tuple[Keys, Points]:
         return start(decoder.sde, key, _like(len(index), shape), index)
 
-    encode = jax.jit(lambda x: jnp.stack(model.encode(x), axis=1))
     decode_random = jax.jit(lambda z, i: decode_latents(model, z, *begin(i)))
     decode_given = jax.jit(lambda z, i, x_T: decode_latents(model, z, begin(i)[0], x_T))
     follow = jax.jit(lambda z, i: trajectory(decoder, STOPS, model.score(z), *begin(i)))
     # A deterministic solver asks for keys and draws nothing from them.
     invert = jax.jit(lambda z, x: there_and_back(model.inverter, model.score(z), keys_of(key, jnp.arange(len(x))), x))
-
-    def encode_all(x: np.ndarray) -> DiagGaussian:
-        both = stream(encode, batch_size, x)
-        return DiagGaussian(both[:, 0], both[:, 1])
 
     def decode_all(z: np.ndarray, index: np.ndarray, label: str, x_T: np.ndarray | None = None) -> np.ndarray:
         if x_T is None:
@@ -87,7 +92,7 @@ def make_subject(
     new = from_prior(decoder, model.prior, shape, key) if unconditional else from_latents(model, latent, shape, seed)
     return Subject(
         model=model,
-        encode=encode_all,
+        encode=make_encode(model.encode, batch_size),
         decode=decode_all,
         invert=lambda z, x, label: stream(invert, batch_size, z, x, label=label, parts=parts),
         sample=make_sampler(new, batch_size, parts),

@@ -57,7 +57,7 @@ class Model(NamedTuple):
     encode(x) -> q(z | x_0); z is decoded either by score(z) and a solver, or at once by the mean of
     likelihood(z) = p(x_0 | z): the other is None. prior: the score that knows no z, of a method that has one; decoder: as
     config.sampling says; inverter: a deterministic one, whose decodings can be undone. title: what pictures call it;
-    latent_prior: the score of a diffusion model of its codes, if one was trained.
+    latent_prior: the score of a diffusion model of its codes, standardised, if one was trained.
     """
 
     encode: Callable[[Points], DiagGaussian]
