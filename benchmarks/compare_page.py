@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import compare_latents
+from compare_glance import glance
 from compare_paired import LEVEL, paired
 from compare_seeds import Cell, cell, over_seeds
 from record import RESULTS, markdown, record
@@ -86,6 +87,10 @@ def write(page: Page, found: Found, draw: Draw) -> None:
     if len(latents) > 1:
         of_latents = "What is in the latents. " + _of_columns(compare_latents.NOTES, latents)
         notes = "\n".join([notes, "", *markdown(latents), "", of_latents])
+    head, *rows = table
+    if page.table == "compare" and (glanced := glance(figures)):
+        head, *rows = glanced
+        notes = "\n".join(["All of it, with standard errors:", "", *markdown(table), "", notes])
     differences = paired(found, lambda run, column: _told(run).get(names[column])) if page.table == "compare" else []
     if differences:
         notes = "\n".join([notes, "", PAIRED, "", *markdown(differences)])
@@ -94,8 +99,8 @@ def write(page: Page, found: Found, draw: Draw) -> None:
         page.name,
         f"{page.table.capitalize()}: {page.data}",
         {"rows": figures, "n": first["n"], "fd": fd, "budget": page.budget},
-        table[0],
-        table[1:],
+        head,
+        rows,
         notes,
         command=page.command,
         **provenance(found),

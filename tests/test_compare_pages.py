@@ -7,6 +7,7 @@ import compare_page
 import compare_seeds as seeds
 import numpy as np
 import pytest
+from compare_glance import glance
 from compare_paired import paired
 
 from sde_vae import logs
@@ -132,6 +133,21 @@ def test_differences_are_seed_by_seed_to_the_beta_vae_of_equal_beta(tmp_path):
         ["4", rows["beta_vae_learnt"].title, "3", "20*"],
     ]
     assert paired(found[:2], lambda run, column: run.get(column)) == []
+
+
+def test_at_a_glance_sizes_stand_side_by_side_and_what_was_not_run_is_a_dash():
+    seeds = lambda n: {"l2": [1.0] * n}
+    figures = [
+        {"method": "one", "latent": 4, "l2": 1.25, "rFD": 0.1, "NFE": 9, "seeds": seeds(3)},
+        {"method": "two", "latent": 4, "l2": 1.0, "seeds": seeds(3)},
+        {"method": "one", "latent": 2, "l2": 12.3456, "rFD": 0.04449, "NFE": 9, "seeds": seeds(1)},
+    ]
+    assert glance(figures) == [
+        ["latents 2 / 4", "seeds", "l2", "rFD"],
+        ["one", "1 / 3", "12.3 / 1.25", "0.0445 / 0.100"],
+        ["two", "- / 3", "- / 1.00", ""],
+    ]
+    assert glance(figures[:2]) == []
 
 
 def test_over_seeds():

@@ -1,0 +1,36 @@
+"""The comparison at a glance: one row a method, and in each cell one figure a latent size."""
+
+from collections.abc import Iterable
+from typing import Any
+
+COLUMNS = ("l2", "l2, average", "mse, limit", "LPIPS", "LPIPS, average", "rFD", "rFD, all", "KL")
+
+
+def glance(figures: list[dict[str, Any]]) -> list[list[str]]:
+    """Of what is told of each method and latent size: [] of one size, which the table itself shows as well. The first row is the head."""
+    sizes = sorted({told["latent"] for told in figures})
+    if len(sizes) < 2:
+        return []
+    columns = [column for column in COLUMNS if any(column in told for told in figures)]
+    of = {(told["method"], told["latent"]): told for told in figures}
+
+    def cells(method: str) -> list[str]:
+        found = [of.get((method, size), {}) for size in sizes]
+        # How many stand behind a figure.
+        seeds = [str(len(told.get("seeds", {}).get("l2", []))) if told else "-" for told in found]
+        return [seeds[0] if len(set(seeds)) == 1 else _slashed(seeds), *(_column(found, column) for column in columns)]
+
+    head = [f"latents {_slashed(map(str, sizes))}", "seeds", *columns]
+    return [head, *([method, *cells(method)] for method in dict.fromkeys(told["method"] for told in figures))]
+
+
+def _column(found: list[dict[str, Any]], column: str) -> str:
+    """Three digits of each; nothing, where no size has one."""
+    values = [told.get(column) for told in found]
+    if all(value is None for value in values):
+        return ""
+    return _slashed("-" if value is None else f"{value:#.3g}" for value in values)
+
+
+def _slashed(cells: Iterable[str]) -> str:
+    return " / ".join(cells)
