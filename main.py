@@ -11,6 +11,7 @@ platform.prepare()
 
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from configs import default
 from sde_vae import logs, pictures, workdir
 from sde_vae.build import build
 from sde_vae.build_eval import (
+    build_drawer,
     build_judges,
     build_latent_sampler,
     build_prior_sampler,
@@ -65,6 +67,8 @@ def train(config: ConfigDict, experiment: Experiment, directory: Path) -> bool:
     with StopRequest() as stop:
         for stage in experiment.stages:
             frozen = load_frozen(config, experiment, directory, stage)
+            if stage.draws:
+                stage = with_draws(config, experiment, directory, stage)
             if not train_stage(stage, frozen, directory / stage.name, stop):
                 print(f"{stage.name}: stopped by SIGTERM, the state is saved; the same command goes on from here")
                 finished = False
@@ -151,7 +155,7 @@ def load_prior(config: ConfigDict, experiment: Experiment, directory: Path, swap
     sde = {name: value for name, value in config.sde.items() if name == "name" or hasattr(experiment.decoder.sde, name)}
     told = {f"sde.{name}": value for name, value in sde.items()} | {"model.prediction": config.model.prediction}
     workdir.check_prior(other, told, field)
-    abstract = jax.eval_shape(experiment.prior.init, jax.random.key(0))
+    abstract = jax.eval_shape((experiment.prior or experiment.drawn_from).init, jax.random.key(0))
     return load_ema(other / "prior" / "checkpoints", "prior", abstract, field)
 
 
@@ -168,6 +172,15 @@ def load_frozen(config: ConfigDict, experiment: Experiment, directory: Path, sta
     """What the stage stands on: the EMA of earlier ones, but for a prior that is swapped."""
     stands_on = (load_stage(config, experiment, directory, name, swapped) for name in stage.stands_on)
     return stage.frozen(*(trained.params for trained in stands_on))
+
+
+def with_draws(config: ConfigDict, experiment: Experiment, directory: Path, stage: Stage) -> Stage:
+    """The stage, opening images drawn from the prior too. They are drawn once, and kept in WORKDIR/draws; by which solver is not asked again."""
+    prior = load_prior(config, experiment, directory).params
+    key = {"prior": describe(prior), "n": stage.draws, "seed": config.seed}
+    draw = build_drawer(config, experiment, prior, Parts(directory / "draws", key))
+    drawn = draw(np.arange(stage.draws, dtype=np.int32), "draw images from the prior, to train on")
+    return stage._replace(open_data=partial(stage.open_data, drawn))
 
 
 def parse(argv: list[str]) -> tuple[ConfigDict, str, Path]:

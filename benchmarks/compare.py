@@ -149,6 +149,8 @@ class Comparison:
         priors = [(seed, row), *([(seed + 1, row)] if row.swapped else [])] if row.has_prior else []
         if not all(self.train_prior(*of) for of in priors):
             return False
+        if config.draws.n:
+            share(folder / "draws", self.prior_of(seed, row) / "draws")
         if not commands.train(config, build(config), folder):
             return False
         experiment = build(config)
@@ -226,6 +228,14 @@ def fields(row: Row, config: ConfigDict) -> dict[str, Any]:
     unread += () if row.has_prior else ("prior.",)
     unread += () if told["method"] == "diffuse_vae" else ("sampling.prior_above",)
     return {name: value for name, value in told.items() if not name.startswith(unread)}
+
+
+def share(folder: Path, shared: Path) -> None:
+    """What a prior has drawn is the same for all rows of a seed."""
+    if not folder.exists():
+        shared.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.symlink_to(shared, target_is_directory=True)
 
 
 def digest(params: Params) -> str:

@@ -16,6 +16,7 @@ DECIDED = (
     "seed",
     "model.latent_dim",
     "model.decoder.",
+    "draws.",
     *(f"model.correction.{field}" for field in NETWORK),
     "prior.checkpoint",
     "stages.encoder.",

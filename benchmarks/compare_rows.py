@@ -17,6 +17,8 @@ LENGTHS = (0.25, 0.5, 1, 2, 4)
 STATISTICS = 64
 # The encoder of the paper, which sees x_t and t.
 PLAIN = {"model.encoder.statistics": 0, "model.encoder.sees": "x_t"}
+# So many images that the prior of the seed has drawn are half of what is trained on.
+DRAWS = {"draws.n": 20_000, "draws.share": 0.5}
 # ScoreVAE without a correction.
 ALONE = {"stages.correction.steps": 0}
 LEARNT = {"method": "beta_vae", "model.likelihood.learn_log_var": True, "model.likelihood.log_var": -2.0}
@@ -24,7 +26,8 @@ LEARNT = {"method": "beta_vae", "model.likelihood.learn_log_var": True, "model.l
 
 class Row(NamedTuple):
     """folder: where it is trained; changes: of the config, `prior.weight` among them if it has a prior of its own; stages: what is trained
-    for it, of which the first may be another row's. untold: columns that would say nothing of this method. has_prior: it stands on one.
+    for it, of which the first may be another row's. untold: columns that would say nothing of this method. has_prior: it stands on one, or
+    on what one has drawn.
     swapped: it decodes with that of the next seed, which its encoder has not seen. series, at: of a sweep, the line and its x.
     """
 
@@ -52,8 +55,10 @@ def rows(config: ConfigDict) -> list[Row]:
         Row("score_vae_plus", f"ScoreVAE+, beta {beta:g}", "score_vae", plain, both),
         Row("lifted", f"ScoreVAE, lifted, beta {beta:g}", "lifted", lifted | ALONE),
         Row("lifted_plus", f"ScoreVAE+, lifted, beta {beta:g}", "lifted", lifted, both),
+        Row("lifted_draws", f"ScoreVAE, lifted, and draws, beta {beta:g}", "lifted_draws", lifted | ALONE | DRAWS),
         Row("swapped", "ScoreVAE, lifted, by another seed's prior", "lifted", lifted | ALONE, swapped=True),
         *(_beta_vae(b) for b in sorted({*VAE_BETAS, beta})),
+        _and_draws(_beta_vae(beta)),
         Row(
             "diffuse_vae",
             f"beta-VAE, beta {beta:g}, finished by the prior",
@@ -61,6 +66,7 @@ def rows(config: ConfigDict) -> list[Row]:
             {"method": "diffuse_vae", "loss.beta": beta},
         ),
         _diff_decoder(beta),
+        _and_draws(_diff_decoder(beta)),
         # A point has no KL, and hence no bound.
         _diff_decoder(0.0, ("KL", "bits/dim")),
         Row(
@@ -91,6 +97,13 @@ def _diff_decoder(beta: float, untold: tuple[str, ...] = ()) -> Row:
     name = f"diff_decoder_{beta:g}"
     changes = {"method": "diff_decoder", "loss.beta": beta}
     return Row(name, f"DiffDecoder, beta {beta:g}", name, changes, untold=untold, has_prior=False)
+
+
+def _and_draws(row: Row) -> Row:
+    """Trained on what a prior has drawn as well, which it stands on no further."""
+    method, _, beta = row.title.partition(", beta ")
+    name, title = f"{row.name}_draws", f"{method}, and draws, beta {beta}"
+    return row._replace(name=name, title=title, folder=name, changes=row.changes | DRAWS, has_prior=True)
 
 
 def bounds(config: ConfigDict) -> list[Row]:
@@ -124,7 +137,7 @@ def curves(config: ConfigDict) -> list[Row]:
     """The same trained for longer and for less: each length is a run of its own, as a learning rate may fall over all of it."""
     base, beta = config.stages.encoder.steps, config.loss.beta
     methods = ("score_vae", "lifted", f"beta_vae_{beta:g}", f"diff_decoder_{beta:g}")
-    trained = [row for row in rows(config) if row.name in methods]
+    trained = [row for row in rows(config) if row.name.removesuffix("_draws") in methods]
     return [
         row._replace(
             name=f"{row.name}_{steps}",

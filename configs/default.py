@@ -71,6 +71,10 @@ def get_config() -> ConfigDict:
     # of all stages: the logSNR at which the sigmoid in `sigmoid` and `velocity` is a half
     config.loss.sigmoid_bias = 2.0
 
+    config.draws = ConfigDict()  # images drawn from the prior, on which the encoder trains beside the data's
+    config.draws.n = 0
+    config.draws.share = 0.5  # of a batch
+
     config.correction = ConfigDict()  # score_vae's third stage
     config.correction.times = "uniform_log_snr"
     config.correction.weight = "velocity"  # the weights of config.prior.weight

@@ -13,9 +13,9 @@ from ml_collections import ConfigDict
 
 from sde_vae import sdes
 from sde_vae.build_eval import build_evaluators
-from sde_vae.build_methods import Part, build_plan
+from sde_vae.build_methods import Part, Plan, Shape, build_plan, build_prior
 from sde_vae.build_sampling import build_decoder, build_inverter, with_prior_below
-from sde_vae.data.dataset import DataOptions, Dataset
+from sde_vae.data.dataset import DataOptions, Dataset, to_levels
 from sde_vae.data.decode import FILTERS
 from sde_vae.data.load import load
 from sde_vae.data.pipeline import Pipeline
@@ -23,6 +23,7 @@ from sde_vae.errors import BadInput, choose
 from sde_vae.evaluators.codes import aggregate
 from sde_vae.evaluators.streams import make_encode
 from sde_vae.experiment import Experiment
+from sde_vae.method import Method
 from sde_vae.methods.latent_prior import Width
 from sde_vae.train import Stage
 from sde_vae.train_state import adam, constant, cosine
@@ -58,6 +59,7 @@ def build(config: ConfigDict) -> Experiment:
         stages=(*map(stage, plan.before), final, *([latent] if latent else [])),
         final=final,
         latent=latent,
+        drawn_from=build_drawn_from(config, sde, shape, plan),
         load=open_dataset,
         decoder=build_decoder(config, sde),
         inverter=build_inverter(config, sde),
@@ -74,7 +76,9 @@ def build_sde(config: ConfigDict) -> sdes.SDE:
 def build_stage(config: ConfigDict, part: Part, open_dataset: Callable[[], Dataset]) -> Stage:
     stage, optim = config.stages[part.name], config.optim
 
-    def open_data() -> Pipeline:
+    draws = config.draws.n if part.name == "encoder" else 0
+
+    def open_data(drawn: np.ndarray | None = None) -> Pipeline:
         data = open_dataset()
         images = data.split("train").images
         n = len(images)
@@ -84,7 +88,10 @@ def build_stage(config: ConfigDict, part: Part, open_dataset: Callable[[], Datas
                 "take no more than that"
             )
         here, hosts = jax.process_index(), jax.process_count()
-        return Pipeline(images, data.levels, stage.batch_size, config.seed, config.data.workers, here, hosts)
+        found = Pipeline(images, data.levels, stage.batch_size, config.seed, config.data.workers, here, hosts)
+        if drawn is None:
+            return found
+        return found._replace(drawn=to_levels(drawn, data.levels), share=config.draws.share)
 
     return Stage(
         name=part.name,
@@ -107,7 +114,20 @@ def build_stage(config: ConfigDict, part: Part, open_dataset: Callable[[], Datas
         keep=config.keep_checkpoints,
         parallel=config.parallel,
         seed=config.seed,
+        draws=draws,
     )
+
+
+def build_drawn_from(config: ConfigDict, sde: sdes.SDE, shape: Shape, plan: Plan) -> Method | None:
+    """The prior, if the encoder trains on draws from it; another run's, of a method that has none of its own."""
+    if not config.draws.n or plan.prior:
+        return plan.prior if config.draws.n else None
+    if not config.prior.checkpoint:
+        raise BadInput(
+            f"config.draws.n: got {config.draws.n}, but {plan.title} has no prior to draw images from; name another run's in "
+            "config.prior.checkpoint, or take config.draws.n=0"
+        )
+    return build_prior(config, sde, shape)
 
 
 def with_width(part: Part, encode: Callable, batch_size: int, open_dataset: Callable[[], Dataset]) -> Part:
@@ -164,7 +184,7 @@ def check_values(config: ConfigDict) -> None:
         _require(config, name, lambda v: v >= 1, "at least 1")
     for name in positive:
         _require(config, name, lambda v: v > 0 and np.isfinite(v), "above 0")
-    at_least_zero = ["model.encoder.statistics", "loss.beta", "loss.free_bits", "loss.kl_warmup"]
+    at_least_zero = ["draws.n", "model.encoder.statistics", "loss.beta", "loss.free_bits", "loss.kl_warmup"]
     at_least_zero += [f"stages.{stage}.steps" for stage in ("correction", "latent")]
     for name in (*at_least_zero, "optim.warmup", "data.crop", "data.workers", "sampling.churn"):
         _require(config, name, lambda v: v >= 0, "at least 0")
@@ -176,6 +196,9 @@ def check_values(config: ConfigDict) -> None:
         *(f"model.{net}.dropout" for net in ("prior", "encoder", "decoder", "correction")),
     ):
         _require(config, name, lambda v: 0 <= v < 1, "in [0, 1)")
+    _require(
+        config, "draws.share", lambda v: 0 < v < 1, "between 0 and 1: to train without draws, take config.draws.n=0"
+    )
     _require(config, "model.latent_prior.hidden", lambda v: v >= 16 and v % 8 == 0, "a multiple of 8, at least 16")
     _require(config, "sampling.eta", lambda v: 0 <= v <= 1, "in [0, 1]")
     _require(config, "optim.ema_decay", lambda v: 0 <= v < 1, "in [0, 1)")

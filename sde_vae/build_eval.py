@@ -117,6 +117,13 @@ def build_prior_sampler(config: ConfigDict, experiment: Experiment, prior_params
     return make_sampler(new, config.eval.batch_size, None)
 
 
+def build_drawer(config: ConfigDict, experiment: Experiment, prior_params: Params, parts: Parts) -> Sampler:
+    """The images that a stage trains on beside the data's: others than `build_prior_sampler` draws."""
+    prior = experiment.drawn_from.score(prior_params, None, None)
+    key = jax.random.fold_in(jax.random.key(config.seed), 2)
+    return make_sampler(from_prior(experiment.decoder, prior, experiment.shape, key), config.eval.batch_size, parts)
+
+
 def build_latent_sampler(config: ConfigDict, experiment: Experiment, params: Params, frozen: Params) -> Sampler:
     """Of a method without an unconditional prior."""
     model = build_model(experiment, params, frozen, None)

@@ -98,14 +98,18 @@ def _score_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
     return Plan("ScoreVAE+", final, before, prior_method, lambda frozen: unconditional(frozen[0]))
 
 
-def _prior(config: ConfigDict, sde: SDE, shape: Shape) -> tuple[Method, tuple[Part, ...], Callable[[Params], ScoreFn]]:
-    """(the prior, what is trained of it: nothing, where there is one already; its score, from its parameters)."""
-    method = prior(
+def build_prior(config: ConfigDict, sde: SDE, shape: Shape) -> Method:
+    return prior(
         sde,
         network(UNet(**unet_fields(config, "prior", shape)), shape),
         _prediction(config),
         *build_objective(config, "prior", sde),
     )
+
+
+def _prior(config: ConfigDict, sde: SDE, shape: Shape) -> tuple[Method, tuple[Part, ...], Callable[[Params], ScoreFn]]:
+    """(the prior, what is trained of it: nothing, where there is one already; its score, from its parameters)."""
+    method = build_prior(config, sde, shape)
     before = () if config.prior.checkpoint else (Part("prior", method),)
     return method, before, lambda params: method.score(params, None, None)
 

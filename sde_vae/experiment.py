@@ -16,7 +16,7 @@ class Experiment(NamedTuple):
 
     `method` is what is evaluated; unconditional(frozen) is the prior's score, from what it stands
     on. `stages` are in the order of training, `final` and `latent` among them: the one of `method`, and that of a prior of its
-    codes, if it is trained. load() reads the data set.
+    codes, if it is trained. drawn_from: the model whose draws a stage trains on as well. load() reads the data set.
     """
 
     title: str
@@ -27,6 +27,7 @@ class Experiment(NamedTuple):
     stages: tuple[Stage, ...]
     final: Stage
     latent: Stage | None
+    drawn_from: Method | None
     load: Callable[[], Dataset]
     decoder: Decoder
     inverter: Decoder

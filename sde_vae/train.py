@@ -27,7 +27,7 @@ class Stage(NamedTuple):
     """What the loop needs to train one network of a method.
 
     `stands_on` names the stages on whose EMA parameters it stands; frozen(*of those) is what its method calls frozen. open_data() opens the training images:
-    nothing is read before it is called.
+    nothing is read before it is called. open_data(x) adds images drawn from the prior, in [-1, 1], of which the stage asks for so many as `draws`.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Stage(NamedTuple):
     frozen: Callable[..., Params]
     optimiser: optax.GradientTransformation
     ema_decay: float
-    open_data: Callable[[], Pipeline]
+    open_data: Callable[..., Pipeline]
     batch_size: int
     steps: int
     checkpoint_every: int
@@ -44,6 +44,7 @@ class Stage(NamedTuple):
     keep: int
     parallel: str
     seed: int
+    draws: int = 0
 
 
 class StopRequest:

@@ -28,7 +28,7 @@ FREE = (
 )
 # What only that stage reads, and may change until it has begun: one can be added to a run that is trained.
 OF_STAGE = {
-    "encoder": ("stages.encoder.",),
+    "encoder": ("stages.encoder.", "draws."),
     "correction": ("stages.correction.", "correction.", "model.correction."),
     "latent": ("stages.latent.", "model.latent_prior."),
 }

@@ -107,6 +107,8 @@ def test_celeba64_has_the_papers_size():
         ("model.encoder.statistics", -1, "config.model.encoder.statistics: got -1, expected at least 0"),
         ("model.encoder.dropout", -0.1, "config.model.encoder.dropout: got -0.1, expected in [0, 1)"),
         ("model.correction.dropout", 1.0, "config.model.correction.dropout: got 1.0, expected in [0, 1)"),
+        ("draws.n", -1, "config.draws.n: got -1, expected at least 0"),
+        ("draws.share", 1.0, "config.draws.share: got 1.0, expected between 0 and 1"),
         ("optim.decay", "linear", "config.optim.decay: unknown name 'linear'; known: constant, cosine"),
         ("data.image_size", 9, "config.data.image_size: got 9, which config.model.prior.multipliers halve 1 times"),
         ("data.crop", -1, "config.data.crop: got -1, expected at least 0"),
@@ -128,6 +130,26 @@ def test_bad_values_are_refused(field, value, message):
     with pytest.raises(BadInput) as error:
         build(config)
     assert message in str(error.value)
+
+
+def test_who_draws_what_the_encoder_trains_on():
+    """The prior that the method stands on, another run's, or nobody."""
+    for name in ("scorevae_digits", "diffusevae_digits"):
+        config = load(name)
+        assert build(config).drawn_from is None
+        config.draws.n = 10
+        experiment = build(config)
+        assert experiment.drawn_from is experiment.prior
+        assert [stage.draws for stage in experiment.stages] == [0, 10]
+    for name in ("betavae_digits", "diffdecoder_digits"):
+        config = load(name)
+        config.draws.n = 10
+        with pytest.raises(BadInput, match=r"config\.draws\.n: got 10, but .* has no prior to draw images from; name"):
+            build(config)
+        config.prior.checkpoint = "runs/other"
+        experiment = build(config)
+        assert experiment.prior is None
+        assert experiment.drawn_from.score
 
 
 def test_guidance_without_a_score_that_knows_no_z_is_refused():

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sde_vae.data.dataset import DataOptions, fingerprint, to_model, to_unit
+from sde_vae.data.dataset import DataOptions, fingerprint, to_levels, to_model, to_unit
 from sde_vae.data.digits import digits
 from sde_vae.data.fashion_mnist import DEBIAN, fashion_mnist, read_idx
 from sde_vae.data.mnist5k import mnist5k
@@ -123,6 +123,9 @@ def test_scaling_round_trip_is_exact_on_the_levels():
         x = to_model(images, levels)
         assert (x.min(), x.max()) == (-1, 1)
         np.testing.assert_array_equal(np.round(to_unit(x) * (levels - 1)), images)
+        np.testing.assert_array_equal(to_levels(x, levels), images)
+        # What a solver leaves a little off the levels, or outside of them.
+        np.testing.assert_array_equal(to_levels(1.02 * x, levels)[[0, -1]], images[[0, -1]])
 
 
 PIPELINE = Pipeline(np.arange(20, dtype=np.uint8).reshape(-1, 1, 1, 1), 256, batch_size=6, seed=0)
@@ -151,6 +154,34 @@ def test_hosts_share_a_batch_without_overlap_or_gap():
     for step, whole in enumerate(PIPELINE.batches(2, 6)):
         np.testing.assert_array_equal(np.concatenate([part[step].x for part in parts]), whole.x)
         np.testing.assert_array_equal(np.concatenate([part[step].index for part in parts]), whole.index)
+
+
+def test_what_is_drawn_has_its_share_and_its_own_epochs():
+    """A quarter, in every batch but for rounding; each source goes on through all of its images before one comes again."""
+    drawn = np.arange(100, 130, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    mixed = PIPELINE._replace(batch_size=8, drawn=drawn, share=0.25)
+    seen = np.round(to_unit(pixels(mixed, 0, 20)) * 255).astype(int)
+    assert set((seen >= 100).sum(axis=1)) == {2}
+    for source in (seen[seen < 100], seen[seen >= 100]):
+        images = 20 if source[0] < 100 else 30
+        first = source[: images * (len(source) // images)].reshape(-1, images)
+        assert all(len(set(epoch)) == images for epoch in first)
+    np.testing.assert_array_equal(pixels(mixed, 7, 12), pixels(mixed, 0, 12)[7:])
+    np.testing.assert_array_equal(pixels(mixed._replace(workers=2), 3, 6), pixels(mixed, 3, 6))
+    hosts = [np.concatenate([b.x for b in mixed._replace(process=p, processes=2).batches(0, 1)]) for p in (0, 1)]
+    np.testing.assert_array_equal(np.concatenate(hosts).ravel(), pixels(mixed, 0, 1).ravel())
+
+
+def test_a_checkpoint_knows_what_was_drawn():
+    mixed = PIPELINE._replace(drawn=PIPELINE.images[:5], share=0.25)
+    mixed.check(mixed.state(5), "here")
+    for other in (mixed._replace(drawn=PIPELINE.images[:6]), mixed._replace(share=0.5)):
+        with pytest.raises(BadInput, match=r"here: it was trained on other data \((drawn|share) was"):
+            other.check(mixed.state(5), "here")
+    with pytest.raises(BadInput, match=r"drawn was None"):
+        mixed.check(PIPELINE.state(5), "here")
+    # Without any the state is what it was before there could be any.
+    assert not {"drawn", "share"} & PIPELINE.state(5).keys()
 
 
 def test_a_checkpoint_knows_its_data():

@@ -227,6 +227,24 @@ def test_another_workdirs_prior(whole, tmp_path):
     assert logged(tmp_path, "encoder")[0] == logged(whole, "encoder")[0]
 
 
+def test_a_method_without_a_prior_trains_on_anothers_draws(whole, tmp_path):
+    """They are drawn once: what goes on later, by another solver even, goes on with the same."""
+    changes = {"draws.n": 20, "prior.checkpoint": whole} | {f"model.decoder.{f}": v for f, v in TINY.items()}
+    code, _, err = run(command("train", tmp_path, config="betavae_digits", **changes, **{"stages.encoder.steps": 2}))
+    assert code == 0, err
+    kept = {path: path.read_bytes() for path in (tmp_path / "draws").rglob("*.npy")}
+    drawn = np.concatenate([np.load(path) for path in sorted(kept)])
+    assert drawn.shape == (20, 8, 8, 1)
+    assert len(np.unique(drawn, axis=0)) == 20
+    more = changes | {"stages.encoder.steps": 4, "sampling.steps": 5}
+    code, _, err = run(command("train", tmp_path, config="betavae_digits", **more))
+    assert code == 0, err
+    assert [row["step"] for row in logged(tmp_path, "encoder")] == [1, 2, 3, 4]
+    assert {path: path.read_bytes() for path in (tmp_path / "draws").rglob("*.npy")} == kept
+    outcome = run(command("train", tmp_path, config="betavae_digits", **more | {"draws.share": 0.25}))
+    assert_refused(outcome, r"config.draws.share: got 0.25, but .* was trained with 0.5")
+
+
 def test_an_encoder_decodes_with_another_prior(whole, evaluated, tmp_path):
     """Its own prior under another name changes nothing; another one changes the decodings, and not the codes."""
     other, copy = tmp_path / "other", tmp_path / "copy"

@@ -102,6 +102,11 @@ def to_model(images: np.ndarray, levels: int) -> np.ndarray:
     return images.astype(np.float32) * np.float32(2 / (levels - 1)) - np.float32(1)
 
 
+def to_levels(x: np.ndarray, levels: int) -> np.ndarray:
+    """[-1, 1] -> uint8, the nearest grey levels: `to_model` undone."""
+    return np.round(to_unit(x) * (levels - 1)).astype(np.uint8)
+
+
 def to_unit(x: np.ndarray) -> np.ndarray:
     """[-1, 1] -> [0, 1], clipped: what metrics and pictures see."""
     return np.clip((np.asarray(x, np.float32) + 1) / 2, 0, 1)

@@ -23,6 +23,7 @@ class Pipeline(NamedTuple):
     """`batch_size` is the global one; this process, number `process` of `processes`, reads its own part of every batch.
 
     workers: processes that read ahead; 0 reads ahead with threads of this one, which is enough for decoded images.
+    drawn: more images, which are `share` of what is read, in as many epochs of their own as that takes.
     """
 
     images: Images
@@ -32,11 +33,15 @@ class Pipeline(NamedTuple):
     workers: int = 0
     process: int = 0
     processes: int = 1
+    drawn: Images | None = None
+    share: float = 0.0
 
     def batches(self, start: int, stop: int) -> Generator[Batch]:
         """This process's part of the batches of the steps start .. stop - 1, x in [-1, 1]."""
         size, levels = self.batch_size // self.processes, self.levels
-        order = grain.MapDataset.source(self.images).seed(self.seed).shuffle().repeat()
+        order = self._shuffled(self.images)
+        if self.drawn is not None:
+            order = grain.MapDataset.mix([order, self._shuffled(self.drawn)], [1 - self.share, self.share])
         own = order.batch(size)[self.process :: self.processes][start:stop]
         ahead = own.map(lambda images: to_model(images, levels)).to_iter_dataset(
             grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)
@@ -51,6 +56,9 @@ class Pipeline(NamedTuple):
             for x in reader:
                 yield Batch(x, index)
 
+    def _shuffled(self, images: Images) -> grain.MapDataset:
+        return grain.MapDataset.source(images).seed(self.seed).shuffle().repeat()
+
     def state(self, step: int) -> dict[str, Any]:
         """What a checkpoint says of the iterator after `step` batches."""
         return {
@@ -58,6 +66,7 @@ class Pipeline(NamedTuple):
             **identity_of(self.images),
             "batch_size": self.batch_size,
             "seed": self.seed,
+            **({} if self.drawn is None else {"drawn": fingerprint(self.drawn), "share": self.share}),
         }
 
     def check(self, state: dict[str, Any], where: str) -> None:
