@@ -11,7 +11,6 @@ platform.prepare()
 
 import re
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from configs import default
 from sde_vae import logs, pictures, workdir
 from sde_vae.build import build
 from sde_vae.build_eval import (
-    build_drawer,
     build_judges,
     build_latent_sampler,
     build_prior_sampler,
@@ -34,12 +32,13 @@ from sde_vae.build_eval import (
 from sde_vae.checkpoints import Trained, describe, load_ema
 from sde_vae.data.dataset import Dataset, fingerprint, to_unit
 from sde_vae.data.pipeline import check_images
+from sde_vae.draws import drawn_images
 from sde_vae.errors import BadInput, choose, exit_code
 from sde_vae.evaluate import evaluate
 from sde_vae.experiment import Experiment
 from sde_vae.parts import Parts
 from sde_vae.tables import as_text, tables
-from sde_vae.train import Stage, StopRequest, train_stage
+from sde_vae.train import Stage, Stopped, StopRequest, train_stage
 from sde_vae.types import Params
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -48,6 +47,8 @@ CONFIG = config_flags.DEFINE_config_file(
 MODE = flags.DEFINE_string("mode", None, "train | eval | sample")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints, logs and results go; runs/NAME if left out.")
 SAMPLES = 64
+# The stream of draws that an encoder trains on.
+TRAINED_ON = 1
 DEFAULTS = default.get_config().to_dict()
 
 
@@ -58,7 +59,7 @@ def train(config: ConfigDict, experiment: Experiment, directory: Path) -> bool:
     # What can be wrong with the input is found before anything is written.
     workdir.check(directory, config.to_dict(), DEFAULTS)
     data = experiment.load()
-    if config.prior.checkpoint and experiment.prior:
+    if config.prior.checkpoint and (experiment.prior or experiment.drawn_from):
         before = load_prior(config, experiment, directory).data
         if before is None or before.get("fingerprint") != fingerprint(data.split("train").images):
             print("note: config.prior.checkpoint was trained on other images, perhaps on some that are held out here")
@@ -67,9 +68,14 @@ def train(config: ConfigDict, experiment: Experiment, directory: Path) -> bool:
     with StopRequest() as stop:
         for stage in experiment.stages:
             frozen = load_frozen(config, experiment, directory, stage)
-            if stage.draws:
-                stage = with_draws(config, experiment, directory, stage)
-            if not train_stage(stage, frozen, directory / stage.name, stop):
+            try:
+                with stop.at_once():
+                    drawn = load_draws(config, experiment, directory, stage.draws) if stage.draws else None
+            except Stopped:
+                print("stopped by SIGTERM: what was drawn is kept; the same command goes on from here")
+                finished = False
+                break
+            if not train_stage(stage, frozen, directory / stage.name, stop, drawn):
                 print(f"{stage.name}: stopped by SIGTERM, the state is saved; the same command goes on from here")
                 finished = False
                 break
@@ -174,13 +180,17 @@ def load_frozen(config: ConfigDict, experiment: Experiment, directory: Path, sta
     return stage.frozen(*(trained.params for trained in stands_on))
 
 
-def with_draws(config: ConfigDict, experiment: Experiment, directory: Path, stage: Stage) -> Stage:
-    """The stage, opening images drawn from the prior too. They are drawn once, and kept in WORKDIR/draws; by which solver is not asked again."""
+def load_draws(config: ConfigDict, experiment: Experiment, directory: Path, n: int) -> np.ndarray:
+    """Images drawn from the prior, uint8 [n, H, W, C], made now or before: WORKDIR/draws."""
     prior = load_prior(config, experiment, directory).params
-    key = {"prior": describe(prior), "n": stage.draws, "seed": config.seed}
-    draw = build_drawer(config, experiment, prior, Parts(directory / "draws", key))
-    drawn = draw(np.arange(stage.draws, dtype=np.int32), "draw images from the prior, to train on")
-    return stage._replace(open_data=partial(stage.open_data, drawn))
+    return drawn_images(
+        directory / "draws",
+        n,
+        experiment.load().levels,
+        {"prior": describe(prior), "seed": config.seed},
+        {"sampling": config.sampling.to_dict(), "batch_size": config.eval.batch_size},
+        lambda parts: build_prior_sampler(config, experiment, prior, TRAINED_ON, parts),
+    )
 
 
 def parse(argv: list[str]) -> tuple[ConfigDict, str, Path]:

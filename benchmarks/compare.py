@@ -11,7 +11,8 @@ those that others have trained; without its folder there it is evaluated again, 
 decodes with the prior of the next seed, which is trained for it.
 
 On the split `valid`: --table levers changes one thing of ScoreVAE a row, to see what each is worth;
---table bounds asks what z is worth in bits/dim over a sweep of beta; --table curves trains for longer and for less.
+--table bounds asks what z is worth in bits/dim over a sweep of beta; --table curves trains for longer and for less, on the data alone
+and on a prior's draws as well.
 """
 
 from sde_vae import platform
@@ -21,6 +22,7 @@ platform.prepare()
 import argparse
 import json
 import math
+import os
 import shlex
 import shutil
 import sys
@@ -150,7 +152,7 @@ class Comparison:
         if not all(self.train_prior(*of) for of in priors):
             return False
         if config.draws.n:
-            share(folder / "draws", self.prior_of(seed, row) / "draws")
+            link(folder / "draws", self.prior_of(seed, row) / "draws")
         if not commands.train(config, build(config), folder):
             return False
         experiment = build(config)
@@ -230,12 +232,13 @@ def fields(row: Row, config: ConfigDict) -> dict[str, Any]:
     return {name: value for name, value in told.items() if not name.startswith(unread)}
 
 
-def share(folder: Path, shared: Path) -> None:
+def link(folder: Path, shared: Path) -> None:
     """What a prior has drawn is the same for all rows of a seed."""
-    if not folder.exists():
-        shared.mkdir(parents=True, exist_ok=True)
+    shared.mkdir(parents=True, exist_ok=True)
+    if not folder.is_symlink():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.symlink_to(shared, target_is_directory=True)
+        # So that both can be moved together.
+        folder.symlink_to(os.path.relpath(shared, folder.parent), target_is_directory=True)
 
 
 def digest(params: Params) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-COLUMNS = ("l2", "l2, average", "mse, limit", "LPIPS", "LPIPS, average", "rFD", "rFD, all", "KL")
+from compare_paired import COLUMNS
 
 
 def glance(figures: list[dict[str, Any]]) -> list[list[str]]:
@@ -21,7 +21,10 @@ def glance(figures: list[dict[str, Any]]) -> list[list[str]]:
         return [seeds[0] if len(set(seeds)) == 1 else _slashed(seeds), *(_column(found, column) for column in columns)]
 
     head = [f"latents {_slashed(map(str, sizes))}", "seeds", *columns]
-    return [head, *([method, *cells(method)] for method in dict.fromkeys(told["method"] for told in figures))]
+    methods = [[told["method"] for told in figures if told["latent"] == size] for size in sizes]
+    # In the order of the size of which most is told.
+    in_order = dict.fromkeys(method for of_size in sorted(methods, key=len, reverse=True) for method in of_size)
+    return [head, *([method, *cells(method)] for method in in_order)]
 
 
 def _column(found: list[dict[str, Any]], column: str) -> str:
@@ -29,7 +32,11 @@ def _column(found: list[dict[str, Any]], column: str) -> str:
     values = [told.get(column) for told in found]
     if all(value is None for value in values):
         return ""
-    return _slashed("-" if value is None else f"{value:#.3g}" for value in values)
+    return _slashed("-" if value is None else _short(value) for value in values)
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}"
 
 
 def _slashed(cells: Iterable[str]) -> str:

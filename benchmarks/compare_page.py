@@ -41,7 +41,7 @@ COLUMNS = {
 FIRST = ("latents", "method", "seeds")
 PAPER = "l2, the paper's rule"
 PAIRED = (
-    "Less the beta-VAE's of equal beta and seed, on the same images; ± is one standard error over the seeds, and a star says that Student's "
+    "Less the beta-VAE's of equal beta and seed (with draws, of that with draws), on the same test images; ± is one standard error over the seeds, and a star says that Student's "
     f"interval of {LEVEL:.0%} does not hold 0."
 )
 BASELINES = {"baseline/mean_image": "mean image", "baseline/pca": "PCA"}
@@ -159,6 +159,10 @@ def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:
         if run["row"].has_prior
     }
     retrained = " The rows of a seed stand on priors that were trained alike, from the same seed, on several machines."
+    drawn = (
+        " `and draws`: half of what is trained on are 20,000 images that the prior of the seed has drawn, by the solver of the "
+        "decodings; the seconds leave the drawing out."
+    )
     swapped = " `by another seed's prior` decodes with one that the encoder has not seen."
     return {
         "method": f"{first['n']} held-out images (split {first['split']}), budget `{budget}`; ± is one standard error, over the seeds "
@@ -166,6 +170,7 @@ def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:
         "the encoder (a lifted one has wider heads and a small network of z too, and what a command says of `model.encoder.sees` is said of "
         "lifted ones), batch, optimiser and steps of each stage. What stands on the prior has its steps besides its own, and ScoreVAE+ the correction's, see `with the "
         "prior`. What the data's config says of weight, schedule and networks was chosen for ScoreVAE."
+        + (drawn if any("draws.n" in run["row"].changes for run in found) else "")
         + (swapped if any(run["row"].swapped for run in found) else "")
         + (retrained if len(priors) > len({(seed, own) for seed, own, _ in priors}) else ""),
         "l2": "Columns without a further word: one decoding of one z ~ q(z|x).",

@@ -37,8 +37,9 @@ def paired(found: list[Run], of: Of) -> list[list[str]]:
     return [["latents", "method", "seeds", *COLUMNS], *rows] if rows else []
 
 
-def _key(run: Run) -> tuple[int, int, float]:
-    return run["latent"], run["seed"], run["row"].changes["loss.beta"]
+def _key(run: Run) -> tuple[int, int, float, int]:
+    changes = run["row"].changes
+    return run["latent"], run["seed"], changes["loss.beta"], changes.get("draws.n", 0)
 
 
 def _is_plain(run: Run) -> bool:

@@ -55,7 +55,7 @@ def rows(config: ConfigDict) -> list[Row]:
         Row("score_vae_plus", f"ScoreVAE+, beta {beta:g}", "score_vae", plain, both),
         Row("lifted", f"ScoreVAE, lifted, beta {beta:g}", "lifted", lifted | ALONE),
         Row("lifted_plus", f"ScoreVAE+, lifted, beta {beta:g}", "lifted", lifted, both),
-        Row("lifted_draws", f"ScoreVAE, lifted, and draws, beta {beta:g}", "lifted_draws", lifted | ALONE | DRAWS),
+        _and_draws(Row("lifted", f"ScoreVAE, lifted, beta {beta:g}", "lifted", lifted | ALONE)),
         Row("swapped", "ScoreVAE, lifted, by another seed's prior", "lifted", lifted | ALONE, swapped=True),
         *(_beta_vae(b) for b in sorted({*VAE_BETAS, beta})),
         _and_draws(_beta_vae(beta)),

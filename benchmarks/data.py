@@ -36,7 +36,7 @@ def stepper(stage: Stage, frozen) -> Callable[[int], None]:
         jax.local_devices(),
     )
     state = jax.jit(lambda key: init_state(stage.method, stage.optimiser, key))(jax.random.key(0))
-    batch = place(next(stage.open_data().batches(0, 1)))
+    batch = place(next(stage.open_data(None).batches(0, 1)))
 
     def run(n: int) -> None:
         nonlocal state
@@ -70,7 +70,7 @@ def growth(pipeline: Pipeline) -> float:
 
 def main(names: list[str]) -> None:
     experiments = {name: build(import_module(f"configs.scorevae_{name}").get_config()) for name in names}
-    pipelines = {name: e.stages[0].open_data() for name, e in experiments.items()}
+    pipelines = {name: e.stages[0].open_data(None) for name, e in experiments.items()}
     prior, encoder = build(import_module("configs.scorevae_digits").get_config()).stages
     frozen = jax.jit(prior.method.init)(jax.random.key(0))
     steppers = {"prior": stepper(prior, None), "encoder": stepper(encoder, frozen)}

@@ -71,7 +71,8 @@ def get_config() -> ConfigDict:
     # of all stages: the logSNR at which the sigmoid in `sigmoid` and `velocity` is a half
     config.loss.sigmoid_bias = 2.0
 
-    config.draws = ConfigDict()  # images drawn from the prior, on which the encoder trains beside the data's
+    # images drawn from the prior, on which the stage `encoder` (of beta_vae and diff_decoder the decoder too) trains beside the data's
+    config.draws = ConfigDict()
     config.draws.n = 0
     config.draws.share = 0.5  # of a batch
 

@@ -15,7 +15,7 @@ from sde_vae import sdes
 from sde_vae.build_eval import build_evaluators
 from sde_vae.build_methods import Part, Plan, Shape, build_plan, build_prior
 from sde_vae.build_sampling import build_decoder, build_inverter, with_prior_below
-from sde_vae.data.dataset import DataOptions, Dataset, to_levels
+from sde_vae.data.dataset import DataOptions, Dataset, Images
 from sde_vae.data.decode import FILTERS
 from sde_vae.data.load import load
 from sde_vae.data.pipeline import Pipeline
@@ -23,11 +23,12 @@ from sde_vae.errors import BadInput, choose
 from sde_vae.evaluators.codes import aggregate
 from sde_vae.evaluators.streams import make_encode
 from sde_vae.experiment import Experiment
+from sde_vae.gaussians import DiagGaussian
 from sde_vae.method import Method
-from sde_vae.methods.latent_prior import Width
+from sde_vae.methods.latent_prior import Moments
 from sde_vae.train import Stage
 from sde_vae.train_state import adam, constant, cosine
-from sde_vae.types import Params
+from sde_vae.types import Points
 
 SDES = {"vp": sdes.VP, "cosine_vp": sdes.CosineVP, "sub_vp": sdes.SubVP, "ve": sdes.VE}
 DECAYS = {"constant": constant, "cosine": cosine}
@@ -41,15 +42,13 @@ def build(config: ConfigDict) -> Experiment:
     size = config.data.image_size
     shape = (size, size, config.data.channels)
     sde = build_sde(config.sde)
-    plan = build_plan(config, sde, shape)
     # Read once, however often it is asked for.
     open_dataset = cache(partial(load, config.data.name, data_options(config)))
+    moments = partial(moments_of_codes, batch_size=config.stages.latent.batch_size, open_dataset=open_dataset)
+    plan = build_plan(config, sde, shape, moments)
     stage = lambda part: build_stage(config, part, open_dataset)
     final = stage(plan.final)
-    latent = None
-    if plan.latent_prior:
-        encode = plan.final.method.encode
-        latent = stage(with_width(plan.latent_prior, encode, config.eval.batch_size, open_dataset))
+    latent = stage(plan.latent_prior) if plan.latent_prior else None
     return Experiment(
         title=plan.title,
         shape=shape,
@@ -78,7 +77,7 @@ def build_stage(config: ConfigDict, part: Part, open_dataset: Callable[[], Datas
 
     draws = config.draws.n if part.name == "encoder" else 0
 
-    def open_data(drawn: np.ndarray | None = None) -> Pipeline:
+    def open_data(drawn: Images | None) -> Pipeline:
         data = open_dataset()
         images = data.split("train").images
         n = len(images)
@@ -88,10 +87,12 @@ def build_stage(config: ConfigDict, part: Part, open_dataset: Callable[[], Datas
                 "take no more than that"
             )
         here, hosts = jax.process_index(), jax.process_count()
-        found = Pipeline(images, data.levels, stage.batch_size, config.seed, config.data.workers, here, hosts)
-        if drawn is None:
-            return found
-        return found._replace(drawn=to_levels(drawn, data.levels), share=config.draws.share)
+        given = 0 if drawn is None else len(drawn)
+        if given != draws:
+            raise ValueError(f"{part.name}: trains on {draws} drawn images, got {given}")
+        share = config.draws.share if draws else None
+        workers = config.data.workers
+        return Pipeline(images, data.levels, stage.batch_size, config.seed, workers, here, hosts, drawn, share)
 
     return Stage(
         name=part.name,
@@ -120,8 +121,10 @@ def build_stage(config: ConfigDict, part: Part, open_dataset: Callable[[], Datas
 
 def build_drawn_from(config: ConfigDict, sde: sdes.SDE, shape: Shape, plan: Plan) -> Method | None:
     """The prior, if the encoder trains on draws from it; another run's, of a method that has none of its own."""
-    if not config.draws.n or plan.prior:
-        return plan.prior if config.draws.n else None
+    if not config.draws.n:
+        return None
+    if plan.prior:
+        return plan.prior
     if not config.prior.checkpoint:
         raise BadInput(
             f"config.draws.n: got {config.draws.n}, but {plan.title} has no prior to draw images from; name another run's in "
@@ -130,18 +133,13 @@ def build_drawn_from(config: ConfigDict, sde: sdes.SDE, shape: Shape, plan: Plan
     return build_prior(config, sde, shape)
 
 
-def with_width(part: Part, encode: Callable, batch_size: int, open_dataset: Callable[[], Dataset]) -> Part:
-    """The prior of codes also stands on their width, which only the training images tell."""
-
-    def frozen(*parameters: Params) -> Params:
-        below, trained = part.frozen(*parameters)
-        data = open_dataset()
-        found = aggregate(
-            make_encode(partial(encode, trained, below), batch_size), data.split("train").images, data.levels
-        )
-        return below, trained, Width(*(jnp.asarray(of, jnp.float32) for of in (found.mean, found.scale)))
-
-    return part._replace(frozen=frozen)
+def moments_of_codes(
+    encode: Callable[[Points], DiagGaussian], batch_size: int, open_dataset: Callable[[], Dataset]
+) -> Moments:
+    """Over the training images."""
+    data = open_dataset()
+    found = aggregate(make_encode(encode, batch_size), data.split("train").images, data.levels)
+    return Moments(*(jnp.asarray(of, jnp.float32) for of in (found.mean, found.std)))
 
 
 def data_options(config: ConfigDict) -> DataOptions:

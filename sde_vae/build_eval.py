@@ -111,16 +111,13 @@ def build_judges(config: ConfigDict) -> Judges:
     return Judges({name: network.distance for name, network in lpips.items()}, extractor, told, moments)
 
 
-def build_prior_sampler(config: ConfigDict, experiment: Experiment, prior_params: Params) -> Sampler:
-    prior = experiment.prior.score(prior_params, None, None)
-    new = from_prior(experiment.decoder, prior, experiment.shape, jax.random.key(config.seed))
-    return make_sampler(new, config.eval.batch_size, None)
-
-
-def build_drawer(config: ConfigDict, experiment: Experiment, prior_params: Params, parts: Parts) -> Sampler:
-    """The images that a stage trains on beside the data's: others than `build_prior_sampler` draws."""
-    prior = experiment.drawn_from.score(prior_params, None, None)
-    key = jax.random.fold_in(jax.random.key(config.seed), 2)
+def build_prior_sampler(
+    config: ConfigDict, experiment: Experiment, prior_params: Params, stream: int = 0, parts: Parts | None = None
+) -> Sampler:
+    """Every stream draws others; 0 are those that `--mode sample` shows."""
+    prior = (experiment.prior or experiment.drawn_from).score(prior_params, None, None)
+    key = jax.random.key(config.seed)
+    key = jax.random.fold_in(key, stream) if stream else key
     return make_sampler(from_prior(experiment.decoder, prior, experiment.shape, key), config.eval.batch_size, parts)
 
 

@@ -16,7 +16,7 @@ from sde_vae.methods.beta_vae import beta_vae
 from sde_vae.methods.correction import Corrector, corrected, of_features, of_images
 from sde_vae.methods.diff_decoder import diff_decoder
 from sde_vae.methods.diffuse_vae import diffuse_vae
-from sde_vae.methods.latent_prior import latent_prior
+from sde_vae.methods.latent_prior import Moments, latent_prior
 from sde_vae.methods.posteriors import Posterior, lifted, narrow, of_denoised, of_filtered, of_noisy
 from sde_vae.methods.prior import predicts_noise, predicts_velocity, prior
 from sde_vae.methods.score_vae import score_vae
@@ -26,7 +26,7 @@ from sde_vae.nets.mlp import MLP
 from sde_vae.nets.network import mapping, network
 from sde_vae.nets.unet import UNet, UNetFeatures
 from sde_vae.sdes import SDE, log_snr_range
-from sde_vae.types import Params, ScoreFn
+from sde_vae.types import Params, Points, ScoreFn
 
 PREDICTIONS = {"noise": predicts_noise, "velocity": predicts_velocity}
 LOG_DENSITIES = {"full": DiagGaussian.log_prob, "quadratic": DiagGaussian.quadratic}
@@ -36,6 +36,10 @@ SEES = {
     "filtered": lambda sde, net, prior: of_filtered(sde, net(1)),
     "denoised": lambda sde, net, prior: of_denoised(sde, net(0), prior),
 }
+
+
+# MomentsOf(encode) -> the moments of the training images' codes
+MomentsOf = Callable[[Callable[[Points], DiagGaussian]], Moments]
 
 
 class Part(NamedTuple):
@@ -61,10 +65,12 @@ class Plan(NamedTuple):
     latent_prior: Part | None = None
 
 
-def build_plan(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
+def build_plan(config: ConfigDict, sde: SDE, shape: Shape, moments: MomentsOf) -> Plan:
     """Raises BadInput that names the field, the value and what is allowed."""
     plan = choose("config.method", config.method, METHODS)(config, sde, shape)
-    return plan._replace(latent_prior=_latent_prior(config, sde, plan.final) if config.stages.latent.steps else None)
+    return plan._replace(
+        latent_prior=_latent_prior(config, sde, plan.final, moments) if config.stages.latent.steps else None
+    )
 
 
 def _score_vae(config: ConfigDict, sde: SDE, shape: Shape) -> Plan:
@@ -186,7 +192,7 @@ METHODS: dict[str, Callable[[ConfigDict, SDE, Shape], Plan]] = {
 }
 
 
-def _latent_prior(config: ConfigDict, sde: SDE, final: Part) -> Part:
+def _latent_prior(config: ConfigDict, sde: SDE, final: Part, moments: MomentsOf) -> Part:
     """Velocity, uniform logSNR and the sigmoid weight whatever config.loss says: codes are neither images nor what it was set for."""
     net, size = config.model.latent_prior, config.model.latent_dim
     codes = prior(
@@ -196,10 +202,12 @@ def _latent_prior(config: ConfigDict, sde: SDE, final: Part) -> Part:
         losses.uniform_log_snr(sde, config.stages.latent.batch_size),
         losses.sigmoid(config.loss.sigmoid_bias),
     )
-    stands_on = (*final.stands_on, final.name)
-    return Part(
-        "latent", latent_prior(codes, final.method), stands_on, lambda *below: (final.frozen(*below[:-1]), below[-1])
-    )
+
+    def frozen(*parameters: Params) -> Params:
+        below, trained = final.frozen(*parameters[:-1]), parameters[-1]
+        return below, trained, moments(partial(final.method.encode, trained, below))
+
+    return Part("latent", latent_prior(codes, final.method), (*final.stands_on, final.name), frozen)
 
 
 def _corrected_by_unet(config: ConfigDict, sde: SDE, shape: Shape) -> Corrector:

@@ -1,4 +1,4 @@
-"""What an unfinished evaluation has made so far, so that one that was stopped goes on where it was."""
+"""What unfinished work has made so far, so that what was stopped goes on where it was."""
 
 import json
 import re

@@ -4,7 +4,7 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
@@ -14,6 +14,7 @@ import optax
 from tqdm import tqdm
 
 from sde_vae.checkpoints import Checkpoints
+from sde_vae.data.dataset import Images
 from sde_vae.data.pipeline import Pipeline, prefetch
 from sde_vae.errors import Diverged
 from sde_vae.logs import MetricsLog
@@ -26,8 +27,8 @@ from sde_vae.types import Metrics, Params
 class Stage(NamedTuple):
     """What the loop needs to train one network of a method.
 
-    `stands_on` names the stages on whose EMA parameters it stands; frozen(*of those) is what its method calls frozen. open_data() opens the training images:
-    nothing is read before it is called. open_data(x) adds images drawn from the prior, in [-1, 1], of which the stage asks for so many as `draws`.
+    `stands_on` names the stages on whose EMA parameters it stands; frozen(*of those) is what its method calls frozen. open_data(drawn) opens the training images and,
+    if the stage wants `draws` of them, those that a prior has drawn: nothing is read before it is called.
     """
 
     name: str
@@ -36,7 +37,7 @@ class Stage(NamedTuple):
     frozen: Callable[..., Params]
     optimiser: optax.GradientTransformation
     ema_decay: float
-    open_data: Callable[..., Pipeline]
+    open_data: Callable[[Images | None], Pipeline]
     batch_size: int
     steps: int
     checkpoint_every: int
@@ -47,11 +48,15 @@ class Stage(NamedTuple):
     draws: int = 0
 
 
+class Stopped(Exception):
+    """SIGTERM arrived where it need not be waited for."""
+
+
 class StopRequest:
     """Becomes true when SIGTERM arrives; restores the old handler on exit."""
 
     def __init__(self) -> None:
-        self.requested = False
+        self.requested = self._waits_for_nothing = False
 
     def __enter__(self) -> "StopRequest":
         self._old = signal.signal(signal.SIGTERM, self._handle)
@@ -62,9 +67,24 @@ class StopRequest:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
+        self._raise()
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """For work that keeps what it has made by itself: Stopped is raised in the middle of it."""
+        self._waits_for_nothing = True
+        try:
+            self._raise()
+            yield
+        finally:
+            self._waits_for_nothing = False
+
+    def _raise(self) -> None:
+        if self.requested and self._waits_for_nothing:
+            raise Stopped
 
 
-def train_stage(stage: Stage, frozen: Params, directory: Path, stop: StopRequest) -> bool:
+def train_stage(stage: Stage, frozen: Params, directory: Path, stop: StopRequest, drawn: Images | None = None) -> bool:
     """Train to the last step. True when done; False if `stop` was requested, with the state saved.
 
     Raises Diverged with the step, the term and the last good checkpoint. A checkpoint is saved only after every loss up to
@@ -86,7 +106,7 @@ def train_stage(stage: Stage, frozen: Params, directory: Path, stop: StopRequest
             state, start = fresh(init_key), 0
         else:
             start = int(state.step)
-        data = stage.open_data()
+        data = stage.open_data(drawn)
         if (before := checkpoints.data_state(start) if start else None) is not None:
             data.check(before, str(directory / "checkpoints" / str(start)))
         if start >= stage.steps:

@@ -119,6 +119,9 @@ def test_differences_are_seed_by_seed_to_the_beta_vae_of_equal_beta(tmp_path):
         "diffuse_vae": (0.5, 1.2, 1.9),
         "diff_decoder_0.01": (3,),
         "beta_vae_learnt": (70, 70, 70),
+        # Those are of each other.
+        "lifted_draws": (30, 31, 32),
+        "beta_vae_0.01_draws": (20, 20, 20),
     }
     found = [
         {"row": rows[name], "latent": 4, "seed": seed, "l2": value + 100 * seed}
@@ -131,6 +134,7 @@ def test_differences_are_seed_by_seed_to_the_beta_vae_of_equal_beta(tmp_path):
         ["4", rows["lifted"].title, "3", "1.20 ± 0.12*"],
         ["4", rows["diffuse_vae"].title, "3", "0.20 ± 0.40"],
         ["4", rows["beta_vae_learnt"].title, "3", "20*"],
+        ["4", rows["lifted_draws"].title, "3", "11.00 ± 0.58*"],
     ]
     assert paired(found[:2], lambda run, column: run.get(column)) == []
 
@@ -138,16 +142,17 @@ def test_differences_are_seed_by_seed_to_the_beta_vae_of_equal_beta(tmp_path):
 def test_at_a_glance_sizes_stand_side_by_side_and_what_was_not_run_is_a_dash():
     seeds = lambda n: {"l2": [1.0] * n}
     figures = [
-        {"method": "one", "latent": 4, "l2": 1.25, "rFD": 0.1, "NFE": 9, "seeds": seeds(3)},
+        {"method": "one", "latent": 2, "l2": 12.3456, "rFD": 1271.3, "NFE": 9, "seeds": seeds(1)},
         {"method": "two", "latent": 4, "l2": 1.0, "seeds": seeds(3)},
-        {"method": "one", "latent": 2, "l2": 12.3456, "rFD": 0.04449, "NFE": 9, "seeds": seeds(1)},
+        {"method": "one", "latent": 4, "l2": 1.25, "rFD": 0.04449, "NFE": 9, "seeds": seeds(3)},
     ]
+    # In the order of the fuller size.
     assert glance(figures) == [
         ["latents 2 / 4", "seeds", "l2", "rFD"],
-        ["one", "1 / 3", "12.3 / 1.25", "0.0445 / 0.100"],
         ["two", "- / 3", "- / 1.00", ""],
+        ["one", "1 / 3", "12.3 / 1.25", "1271 / 0.0445"],
     ]
-    assert glance(figures[:2]) == []
+    assert glance(figures[1:]) == []
 
 
 def test_over_seeds():

@@ -30,7 +30,7 @@ FLOORS = [
         "metrics",
         "workdir",
     ),
-    ("train", "evaluate", "evaluators", "report", "tables", "experiment"),
+    ("train", "draws", "evaluate", "evaluators", "report", "tables", "experiment"),
     ("build", "build_eval", "build_methods", "build_nets", "build_objectives", "build_sampling"),
 ]
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}

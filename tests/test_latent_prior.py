@@ -5,12 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from sde_vae import losses
-from sde_vae.build import with_width
-from sde_vae.build_methods import Part
+from sde_vae.build import moments_of_codes
 from sde_vae.data.dataset import Dataset, Split
 from sde_vae.gaussians import DiagGaussian
 from sde_vae.method import Method
-from sde_vae.methods.latent_prior import Width, latent_prior
+from sde_vae.methods.latent_prior import Moments, latent_prior
 from sde_vae.methods.prior import predicts_noise, prior
 from sde_vae.nets.network import Network
 from sde_vae.sdes import VP
@@ -20,9 +19,9 @@ SDE, N, LATENT = VP(), 4096, 3
 A, B, S = 1.5, 2.0, 0.8
 BELOW, TRAINED = {"unread": jnp.ones(2)}, {"a": jnp.float32(A), "log_var": jnp.float32(2 * np.log(S))}
 # Of half the true width, so that what is left of it can be told.
-WIDTH = Width(jnp.full(LATENT, B), jnp.full(LATENT, 0.5))
+MOMENTS = Moments(jnp.full(LATENT, B), jnp.full(LATENT, 0.5))
 V = (A**2 + S**2) / 0.5**2
-FROZEN = (BELOW, TRAINED, WIDTH)
+FROZEN = (BELOW, TRAINED, MOMENTS)
 
 
 def encode(params, frozen, x):
@@ -72,29 +71,26 @@ def test_what_it_stands_on_is_not_moved():
 def test_how_wide_the_codes_are_is_nothing_to_it():
     """Codes ten times as wide, and elsewhere, give the same loss, once it knows."""
     wider = {"a": 10 * TRAINED["a"], "log_var": TRAINED["log_var"] + 2 * np.log(10)}
-    width = Width(jnp.full(LATENT, B), 10 * WIDTH.scale)
+    moments = Moments(jnp.full(LATENT, B), 10 * MOMENTS.std)
     loss = jax.jit(lambda frozen: method().loss(jnp.float32(0.3), frozen, jax.random.key(0), batch())[0])
-    np.testing.assert_allclose(loss((BELOW, wider, width)), loss(FROZEN), rtol=1e-5)
-    assert loss((BELOW, wider, WIDTH)) > 2 * loss(FROZEN)
+    np.testing.assert_allclose(loss((BELOW, wider, moments)), loss(FROZEN), rtol=1e-5)
+    assert loss((BELOW, wider, MOMENTS)) > 2 * loss(FROZEN)
 
 
-def test_the_width_that_a_run_gives_it_is_that_of_the_codes_of_its_training_images():
+def test_the_moments_that_a_run_gives_it_are_those_of_the_codes_of_its_training_images():
     """Images of two grey levels, as often the one as the other: the mean of q(z) is between their codes, its variance their spread and S^2."""
     levels = np.array([64, 192], np.uint8)
     train = Split(np.broadcast_to(levels[np.arange(50) % 2][:, None, None, None], (50, 1, LATENT, 1)))
-    part = Part("latent", method(), ("encoder",), lambda trained: (BELOW, trained))
-    flat = lambda params, frozen, x: encode(params, frozen, x.reshape(len(x), -1))
-    made = with_width(part, flat, 16, lambda: Dataset("two", {"train": train}))
-    below, trained, width = made.frozen(TRAINED)
-    assert (below, trained) == (BELOW, TRAINED)
+    flat = lambda x: encode(TRAINED, BELOW, x.reshape(len(x), -1))
+    moments = moments_of_codes(flat, 16, lambda: Dataset("two", {"train": train}))
     x = levels / 127.5 - 1
-    np.testing.assert_allclose(width.mean, np.full(LATENT, A * x.mean() + B), rtol=1e-5)
-    np.testing.assert_allclose(width.scale, np.full(LATENT, np.sqrt((A * x.std()) ** 2 + S**2)), rtol=1e-5)
-    assert width.mean.dtype == width.scale.dtype == jnp.float32
+    np.testing.assert_allclose(moments.mean, np.full(LATENT, A * x.mean() + B), rtol=1e-5)
+    np.testing.assert_allclose(moments.std, np.full(LATENT, np.sqrt((A * x.std()) ** 2 + S**2)), rtol=1e-5)
+    assert moments.mean.dtype == moments.std.dtype == jnp.float32
 
 
-def test_its_score_is_of_codes():
-    z, t = jax.random.normal(jax.random.key(1), (5, LATENT)), jnp.linspace(0.1, 0.9, 5)
-    score = method().score(jnp.float32(np.log(V)), None, None)(z, t)
+def test_its_score_is_of_standardised_codes():
+    u, t = jax.random.normal(jax.random.key(1), (5, LATENT)), jnp.linspace(0.1, 0.9, 5)
+    score = method().score(jnp.float32(np.log(V)), None, None)(u, t)
     a, s = SDE.alpha(t)[:, None], SDE.sigma(t)[:, None]
-    np.testing.assert_allclose(score, -z / (a**2 * V + s**2), rtol=1e-4)
+    np.testing.assert_allclose(score, -u / (a**2 * V + s**2), rtol=1e-4)

@@ -23,7 +23,7 @@ class Pipeline(NamedTuple):
     """`batch_size` is the global one; this process, number `process` of `processes`, reads its own part of every batch.
 
     workers: processes that read ahead; 0 reads ahead with threads of this one, which is enough for decoded images.
-    drawn: more images, which are `share` of what is read, in as many epochs of their own as that takes.
+    drawn: more images, which are `share` of what is read, in epochs of their own; without any, both are None.
     """
 
     images: Images
@@ -34,7 +34,7 @@ class Pipeline(NamedTuple):
     process: int = 0
     processes: int = 1
     drawn: Images | None = None
-    share: float = 0.0
+    share: float | None = None
 
     def batches(self, start: int, stop: int) -> Generator[Batch]:
         """This process's part of the batches of the steps start .. stop - 1, x in [-1, 1]."""
@@ -66,7 +66,8 @@ class Pipeline(NamedTuple):
             **identity_of(self.images),
             "batch_size": self.batch_size,
             "seed": self.seed,
-            **({} if self.drawn is None else {"drawn": fingerprint(self.drawn), "share": self.share}),
+            "drawn": None if self.drawn is None else fingerprint(self.drawn),
+            "share": self.share,
         }
 
     def check(self, state: dict[str, Any], where: str) -> None:

@@ -39,7 +39,7 @@ def by_diffusion(subject: Subject, fitted: LatentGaussian) -> DrawLatents:
 
     def draw(generator: np.random.Generator, n: int) -> np.ndarray:
         u = sample(np.arange(n, dtype=np.int32), "codes by diffusion")
-        return (fitted.mean[None] + fitted.scale[None] * u).astype(np.float32)
+        return (fitted.mean[None] + fitted.std[None] * u).astype(np.float32)
 
     return draw
 

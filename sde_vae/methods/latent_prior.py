@@ -15,23 +15,23 @@ from sde_vae.method import Method
 from sde_vae.types import Batch, Metrics, Params, PRNGKey, Scalar
 
 
-class Width(NamedTuple):
+class Moments(NamedTuple):
     """Of the aggregate posterior q(z), dimension by dimension."""
 
     mean: Float[jax.Array, "latent"]
-    scale: Float[jax.Array, "latent"]
+    std: Float[jax.Array, "latent"]
 
 
 def latent_prior(prior_of_codes: Method, method: Method) -> Method:
-    """`params` are those of `prior_of_codes`; `frozen` is (what `method` stands on, its own parameters, the Width of its codes). Its score is
-    of u, where z = mean + scale u.
+    """`params` are those of `prior_of_codes`; `frozen` is (what `method` stands on, its own parameters, the Moments of its codes). Its score is
+    of u, where z = mean + std u.
     """
 
     def loss(params: Params, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
-        below, trained, width = frozen
+        below, trained, moments = frozen
         key_z, key = jax.random.split(key)
         z = method.encode(trained, below, batch.x).sample(keys_of(key_z, batch.index))
-        u = jax.lax.stop_gradient((z - width.mean[None]) / width.scale[None])
+        u = jax.lax.stop_gradient((z - moments.mean[None]) / moments.std[None])
         return prior_of_codes.loss(params, None, key, batch._replace(x=u))
 
     return Method(prior_of_codes.init, loss, None, prior_of_codes.score)

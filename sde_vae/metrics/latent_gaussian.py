@@ -22,11 +22,6 @@ class LatentGaussian(NamedTuple):
         """Of each dimension by itself."""
         return np.sqrt(np.diag(self.covariance))
 
-    @property
-    def scale(self) -> Float[np.ndarray, "latent"]:
-        """What codes are divided by to have width 1: std, and 1 where there is none."""
-        return np.where(self.std > 0, self.std, 1.0)
-
     def sample(self, rng: np.random.Generator, n: int) -> Float[np.ndarray, "n latent"]:
         """n draws, float32. A singular covariance is no obstacle: nothing is drawn where it has no width."""
         values, vectors = np.linalg.eigh(self.covariance)
