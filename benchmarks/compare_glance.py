@@ -12,6 +12,7 @@ def glance(figures: list[dict[str, Any]]) -> list[list[str]]:
     if len(sizes) < 2:
         return []
     columns = [column for column in COLUMNS if any(column in told for told in figures)]
+    figures = [told for told in figures if any(column in told for column in columns)]
     of = {(told["method"], told["latent"]): told for told in figures}
 
     def cells(method: str) -> list[str]:

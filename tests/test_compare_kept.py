@@ -15,7 +15,7 @@ def test_what_has_no_prior_is_finished_beside_any(tmp_path):
     """And what has one is not: it asks for another name."""
     simple = of_table("compare", tmp_path)
     other = of_table("compare", tmp_path, {"prior.weight": "simple_velocity"})
-    for name in ("beta_vae_0.01", "diff_decoder_0.01", "lifted"):
+    for name in ("beta_vae_0.01", "diff_decoder_0.01", "lifted", "beta_vae_0.01_draws"):
         row = keep(simple, name)
         assert simple.finished(row, 4, 0).metrics["a"] == 1.0
         if row.has_prior:
@@ -25,6 +25,21 @@ def test_what_has_no_prior_is_finished_beside_any(tmp_path):
                 other.finished(row, 4, 0)
         else:
             assert other.finished(row, 4, 0).metrics["a"] == 1.0
+
+
+def test_draws_lie_with_the_prior_and_can_be_moved_with_it(tmp_path):
+    shared, folder = tmp_path / "a" / "seed_0" / "draws", tmp_path / "a" / "seed_0" / "latent_4" / "row" / "draws"
+    for _ in range(2):
+        compare.link(folder, shared)
+    (folder / "key.json").write_text("{}")
+    (tmp_path / "a").rename(tmp_path / "b")
+    moved = tmp_path / "b" / "seed_0"
+    assert (moved / "latent_4" / "row" / "draws" / "key.json").samefile(moved / "draws" / "key.json")
+    # What was drawn has been removed: it is drawn again.
+    (moved / "draws" / "key.json").unlink()
+    (moved / "draws").rmdir()
+    compare.link(moved / "latent_4" / "row" / "draws", moved / "draws")
+    assert (moved / "latent_4" / "row" / "draws").is_dir()
 
 
 def test_the_level_at_which_a_prior_finishes_a_vae_is_nothing_to_other_rows(tmp_path):

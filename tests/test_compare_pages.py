@@ -108,6 +108,24 @@ def test_what_is_in_the_latents_is_a_table_of_its_own(tmp_path, monkeypatch):
     assert figures["rows"][-1]["MIG"] == 0.25
 
 
+def test_of_several_sizes_a_page_begins_at_a_glance(tmp_path, monkeypatch):
+    told, rows = [], of_table("compare", tmp_path).rows
+    monkeypatch.setattr(compare_page, "RESULTS", tmp_path)
+    monkeypatch.setattr(compare_page, "record", lambda *args, **facts: told.append(args))
+    metrics = {"n": 9, "split": "test", "reconstruction/fd_pixels": 0.1, "reconstruction/l2": 1.0, "seconds/prior": 6.0}
+    found = [
+        {"row": rows[name], "latent": latent, "seed": 0, "metrics": metrics | {"seconds/encoder": 5.0}, "made": MADE}
+        for latent in (4, 8)
+        for name in ("lifted", "lifted_draws")
+    ]
+    compare_page.write(compare_page.Page("page", "compare", "digits", "small", ""), found, lambda *args: None)
+    ((_, _, _, head, glanced, notes),) = told
+    assert head == ["latents 4 / 8", "seeds", "l2", "rFD"]
+    assert glanced == [[rows[name].title, "1", "1.00 / 1.00", "0.100 / 0.100"] for name in ("lifted", "lifted_draws")]
+    assert "| latents | method | seeds |" in notes
+    assert "`and draws`: half of what is trained on" in notes
+
+
 def test_differences_are_seed_by_seed_to_the_beta_vae_of_equal_beta(tmp_path):
     """Each seed shifts all methods alike and by much; the difference knows nothing of it."""
     rows = of_table("compare", tmp_path).rows
