@@ -72,7 +72,7 @@ def train(config: ConfigDict, experiment: Experiment, directory: Path) -> bool:
                 with stop.at_once():
                     drawn = load_draws(config, experiment, directory, stage.draws) if stage.draws else None
             except Stopped:
-                print("stopped by SIGTERM: what was drawn is kept; the same command goes on from here")
+                print(f"{stage.name}: stopped by SIGTERM before it began; the same command goes on from here")
                 finished = False
                 break
             if not train_stage(stage, frozen, directory / stage.name, stop, drawn):
