@@ -8,6 +8,7 @@ import compare_plots
 import matplotlib.pyplot as plt
 import numpy as np
 from compare_page import seconds
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 # X(run) -> where it lies.
 X = Callable[[dict[str, Any]], float]
@@ -69,6 +70,9 @@ def _draw(
             for style, (label, level) in zip((":", "--", "-."), (levels or {}).get(column, {}).items(), strict=False):
                 ax.axhline(level, color="black", lw=1, ls=style, label=label)
             ax.set(title=column, xlabel=x_title, xscale="log")
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            ax.xaxis.set_minor_locator(NullLocator())
             ax.spines[["top", "right"]].set_visible(False)
     labels = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(labels.values(), labels, fontsize=8, frameon=False, loc="outside lower center", ncols=4)
