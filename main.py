@@ -47,8 +47,6 @@ CONFIG = config_flags.DEFINE_config_file(
 MODE = flags.DEFINE_string("mode", None, "train | eval | sample")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints, logs and results go; runs/NAME if left out.")
 SAMPLES = 64
-# The stream of draws that an encoder trains on.
-TRAINED_ON = 1
 DEFAULTS = default.get_config().to_dict()
 
 
@@ -133,7 +131,7 @@ def sample(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
     out = directory / "samples"
     if experiment.prior:
         trained = load_prior(config, experiment, directory, config.eval.prior)
-        draw = build_prior_sampler(config, experiment, trained.params)
+        draw = build_prior_sampler(config, experiment, trained.params, jax.random.key(config.seed))
     else:
         final = experiment.final
         trained = load_stage(config, experiment, directory, final.name)
@@ -183,13 +181,15 @@ def load_frozen(config: ConfigDict, experiment: Experiment, directory: Path, sta
 def load_draws(config: ConfigDict, experiment: Experiment, directory: Path, n: int) -> np.ndarray:
     """Images drawn from the prior, uint8 [n, H, W, C], made now or before: WORKDIR/draws."""
     prior = load_prior(config, experiment, directory).params
+    # Others than those that are shown; 1 is of codes.
+    key = jax.random.fold_in(jax.random.key(config.seed), 2)
     return drawn_images(
         directory / "draws",
         n,
         experiment.load().levels,
         {"prior": describe(prior), "seed": config.seed},
         {"sampling": config.sampling.to_dict(), "batch_size": config.eval.batch_size},
-        lambda parts: build_prior_sampler(config, experiment, prior, TRAINED_ON, parts),
+        lambda parts: build_prior_sampler(config, experiment, prior, key, parts),
     )
 
 

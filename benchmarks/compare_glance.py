@@ -18,7 +18,7 @@ def glance(figures: list[dict[str, Any]]) -> list[list[str]]:
     def cells(method: str) -> list[str]:
         found = [of.get((method, size), {}) for size in sizes]
         # How many stand behind a figure.
-        seeds = [str(len(told.get("seeds", {}).get("l2", []))) if told else "-" for told in found]
+        seeds = [str(len(told["seeds"]["l2"])) if told else "-" for told in found]
         return [seeds[0] if len(set(seeds)) == 1 else _slashed(seeds), *(_column(found, column) for column in columns)]
 
     head = [f"latents {_slashed(map(str, sizes))}", "seeds", *columns]

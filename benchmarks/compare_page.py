@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import compare_latents
 from compare_glance import glance
 from compare_paired import LEVEL, paired
+from compare_rows import DRAWS
 from compare_seeds import Cell, cell, over_seeds
 from record import RESULTS, markdown, record
 
@@ -160,7 +161,7 @@ def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:
     }
     retrained = " The rows of a seed stand on priors that were trained alike, from the same seed, on several machines."
     drawn = (
-        " `and draws`: half of what is trained on are 20,000 images that the prior of the seed has drawn, by the solver of the "
+        f" `and draws`: {DRAWS['draws.share']:.0%} of what is trained on are {DRAWS['draws.n']:,} images that the prior of the seed has drawn, by the solver of the "
         "decodings; the seconds leave the drawing out."
     )
     swapped = " `by another seed's prior` decodes with one that the encoder has not seen."

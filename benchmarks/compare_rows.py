@@ -49,13 +49,14 @@ def rows(config: ConfigDict) -> list[Row]:
     plain, lifted = {"loss.beta": beta} | PLAIN, {"loss.beta": beta} | lifting(config)
     bound = plain | ALONE | {"loss.beta": 1.0, "loss.weight": "likelihood"}
     both = ("encoder", "correction")
+    of_lifted = Row("lifted", f"ScoreVAE, lifted, beta {beta:g}", "lifted", lifted | ALONE)
     return [
         # One folder: the encoder is trained once, and the correction stands on it.
         Row("score_vae", f"ScoreVAE, beta {beta:g}", "score_vae", plain | ALONE),
         Row("score_vae_plus", f"ScoreVAE+, beta {beta:g}", "score_vae", plain, both),
-        Row("lifted", f"ScoreVAE, lifted, beta {beta:g}", "lifted", lifted | ALONE),
+        of_lifted,
         Row("lifted_plus", f"ScoreVAE+, lifted, beta {beta:g}", "lifted", lifted, both),
-        _and_draws(Row("lifted", f"ScoreVAE, lifted, beta {beta:g}", "lifted", lifted | ALONE)),
+        _and_draws(of_lifted),
         Row("swapped", "ScoreVAE, lifted, by another seed's prior", "lifted", lifted | ALONE, swapped=True),
         *(_beta_vae(b) for b in sorted({*VAE_BETAS, beta})),
         _and_draws(_beta_vae(beta)),

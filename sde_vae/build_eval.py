@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -33,7 +32,7 @@ from sde_vae.metrics.lpips import load_lpips
 from sde_vae.metrics.lpips_weights import NETS
 from sde_vae.metrics.pixels import load_pixels
 from sde_vae.parts import Parts
-from sde_vae.types import Params
+from sde_vae.types import Params, PRNGKey
 
 HELD_OUT = ("test", "valid")
 # Each takes (config.eval.fid_weights, config.data.channels) and uses what it needs.
@@ -112,12 +111,9 @@ def build_judges(config: ConfigDict) -> Judges:
 
 
 def build_prior_sampler(
-    config: ConfigDict, experiment: Experiment, prior_params: Params, stream: int = 0, parts: Parts | None = None
+    config: ConfigDict, experiment: Experiment, prior_params: Params, key: PRNGKey, parts: Parts | None = None
 ) -> Sampler:
-    """Every stream draws others; 0 are those that `--mode sample` shows."""
     prior = (experiment.prior or experiment.drawn_from).score(prior_params, None, None)
-    key = jax.random.key(config.seed)
-    key = jax.random.fold_in(key, stream) if stream else key
     return make_sampler(from_prior(experiment.decoder, prior, experiment.shape, key), config.eval.batch_size, parts)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from sde_vae.data.dataset import to_levels
 from sde_vae.errors import BadInput
 from sde_vae.evaluators.subject import Sampler
-from sde_vae.logs import write_json
+from sde_vae.logs import write_array, write_json
 from sde_vae.parts import Parts
 
 
@@ -34,10 +34,7 @@ def drawn_images(
     drawn = sampler(parts)(np.arange(n, dtype=np.int32), "draw images from the prior, to train on")
     images = to_levels(drawn, levels)
     write_json(directory / "key.json", key)
-    part = directory / "images.part"
-    with part.open("wb") as file:
-        np.save(file, images, allow_pickle=False)
-    part.replace(directory / "images.npy")
+    write_array(directory / "images.npy", images)
     parts.discard()
     return images
 

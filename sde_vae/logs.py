@@ -2,9 +2,11 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import numpy as np
 from tensorboardX import SummaryWriter
 
 
@@ -49,10 +51,19 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def write_text(path: Path, text: str) -> None:
     """Replace `path` in one move: a reader sees the old file or the new one, whole."""
+    _replace(path, lambda file: file.write(text.encode()))
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """The same, of a .npy."""
+    _replace(path, lambda file: np.save(file, array, allow_pickle=False))
+
+
+def _replace(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    with part.open("w") as file:
-        file.write(text)
+    with part.open("wb") as file:
+        write(file)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sde_vae.logs import write_json
+from sde_vae.logs import write_array, write_json
 
 
 class Parts:
@@ -43,11 +43,7 @@ class Parts:
             except (OSError, ValueError, EOFError):  # cut short: made again
                 path.unlink()
         array = make()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-        part.replace(path)
+        write_array(path, array)
         return array
 
     def discard(self) -> None:

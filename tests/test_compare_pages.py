@@ -123,7 +123,7 @@ def test_of_several_sizes_a_page_begins_at_a_glance(tmp_path, monkeypatch):
     assert head == ["latents 4 / 8", "seeds", "l2", "rFD"]
     assert glanced == [[rows[name].title, "1", "1.00 / 1.00", "0.100 / 0.100"] for name in ("lifted", "lifted_draws")]
     assert "| latents | method | seeds |" in notes
-    assert "`and draws`: half of what is trained on" in notes
+    assert "`and draws`: 50% of what is trained on" in notes
 
 
 def test_differences_are_seed_by_seed_to_the_beta_vae_of_equal_beta(tmp_path):
