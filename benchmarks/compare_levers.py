@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 from compare_config import with_changes
-from compare_rows import ALONE, Row, lifting
+from compare_rows import ALONE, DRAWS, Row, lifting
 from ml_collections import ConfigDict
 
 from sde_vae.build import build_sde
@@ -54,8 +54,11 @@ def levers(config: ConfigDict) -> list[Row]:
             "encoder of twice the channels",
             {"model.encoder.channels": 2 * config.model.encoder.channels},
         ),
+        "dropout": ("dropout of 0.1 in the encoder", {"model.encoder.dropout": 0.1}),
         "slow": ("a third of the learning rate", {"stages.encoder.learning_rate": rate / 3}),
         "long": ("four times the steps", {"stages.encoder.steps": 4 * config.stages.encoder.steps}),
+        "draws": ("as many images that the prior has drawn", DRAWS),
+        "all_three_draws": ("filtered, weight velocity, lifted, and draws", all_three | DRAWS),
     }
     together = trained["all_three"][0]
     priors = {

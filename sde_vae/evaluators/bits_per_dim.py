@@ -11,10 +11,10 @@ from sde_vae.arrays import keys_of
 from sde_vae.bounds.discretised import discretised
 from sde_vae.bounds.terms import Terms, evidence_bound
 from sde_vae.bounds.terms import bits_per_dim as in_bits_per_dim
+from sde_vae.evaluators.monte_carlo import mean_of_draws
 from sde_vae.evaluators.subject import Subject
 from sde_vae.metrics.images import standard_error
-from sde_vae.streaming import stream
-from sde_vae.types import Batch, Indices, Points
+from sde_vae.types import Batch
 
 # Draws of (z, t, eps) an image: the diffusion term is a Monte Carlo estimate.
 DRAWS = 16
@@ -60,24 +60,11 @@ def named(name: str, terms: dict[str, np.ndarray]) -> Named:
 
 
 def of_images(label: str, subject: Subject, one_draw: Callable[[Batch], Terms]) -> dict[str, np.ndarray]:
-    """Term (and "total") -> the mean of the draws of each image: [n]."""
-    data, n = subject.data, len(subject.data.test)
-    which, index = stratified_draws(n, DRAWS)
+    """Term (and "total") -> bits/dim of each image: [n]."""
 
-    @jax.jit
-    def bound(x: Points, index: Indices) -> Float[Array, "batch terms"]:
-        terms = one_draw(Batch(x, index))
-        return jnp.stack([in_bits_per_dim(nats, x) for nats in (*terms, terms.total)], axis=-1)
+    def of_terms(batch: Batch) -> Float[Array, "batch terms"]:
+        terms = one_draw(batch)
+        return jnp.stack([in_bits_per_dim(nats, batch.x) for nats in (*terms, terms.total)], axis=-1)
 
-    of_row = lambda which, index: bound(data.test[which], index)
-    terms = stream(of_row, subject.batch_size, which, index, label=label, parts=subject.parts)
-    return dict(zip((*Terms._fields, "total"), terms.reshape(n, DRAWS, -1).mean(axis=1).T, strict=True))
-
-
-def stratified_draws(n: int, draws: int) -> tuple[np.ndarray, np.ndarray]:
-    """(image, index) of `draws` draws of each of n images, the draws of an image in a row.
-
-    Stratified over n * draws, those of one image are spread over all noise levels, and those of all images fill the gaps.
-    """
-    which = np.repeat(np.arange(n, dtype=np.int32), draws)
-    return which, np.tile(np.arange(draws, dtype=np.int32), n) * n + which
+    found = mean_of_draws(label, subject, len(subject.data.test), DRAWS, of_terms)
+    return dict(zip((*Terms._fields, "total"), found.T, strict=True))

@@ -21,7 +21,7 @@ from sde_vae.bounds import terms
 from sde_vae.bounds.discrete import discrete_diffusion, fitted_diffusion, step_errors
 from sde_vae.bounds.ode_likelihood import hutchinson, ode_bound
 from sde_vae.data.dataset import spread, to_model
-from sde_vae.evaluators.bits_per_dim import stratified_draws
+from sde_vae.evaluators.monte_carlo import mean_of_draws
 from sde_vae.evaluators.rounds import rounds
 from sde_vae.evaluators.subject import Subject
 from sde_vae.metrics.images import standard_error
@@ -79,11 +79,8 @@ def count(subject: Subject) -> int:
 def of_images(subject: Subject, nats: Nats, draws: int, label: str) -> np.ndarray:
     """bits/dim of each image, the mean of `draws` one-sample estimates of so many nats: [n]."""
     key = jax.random.key(subject.seed)
-    compiled = jax.jit(lambda x, index: terms.bits_per_dim(nats(key, Batch(x, index)), x))
-    of_row = lambda which, index: compiled(subject.data.test[which], index)
-    drawn = stratified_draws(count(subject), draws)
-    values = stream(of_row, subject.batch_size, *drawn, label=label, parts=subject.parts)
-    return values.reshape(-1, draws).mean(axis=1).astype(np.float64)
+    one_draw = lambda batch: terms.bits_per_dim(nats(key, batch), batch.x)
+    return mean_of_draws(label, subject, count(subject), draws, one_draw)
 
 
 def total(subject: Subject, diffusion: Nats, draws: int, label: str) -> np.ndarray:
