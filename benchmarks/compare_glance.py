@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from compare_paired import COLUMNS
+from compare_rows import in_order
 
 
 def glance(figures: list[dict[str, Any]]) -> list[list[str]]:
@@ -22,10 +23,8 @@ def glance(figures: list[dict[str, Any]]) -> list[list[str]]:
         return [seeds[0] if len(set(seeds)) == 1 else _slashed(seeds), *(_column(found, column) for column in columns)]
 
     head = [f"latents {_slashed(map(str, sizes))}", "seeds", *columns]
-    methods = [[told["method"] for told in figures if told["latent"] == size] for size in sizes]
-    # In the order of the size of which most is told.
-    in_order = dict.fromkeys(method for of_size in sorted(methods, key=len, reverse=True) for method in of_size)
-    return [head, *([method, *cells(method)] for method in in_order)]
+    methods = in_order([told["method"] for told in figures if told["latent"] == size] for size in sizes)
+    return [head, *([method, *cells(method)] for method in methods)]
 
 
 def _column(found: list[dict[str, Any]], column: str) -> str:
