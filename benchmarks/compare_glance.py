@@ -3,15 +3,16 @@
 from collections.abc import Iterable
 from typing import Any
 
-from compare_paired import COLUMNS
+from compare_paired import COLUMNS as DIFFERENCES
 from compare_rows import in_order
+
+# Of a glance.
+COLUMNS = (*DIFFERENCES, "bits/dim")
 
 
 def glance(figures: list[dict[str, Any]]) -> list[list[str]]:
-    """Of what is told of each method and latent size: [] of one size, which the table itself shows as well. The first row is the head."""
+    """Of what is told of each method and latent size. The first row is the head."""
     sizes = sorted({told["latent"] for told in figures})
-    if len(sizes) < 2:
-        return []
     columns = [column for column in COLUMNS if any(column in told for told in figures)]
     figures = [told for told in figures if any(column in told for column in columns)]
     of = {(told["method"], told["latent"]): told for told in figures}

@@ -88,10 +88,8 @@ def write(page: Page, found: Found, draw: Draw) -> None:
     if len(latents) > 1:
         of_latents = "What is in the latents. " + _of_columns(compare_latents.NOTES, latents)
         notes = "\n".join([notes, "", *markdown(latents), "", of_latents])
-    head, *rows = table
-    if page.table == "compare" and (glanced := glance(figures)):
-        head, *rows = glanced
-        notes = "\n".join(["All of it, with standard errors:", "", *markdown(table), "", notes])
+    head, *rows = glance(figures)
+    notes = "\n".join(["All of it, with standard errors:", "", *markdown(table), "", notes])
     differences = paired(found, lambda run, column: _told(run).get(names[column])) if page.table == "compare" else []
     if differences:
         notes = "\n".join([notes, "", PAIRED, "", *markdown(differences)])
