@@ -25,6 +25,7 @@ def levers(config: ConfigDict) -> list[Row]:
     filtered, lifted = {"model.encoder.sees": "filtered"}, lifting(config)
     velocity = {"loss.weight": "velocity", "loss.beta": beta * _mass(config, "velocity") / mass}
     all_three = filtered | velocity | lifted
+    large = {"model.encoder.channels": 2 * config.model.encoder.channels}
     decoding = {
         "guidance_0.7": ("guidance 0.7", {"sampling.guidance": 0.7}),
         "guidance_1.5": ("guidance 1.5", {"sampling.guidance": 1.5}),
@@ -50,15 +51,16 @@ def levers(config: ConfigDict) -> list[Row]:
         "log_var_bound_3": ("log-variances within 3", {"model.log_var_bound": 3.0}),
         "free_bits": ("0.5 free nats a dimension", {"loss.free_bits": 0.5}),
         "kl_warmup": ("KL warm-up over half of the steps", {"loss.kl_warmup": config.stages.encoder.steps // 2}),
-        "large_encoder": (
-            "encoder of twice the channels",
-            {"model.encoder.channels": 2 * config.model.encoder.channels},
-        ),
+        "large_encoder": ("encoder of twice the channels", large),
         "dropout": ("dropout of 0.1 in the encoder", {"model.encoder.dropout": 0.1}),
         "slow": ("a third of the learning rate", {"stages.encoder.learning_rate": rate / 3}),
         "long": ("four times the steps", {"stages.encoder.steps": 4 * config.stages.encoder.steps}),
         "draws": ("as many images that the prior has drawn", DRAWS),
         "all_three_draws": ("filtered, weight velocity, lifted, and draws", all_three | DRAWS),
+        "all_three_draws_large": (
+            "filtered, weight velocity, lifted, and draws, encoder of twice the channels",
+            all_three | DRAWS | large,
+        ),
     }
     together = trained["all_three"][0]
     priors = {
