@@ -35,7 +35,7 @@ def draw(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None
     shown = {latent: named for latent, named in shown.items() if named}
     rows = [name for name in (*BESIDE, *looks) if any(name in named for named in shown.values())]
     # An image is as wide as there is room for, beside the methods' names, and all of them no higher than wide.
-    height = len(rows) * min(0.9, (WIDTH - 3) / len(shown) / SHOWN, WIDTH / len(rows)) * 1.05 + 0.3
+    height = len(rows) * min(0.7, (WIDTH - 3) / len(shown) / SHOWN, WIDTH / len(rows)) * 1.05 + 0.3
     below = 4.6 if len(latents) > 1 else max(2.6, 0.2 * len(looks) + 0.6)
     figure = plt.figure(figsize=(WIDTH, height + below), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=(height, below))
@@ -46,7 +46,9 @@ def draw(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None
         (_against_size if len(latents) > 1 else _bars)(ax, having, names[title], looks)
         ax.set_title(title)
         ax.spines[["top", "right"]].set_visible(False)
-    _noise_levels(last, [run for run in found if run["latent"] == latents[0] and run["seed"] == first], looks)
+    of_first = [run for run in found if run["latent"] == latents[0] and run["seed"] == first]
+    size = f", {latents[0]} latents" if len(latents) > 1 else ""
+    _noise_levels(last, f"E[x_0 | x_t, z]{size}", of_first, looks)
     if len(latents) > 1:
         bottom.legend(
             *axes[0].get_legend_handles_labels(), fontsize=8, frameon=False, loc="outside lower center", ncols=4
@@ -102,7 +104,7 @@ def _metrics(found: list[dict[str, Any]], method: str, name: str, latent: int | 
     ]
 
 
-def _noise_levels(ax: plt.Axes, found: list[dict[str, Any]], looks: dict[str, dict[str, Any]]) -> None:
+def _noise_levels(ax: plt.Axes, title: str, found: list[dict[str, Any]], looks: dict[str, dict[str, Any]]) -> None:
     """mse of E[x_0 | x_t, z] against logSNR, and at its left end that of a regression on z alone, in the method's colour."""
     for run in found:
         metrics, look = run["metrics"], looks[run["row"].title]
@@ -113,7 +115,7 @@ def _noise_levels(ax: plt.Axes, found: list[dict[str, Any]], looks: dict[str, di
             )
             # Where x_t says nothing z is all there is.
             ax.plot(levels[0], metrics["from_z/kernel_mse"], marker="_", ms=12, color=look["color"])
-    ax.set(title=f"E[x_0 | x_t, z], {found[0]['latent']} latents", xlabel="logSNR", ylabel="mse", yscale="log")
+    ax.set(title=title, xlabel="logSNR", ylabel="mse", yscale="log")
     ax.spines[["top", "right"]].set_visible(False)
 
 
