@@ -184,7 +184,7 @@ class Comparison:
         return read_kept(self.row_directory(row, latent, seed), fields(row, self.config_of(row, latent, seed)))
 
     def all_finished(self) -> list[dict[str, Any]]:
-        """Every row that is kept, by seed, latent size and place in the table."""
+        """Every row that is kept, by its place in the table, seed and latent size."""
         places = sorted(
             (int(path.parent.name.removeprefix("seed_")), int(path.name.removeprefix("latent_")))
             for path in self.rows_directory.glob("seed_*/latent_*")
@@ -192,8 +192,8 @@ class Comparison:
         return [
             {"row": row, "latent": latent, "seed": seed, "directory": self.row_directory(row, latent, seed)}
             | found._asdict()
-            for seed, latent in places
             for row in self.rows.values()
+            for seed, latent in places
             if (found := self.finished(row, latent, seed))
         ]
 

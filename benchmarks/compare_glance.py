@@ -3,15 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from compare_paired import COLUMNS as DIFFERENCES
-from compare_rows import in_order
-
-# Of a glance.
-COLUMNS = (*DIFFERENCES, "bits/dim")
+COLUMNS = ("l2", "l2, average", "mse, limit", "LPIPS", "LPIPS, average", "rFD", "rFD, all", "KL", "bits/dim")
 
 
-def glance(figures: list[dict[str, Any]]) -> list[list[str]]:
-    """Of what is told of each method and latent size. The first row is the head."""
+def glance(figures: list[dict[str, Any]], methods: list[str]) -> list[list[str]]:
+    """Of what is told of each method and latent size, the methods in that order. The first row is the head."""
     sizes = sorted({told["latent"] for told in figures})
     columns = [column for column in COLUMNS if any(column in told for told in figures)]
     figures = [told for told in figures if any(column in told for column in columns)]
@@ -19,13 +15,13 @@ def glance(figures: list[dict[str, Any]]) -> list[list[str]]:
 
     def cells(method: str) -> list[str]:
         found = [of.get((method, size), {}) for size in sizes]
-        # How many stand behind a figure.
+        # How many were run.
         seeds = [str(len(told["seeds"]["l2"])) if told else "-" for told in found]
         return [seeds[0] if len(set(seeds)) == 1 else _slashed(seeds), *(_column(found, column) for column in columns)]
 
     head = [f"latents {_slashed(map(str, sizes))}", "seeds", *columns]
-    methods = in_order([told["method"] for told in figures if told["latent"] == size] for size in sizes)
-    return [head, *([method, *cells(method)] for method in methods)]
+    told_of = {told["method"] for told in figures}
+    return [head, *([method, *cells(method)] for method in methods if method in told_of)]
 
 
 def _column(found: list[dict[str, Any]], column: str) -> str:

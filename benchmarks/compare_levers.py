@@ -14,8 +14,8 @@ EULER = {"sampling.solver": "euler_maruyama", "sampling.grid": "uniform_t", "sam
 
 
 def levers(config: ConfigDict) -> list[Row]:
-    """ScoreVAE with one thing changed: what each is worth; and the weight `velocity`, the `filtered` and the lifted encoder together.
-    Those of decoding alone share what was trained; those of another prior train that.
+    """ScoreVAE with one thing changed: what each is worth; and the weight `velocity`, the `filtered` and the lifted encoder together, also
+    with draws, and with a larger encoder on them. Those of decoding alone share what was trained; those of another prior train that.
 
     A weight comes with beta times the loss that it gives white data, over that of the config's weight: otherwise a row would say more of
     beta than of the weight. A row that would be another again, as the config has its change already, is left out.
@@ -46,7 +46,7 @@ def levers(config: ConfigDict) -> list[Row]:
         "filtered_lifted": ("filtered, lifted", filtered | lifted),
         "velocity_lifted": ("weight velocity, lifted", velocity | lifted),
         "all_three": ("filtered, weight velocity, lifted", all_three),
-        "sees_denoised": ("encoder of E[x_0 | x_t], without t", {"model.encoder.sees": "denoised"}),
+        "sees_denoised": ("encoder of E[x_0 given x_t], without t", {"model.encoder.sees": "denoised"}),
         "quadratic": ("log q without its log-variance term", {"loss.log_density": "quadratic"}),
         "log_var_bound_3": ("log-variances within 3", {"model.log_var_bound": 3.0}),
         "free_bits": ("0.5 free nats a dimension", {"loss.free_bits": 0.5}),
@@ -55,7 +55,7 @@ def levers(config: ConfigDict) -> list[Row]:
         "dropout": ("dropout of 0.1 in the encoder", {"model.encoder.dropout": 0.1}),
         "slow": ("a third of the learning rate", {"stages.encoder.learning_rate": rate / 3}),
         "long": ("four times the steps", {"stages.encoder.steps": 4 * config.stages.encoder.steps}),
-        "draws": ("as many images that the prior has drawn", DRAWS),
+        "draws": ("as configured, and draws", DRAWS),
         "all_three_draws": ("filtered, weight velocity, lifted, and draws", all_three | DRAWS),
         "all_three_draws_large": (
             "filtered, weight velocity, lifted, and draws, encoder of twice the channels",

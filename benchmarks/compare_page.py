@@ -88,7 +88,7 @@ def write(page: Page, found: Found, draw: Draw) -> None:
     if len(latents) > 1:
         of_latents = "What is in the latents. " + _of_columns(compare_latents.NOTES, latents)
         notes = "\n".join([notes, "", *markdown(latents), "", of_latents])
-    head, *rows = glance(figures)
+    head, *rows = glance(figures, list(dict.fromkeys([*BASELINES.values(), *(run["row"].title for run in found)])))
     notes = "\n".join(["All of it, with standard errors:", "", *markdown(table), "", notes])
     differences = paired(found, lambda run, column: _told(run).get(names[column])) if page.table == "compare" else []
     if differences:
@@ -169,7 +169,7 @@ def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:
         "the encoder (a lifted one has wider heads and a small network of z too, and what a command says of `model.encoder.sees` is said of "
         "lifted ones), batch, optimiser and steps of each stage. What stands on the prior has its steps besides its own, and ScoreVAE+ the correction's, see `with the "
         "prior`. What the data's config says of weight, schedule and networks was chosen for ScoreVAE."
-        + (drawn if any("draws.n" in run["row"].changes for run in found) else "")
+        + (drawn if any(run["row"].on_draws for run in found) else "")
         + (swapped if any(run["row"].swapped for run in found) else "")
         + (retrained if len(priors) > len({(seed, own) for seed, own, _ in priors}) else ""),
         "l2": "Columns without a further word: one decoding of one z ~ q(z|x).",

@@ -31,15 +31,15 @@ def paired(found: list[Run], of: Of) -> list[list[str]]:
                 told[column].append(ours - theirs)
     rows = [
         [str(latent), title, str(max(map(len, told.values()))), *map(_told_apart, told.values())]
-        for (latent, title), told in differences.items()
+        for (latent, title), told in sorted(differences.items(), key=lambda item: item[0][0])
         if max(map(len, told.values())) > 1
     ]
     return [["latents", "method", "seeds", *COLUMNS], *rows] if rows else []
 
 
-def _key(run: Run) -> tuple[int, int, float, int]:
-    changes = run["row"].changes
-    return run["latent"], run["seed"], changes["loss.beta"], changes.get("draws.n", 0)
+def _key(run: Run) -> tuple[int, int, float, bool]:
+    row = run["row"]
+    return run["latent"], run["seed"], row.changes["loss.beta"], row.on_draws
 
 
 def _is_plain(run: Run) -> bool:

@@ -5,7 +5,6 @@ with a prior are trained with the same one, if they do not say otherwise. Their 
 blocks; DiffDecoder's its dropout too. A lifted encoder has wider heads, a small network of z, and sees what the config says; the others see x_t.
 """
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -42,6 +41,10 @@ class Row(NamedTuple):
     swapped: bool = False
     series: str = ""
     at: float = 0.0
+
+    @property
+    def on_draws(self) -> bool:
+        return "draws.n" in self.changes
 
 
 def rows(config: ConfigDict) -> list[Row]:
@@ -156,8 +159,3 @@ def curves(config: ConfigDict) -> list[Row]:
 
 def lifting(config: ConfigDict) -> dict[str, Any]:
     return {"model.encoder.statistics": config.model.encoder.statistics or STATISTICS}
-
-
-def in_order(of_sizes: Iterable[list[str]]) -> list[str]:
-    """Every method that is told of at some size, in the order of the size of which most is told."""
-    return list(dict.fromkeys(method for methods in sorted(of_sizes, key=len, reverse=True) for method in methods))

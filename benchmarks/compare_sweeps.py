@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import compare_panels
 import compare_plots
 import matplotlib.pyplot as plt
 import numpy as np
@@ -32,7 +33,7 @@ def curves(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> No
         "steps": lambda run: run["row"].at,
         "seconds of its own training": lambda run: seconds(run["metrics"], run["row"].stages),
     }
-    _draw(found, names, compare_plots.SHOWN_COLUMNS, against, path)
+    _draw(found, names, compare_panels.COLUMNS, against, path)
 
 
 def _draw(

@@ -28,7 +28,7 @@ def test_all_draws_of_all_images_fill_each_stratum_once_and_those_of_one_image_l
     # Every stratum as a column, which one draw of one image sets.
     strata = n * DRAWS
     found = mean_of_draws("draws", subject, n, DRAWS, lambda batch: jax.nn.one_hot(batch.index, strata))
-    assert found.shape == (n, strata)
+    assert (found.shape, found.dtype) == ((n, strata), np.float64)
     np.testing.assert_allclose(DRAWS * found.sum(axis=0), 1)
     for of_image in found:
         np.testing.assert_array_equal(np.diff(np.flatnonzero(of_image)), n)
