@@ -27,7 +27,7 @@ from sde_vae.build_eval import (
     build_latent_sampler,
     build_prior_sampler,
     build_subject,
-    held_out_split,
+    evaluated_split,
 )
 from sde_vae.checkpoints import Trained, describe, load_ema
 from sde_vae.data.dataset import Dataset, fingerprint, to_unit
@@ -102,7 +102,7 @@ def eval_(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
     # What decides the outcome: a part that was made with anything else is made again.
     key = {
         "config": config.to_dict(),
-        "data": [fingerprint(data.split("train").images), fingerprint(held_out_split(config, data))],
+        "data": [fingerprint(data.split("train").images), fingerprint(evaluated_split(config, data))],
         "weights": judges.weights,
         "trained": describe(trained.params),
         "frozen": describe(frozen),

@@ -32,7 +32,7 @@ from tqdm import tqdm
 from main import DEFAULTS, load_frozen, load_stage, parse
 from sde_vae import workdir
 from sde_vae.build import build
-from sde_vae.build_eval import build_judges, build_subject, held_out_split
+from sde_vae.build_eval import build_judges, build_subject, evaluated_split
 from sde_vae.checkpoints import describe
 from sde_vae.data.dataset import fingerprint
 from sde_vae.errors import BadInput, choose, exit_code
@@ -65,7 +65,7 @@ def find_run(options: argparse.Namespace, changes: list[str]) -> tuple[Subject, 
     judges = judges._replace(extractor=judges.extractor or load_pixels(config.data.channels))
     key = {
         "config": config.to_dict(),
-        "held out": fingerprint(held_out_split(config, experiment.load())),
+        "held out": fingerprint(evaluated_split(config, experiment.load())),
         "judges": [judges.weights, judges.extractor.identity],
         "prior": describe(frozen),
         "encoder": describe(encoder.params),

@@ -114,7 +114,7 @@ def get_config() -> ConfigDict:
     config.eval.n = 360  # held-out images, or as many as there are
     config.eval.samples = 1000  # new images
     config.eval.batch_size = 128
-    config.eval.split = "test"  # test | valid: settings are chosen on valid
+    config.eval.split = "test"  # test | valid: settings are chosen on valid | train: how well what was seen is fitted
     config.eval.prior = (
         ""  # a workdir whose prior, of the same SDE, decodes instead of the one that the encoder was trained with
     )

@@ -34,7 +34,7 @@ from sde_vae.metrics.pixels import load_pixels
 from sde_vae.parts import Parts
 from sde_vae.types import Params, PRNGKey
 
-HELD_OUT = ("test", "valid")
+SPLITS = ("test", "valid", "train")
 # Each takes (config.eval.fid_weights, config.data.channels) and uses what it needs.
 EXTRACTORS = {
     "none": lambda weights, channels: None,
@@ -80,11 +80,11 @@ def build_evaluators(config: ConfigDict, plan: Plan) -> dict[str, Evaluator]:
     choose("config.eval.extractor", config.eval.extractor, EXTRACTORS)
     for name in config.eval.lpips:
         choose("config.eval.lpips", name, NETS)
-    choose("config.eval.split", config.eval.split, dict.fromkeys(HELD_OUT))
+    choose("config.eval.split", config.eval.split, dict.fromkeys(SPLITS))
     return {name: choose("config.eval.evaluators", name, EVALUATORS) for name in config.eval.evaluators}
 
 
-def held_out_split(config: ConfigDict, data: Dataset) -> Images:
+def evaluated_split(config: ConfigDict, data: Dataset) -> Images:
     """The split that is evaluated. Raises BadInput if the data has none of this name."""
     name = config.eval.split
     if name not in data.splits:
@@ -163,8 +163,8 @@ def build_subject(
 ) -> Subject:
     """`params` are the final stage's, `frozen` what it stands on, `latent` those of the prior of its codes, if there is one."""
     data = experiment.load()
-    train, held_out = data.split("train").images, held_out_split(config, data)
-    n = min(config.eval.n, len(held_out))
+    train, evaluated = data.split("train").images, evaluated_split(config, data)
+    n = min(config.eval.n, len(evaluated))
     of_train, of_test = data.split("train").attributes, data.splits[config.eval.split].attributes
     known = of_train is not None and of_test is not None
     return make_subject(
@@ -174,8 +174,8 @@ def build_subject(
             fingerprint(train),
             data.levels,
             train,
-            held_out,
-            to_model(take(held_out, np.arange(n)), data.levels),
+            evaluated,
+            to_model(take(evaluated, np.arange(n)), data.levels),
             Attributes(data.attributes, np.asarray(of_train), np.asarray(of_test)[:n]) if known else None,
         ),
         judges=judges,

@@ -31,8 +31,8 @@ code, pre { font-size: .85rem; } td code { white-space: normal; overflow-wrap: a
 
 # Picture -> (heading, caption), in the order of the page.
 PICTURES = {
-    "reconstructions": ("Reconstructions", "Held-out images, the first of the split, and what becomes of them."),
-    "worst": ("The worst reconstructions", "The 16 held-out images with the largest l2, the worst first."),
+    "reconstructions": ("Reconstructions", "The first images of the split, and what becomes of them."),
+    "worst": ("The worst reconstructions", "The 16 images with the largest l2, the worst first."),
     "trajectory": (
         "How an image is decoded",
         "From noise (left) to image (right), from the mean of three posteriors: x_t at half contrast, and E[x_0 | x_t, z].",
@@ -47,7 +47,7 @@ PICTURES = {
     ),
     "latents": (
         "The latent space",
-        "The KL of each dimension, the largest first, grey where the unit is not active; and the held-out images' codes along their "
+        "The KL of each dimension, the largest first, grey where the unit is not active; and the images' codes along their "
         "two components of largest variance, coloured by their first attribute.",
     ),
     "interpolation": (
@@ -71,10 +71,10 @@ PICTURES = {
     ),
     "edits": (
         "Edits",
-        "A held-out image without the attribute; its decoding, unedited and at strengths 0.5, 1 and 1.5 along a linear probe's "
+        "An image without the attribute; its decoding, unedited and at strengths 0.5, 1 and 1.5 along a linear probe's "
         "direction; last, where the data can be drawn again, the true counterfactual.",
     ),
-    "neighbours": ("Nearest neighbours", "Held-out images (left) and the training images nearest to them."),
+    "neighbours": ("Nearest neighbours", "Images (left) and the training images nearest to them."),
     "latent_prior": ("New images from the latent space", "Decodings of z drawn from priors of the latent space."),
     "samples": ("New images", "Drawn from the prior, or decoded from z ~ N(0, I) where there is none."),
     "ladder": (

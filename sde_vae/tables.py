@@ -67,7 +67,7 @@ def _reconstructions(metrics: dict[str, Any]) -> Table:
     named = {name: title.format(_method(metrics)) for name, title in METHODS.items()}
     methods = {name: title for name, title in named.items() if any(f"{name}/{m}" in metrics for m in names)}
     rows = [(m, [_cell(metrics, f"{name}/{m}") for name in methods]) for m in names]
-    return Table(f"Reconstruction of {metrics.get('n', '?')} held-out images", list(methods.values()), rows)
+    return Table(f"Reconstruction of {metrics.get('n', '?')} {_split(metrics)}", list(methods.values()), rows)
 
 
 def _samples(metrics: dict[str, Any]) -> Table:
@@ -77,8 +77,8 @@ def _samples(metrics: dict[str, Any]) -> Table:
     if nearest[0][0] is not None:
         rows.append(("l2 to the nearest training image", nearest))
     n, floor_n = metrics.get("samples/n", 0), metrics.get("samples/floor_n")
-    held_out = f"{floor_n:.0f} held-out images" if floor_n else "held-out images"
-    return Table("New images, against the training set", [f"{n:.0f} samples", held_out], rows)
+    real = f"{floor_n:.0f} {_split(metrics)}" if floor_n else _split(metrics)
+    return Table("New images, against the training set", [f"{n:.0f} samples", real], rows)
 
 
 def _noise_levels(metrics: dict[str, Any]) -> Table:
@@ -140,6 +140,10 @@ def _of_sets(name: str) -> bool:
 
 def _method(metrics: dict[str, Any]) -> str:
     return metrics.get("method", "ScoreVAE")
+
+
+def _split(metrics: dict[str, Any]) -> str:
+    return f"{metrics.get('split', 'held-out')} images"
 
 
 def _cell(metrics: dict[str, Any], name: str) -> tuple[float | None, float | None]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sde_vae.build import build
-from sde_vae.build_eval import build_judges, held_out_split
+from sde_vae.build_eval import build_judges, evaluated_split
 from sde_vae.data.dataset import Dataset, Split
 from sde_vae.errors import BadInput
 from sde_vae.train_state import init_state, make_update
@@ -114,7 +114,7 @@ def test_celeba64_has_the_papers_size():
         ("data.crop", -1, "config.data.crop: got -1, expected at least 0"),
         ("data.filter", "cubic", "config.data.filter: unknown name 'cubic'; known: bicubic, bilinear, box"),
         ("eval.n", 2, "config.eval.n: got 2, expected at least 4"),
-        ("eval.split", "train", "config.eval.split: unknown name 'train'; known: test, valid"),
+        ("eval.split", "all", "config.eval.split: unknown name 'all'; known: test, train, valid"),
         ("eval.lpips", ("squeeze",), "config.eval.lpips: unknown name 'squeeze'; known: alex, vgg"),
         (
             "eval.extractor",
@@ -219,4 +219,7 @@ def test_weights_that_are_not_there_are_asked_for(changes, message):
 def test_data_without_the_split_to_evaluate_says_which_it_has():
     data = Dataset("mine", {"train": Split(np.zeros((3, 8, 8, 1), np.uint8))})
     with pytest.raises(BadInput, match=r"config.eval.split: got 'test', but mine has only train"):
-        held_out_split(load("scorevae_digits"), data)
+        evaluated_split(load("scorevae_digits"), data)
+    config = load("scorevae_digits")
+    config.eval.split = "train"
+    assert evaluated_split(config, data) is data.splits["train"].images

@@ -98,6 +98,7 @@ def test_the_tables_hold_what_there_is_and_no_more():
     assert [value for value, _ in dict(reconstruction.rows)["fd_efflite0"]] == [12.5, 12.5, 12.5, 12.5, 3.25]
     assert samples.rows == [("fd_efflite0", [(40.0, None), (4.5, None)])]
     assert (samples.head, bound.head[-1]) == (["64 samples", "50 held-out images"], "total")
+    assert next(t.title for t in tables(METRICS | {"split": "train"})).endswith(" train images")
     assert tables({"n": 3}) == []
     text = as_text(reconstruction).splitlines()
     assert len({len(line) for line in text[1:]}) == 1

@@ -40,11 +40,11 @@ def bits_per_dim(subject: Subject) -> Named:
             return Terms(q.kl_to_standard(), none, none, discretised(model.likelihood(z), levels, batch.x))
         return evidence_bound(sde, q, model.score(z), levels, strata, key, batch)
 
-    with_z = of_images("bound", subject, of_method)
+    with_z = terms_per_image("bound", subject, of_method)
     yield from named("bits_per_dim", with_z)
     if model.prior is not None:
         of_prior = lambda batch: evidence_bound(sde, None, model.prior, levels, strata, key, batch)
-        without = of_images("bound of the prior", subject, of_prior)
+        without = terms_per_image("bound of the prior", subject, of_prior)
         yield from named("prior/bits_per_dim", without)
         difference = with_z["total"] - without["total"]
         yield "bits_per_dim/above_prior", float(difference.mean())
@@ -59,7 +59,7 @@ def named(name: str, terms: dict[str, np.ndarray]) -> Named:
         yield f"{name}/{term}_stderr", standard_error(values)
 
 
-def of_images(label: str, subject: Subject, one_draw: Callable[[Batch], Terms]) -> dict[str, np.ndarray]:
+def terms_per_image(label: str, subject: Subject, one_draw: Callable[[Batch], Terms]) -> dict[str, np.ndarray]:
     """Term (and "total") -> bits/dim of each image: [n]."""
 
     def of_terms(batch: Batch) -> Float[Array, "batch terms"]:

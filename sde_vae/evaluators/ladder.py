@@ -60,7 +60,7 @@ def ladder(subject: Subject) -> Named:
     def ode(key: jax.Array, batch: Batch) -> PerExample:
         return ode_bound(sde, score, hutchinson, subject.data.levels, key, batch).total
 
-    found["ode"] = of_images(subject, ode, 1, "the ODE's likelihood")
+    found["ode"] = bits_per_image(subject, ode, 1, "the ODE's likelihood")
     named = {f"ladder/{name}": float(values.mean()) for name, values in found.items()}
     more = dict(rounds(subject))
     draw(named | more, subject.pictures / "ladder.png")
@@ -76,7 +76,7 @@ def count(subject: Subject) -> int:
     return n // unit * unit or n
 
 
-def of_images(subject: Subject, nats: Nats, draws: int, label: str) -> np.ndarray:
+def bits_per_image(subject: Subject, nats: Nats, draws: int, label: str) -> np.ndarray:
     """bits/dim of each image, the mean of `draws` one-sample estimates of so many nats: [n]."""
     key = jax.random.key(subject.seed)
     one_draw = lambda batch: terms.bits_per_dim(nats(key, batch), batch.x)
@@ -84,7 +84,7 @@ def of_images(subject: Subject, nats: Nats, draws: int, label: str) -> np.ndarra
 
 
 def total(subject: Subject, diffusion: Nats, draws: int, label: str) -> np.ndarray:
-    """of_images of a diffusion term and the two terms that every model of the ladder shares."""
+    """bits_per_image of a diffusion term and the two terms that every model of the ladder shares."""
     sde, levels = subject.model.decoder.sde, subject.data.levels
 
     def nats(key: jax.Array, batch: Batch) -> PerExample:
@@ -95,7 +95,7 @@ def total(subject: Subject, diffusion: Nats, draws: int, label: str) -> np.ndarr
             + terms.reconstruction(sde, levels, key_reconstruction, batch)
         )
 
-    return of_images(subject, nats, draws, label)
+    return bits_per_image(subject, nats, draws, label)
 
 
 def fitted(subject: Subject, grid: grids.Grid) -> np.ndarray:
