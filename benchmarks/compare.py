@@ -38,7 +38,7 @@ import compare_page
 import compare_plots
 import compare_sweeps
 import jax
-from compare_config import BUDGETS, base_config, with_changes
+from compare_config import BUDGETS, CHOSEN, OF_BOUNDS, OF_DATA, base_config, with_changes
 from compare_kept import Kept, keep, read_kept
 from compare_levers import levers
 from compare_rows import Row, bounds, curves, rows
@@ -48,28 +48,30 @@ from record import RESULTS
 import main as commands
 from sde_vae import logs, workdir
 from sde_vae.build import build
+from sde_vae.build_eval import build_judges
 from sde_vae.checkpoints import describe
 from sde_vae.errors import BadInput, choose, exit_code
 from sde_vae.types import Params
 
 
 class Table(NamedTuple):
-    """What is compared: rows(config), on which split (settings are chosen on the one, methods compared on the other), by which evaluators;
-    and draw(found, names, path).
+    """What is compared: rows(config), on which split (settings are chosen on the one, methods compared on the other), by which evaluators,
+    with which settings beside the data's; and draw(found, names, path).
     """
 
     rows: Callable[[ConfigDict], list[Row]]
     split: str
     evaluators: tuple[str, ...]
+    settings: dict[str, Any]
     draw: compare_page.Draw = compare_plots.draw
 
 
 ALL = ("reconstruction", "averages", "noise_levels", "bits_per_dim", "latents", "edits", "latent_prior")
 TABLES = {
-    "compare": Table(rows, "test", ALL),
-    "levers": Table(levers, "valid", ALL),
-    "bounds": Table(bounds, "valid", ("reconstruction", "bits_per_dim", "latents"), compare_sweeps.bounds),
-    "curves": Table(curves, "valid", ("reconstruction", "averages", "noise_levels"), compare_sweeps.curves),
+    "compare": Table(rows, "test", ALL, CHOSEN),
+    "levers": Table(levers, "valid", ALL, {}),
+    "bounds": Table(bounds, "valid", ("reconstruction", "bits_per_dim", "latents"), OF_BOUNDS, compare_sweeps.bounds),
+    "curves": Table(curves, "valid", ("reconstruction", "averages", "noise_levels"), CHOSEN, compare_sweeps.curves),
 }
 
 
@@ -97,9 +99,12 @@ class Comparison:
     """One table of one data set and budget, trained under `directory`."""
 
     def __init__(self, options: argparse.Namespace, changes: dict[str, Any]) -> None:
-        self.options, self.changes = options, changes
         choose("--budget", options.budget, BUDGETS)
         self.table = choose("--table", options.table, TABLES)
+        settings = self.table.settings | OF_DATA.get(options.data, {})
+        self.options, self.changes = options, settings | changes
+        # What the command says beside.
+        self.told = {name: value for name, value in changes.items() if settings.get(name) != value}
         plain = self.config(None, 0)
         if plain.eval.extractor == "none":
             raise BadInput("--config.eval.extractor: got none, expected one: the table has a Frechet distance")
@@ -146,7 +151,6 @@ class Comparison:
 
     def run(self, row: Row, latent: int, seed: int) -> bool:
         """Train what is not trained, the priors too, evaluate, and keep what came of it. False if it was stopped."""
-        print(f"\n{row.title}, {latent} latents, seed {seed}")
         config, folder = self.config_of(row, latent, seed), self.folder(row, latent, seed)
         priors = [(seed, row), *([(seed + 1, row)] if row.swapped else [])] if row.has_prior else []
         if not all(self.train_prior(*of) for of in priors):
@@ -210,7 +214,7 @@ class Comparison:
             "--rows": [] if names == self.rows.keys() else [name for name in self.rows if name in names],
         }
         words = [str(word) for flag, values in told.items() if values for word in (flag, *values)]
-        changed = {name: value for name, value in self.changes.items() if not name.startswith(OF_MACHINE)}
+        changed = {name: value for name, value in self.told.items() if not name.startswith(OF_MACHINE)}
         return shlex.join(
             ["python", "benchmarks/compare.py", *words, *(f"--config.{n}={_text(v)}" for n, v in changed.items())]
         )
@@ -265,13 +269,21 @@ def compare(options: argparse.Namespace, changes: dict[str, Any]) -> None:
     # Before anything is trained: a row that is kept of another config, or a page of rows that are not, would be lost.
     compare_page.check(comparison.name, comparison.all_finished())
     missing = [case for case in wanted if not comparison.finished(*case)]
+    # What they want, and what is wrong with one of them, is found before the first is trained.
+    for case in missing:
+        build(comparison.config_of(*case))
+    if missing:
+        build_judges(comparison.config_of(*missing[0]))
     # At least once: a page of what was finished before.
-    for case in missing or [None]:
+    for k, case in enumerate(missing or [None], 1):
         # By another process in the meantime.
         if case and comparison.finished(*case):
             continue
-        if case and not comparison.run(*case):
-            return
+        if case:
+            row, latent, seed = case
+            print(f"\n[{k}/{len(missing)}] {row.title}, {latent} latents, seed {seed}")
+            if not comparison.run(*case):
+                return
         found = comparison.all_finished()
         page = compare_page.Page(
             comparison.name, options.table, options.data, options.budget, comparison.command(found)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-COLUMNS = ("l2", "l2, average", "mse, limit", "LPIPS", "LPIPS, average", "rFD", "rFD, all", "KL", "bits/dim")
+COLUMNS = ("l2", "l2, average", "mse, limit", "LPIPS", "LPIPS, average", "rFD", "rFD, all", "rKID", "KL", "bits/dim")
 
 
 def glance(figures: list[dict[str, Any]], methods: list[str]) -> list[list[str]]:

@@ -7,6 +7,7 @@ COLUMNS = {
     "probe": "latent/probe_accuracy",
     "probe, AP": "latent/probe_average_precision",
     "DCI": "latent/dci_disentanglement",
+    "DCI, informativeness": "latent/dci_informativeness",
     "DCI, completeness": "latent/dci_completeness",
     "MIG": "latent/mig",
     "TAD": "latent/tad",
@@ -25,7 +26,7 @@ NOTES = {
     "total correlation": "`total correlation`: of the aggregate posterior, taken for a Gaussian, nats.",
     "probe": "`probe`: of a linear probe of posterior means, taught by the training images.",
     "probe, AP": "`AP`: the average precision of probes of attributes of two values.",
-    "DCI": "`DCI`: disentanglement, by random forests (openreview By-7dz-AZ).",
+    "DCI": "`DCI`: disentanglement, by random forests (openreview By-7dz-AZ); `informativeness`: their accuracy, without which it says little.",
     "MIG": "`MIG`, `TAD`: of the data's exact factors (arXiv:1802.04942, 2209.10677).",
     "edited": "`edited`: of images that lack a class, the share that a judge of pixels gives it after a step of strength 1 along a linear "
     "probe's direction; `as decoded`: before it.",

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 from compare_config import with_changes
-from compare_rows import ALONE, DRAWS, Row, lifting
+from compare_rows import ALONE, DRAWS, Row, against_collapse, lifting
 from ml_collections import ConfigDict
 
 from sde_vae.build import build_sde
@@ -49,8 +49,7 @@ def levers(config: ConfigDict) -> list[Row]:
         "sees_denoised": ("encoder of E[x_0 given x_t], without t", {"model.encoder.sees": "denoised"}),
         "quadratic": ("log q without its log-variance term", {"loss.log_density": "quadratic"}),
         "log_var_bound_3": ("log-variances within 3", {"model.log_var_bound": 3.0}),
-        "free_bits": ("0.5 free nats a dimension", {"loss.free_bits": 0.5}),
-        "kl_warmup": ("KL warm-up over half of the steps", {"loss.kl_warmup": config.stages.encoder.steps // 2}),
+        **against_collapse(config),
         "large_encoder": ("encoder of twice the channels", large),
         "dropout": ("dropout of 0.1 in the encoder", {"model.encoder.dropout": 0.1}),
         "slow": ("a third of the learning rate", {"stages.encoder.learning_rate": rate / 3}),

@@ -31,6 +31,7 @@ COLUMNS = {
     "rFD": "reconstruction/{fd}",
     "rFD, mean z": "reconstruction_of_mean/{fd}",
     "rFD, all": "decodings/{fd}",
+    "rKID": "reconstruction/{kid}",
     "KL": "latent/kl",
     "bits/dim": "bits_per_dim/total",
     "bits/dim, prior": "prior/bits_per_dim/total",
@@ -43,7 +44,7 @@ FIRST = ("latents", "method", "seeds")
 PAPER = "l2, the paper's rule"
 PAIRED = (
     "Less the beta-VAE's of equal beta and seed (with draws, of that with draws), on the same test images; ± is one standard error over the seeds, and a star says that Student's "
-    f"interval of {LEVEL:.0%} does not hold 0."
+    f"interval of {LEVEL:.0%} does not hold 0; of so many cells one in twenty would have one by chance."
 )
 BASELINES = {"baseline/mean_image": "mean image", "baseline/pca": "PCA"}
 Found = list[dict[str, Any]]
@@ -64,9 +65,12 @@ class Page(NamedTuple):
 def write(page: Page, found: Found, draw: Draw) -> None:
     """The figures, the tables with what is to be said of them, and the picture."""
     first = found[0]["metrics"]
-    fd = next(name.split("/")[1] for name in first if name.startswith(("reconstruction/fd_", "reconstruction/fid")))
+    fd, kid = (
+        next(name.split("/")[1] for name in first if name.startswith(starts))
+        for starts in (("reconstruction/fd_", "reconstruction/fid"), "reconstruction/kid_")
+    )
     names, of_z = (
-        {column: metric.format(fd=fd) for column, metric in columns.items()}
+        {column: metric.format(fd=fd, kid=kid) for column, metric in columns.items()}
         for columns in (COLUMNS, compare_latents.COLUMNS)
     )
     figures, table, latents = [], [[*FIRST, PAPER, *names]], [[*FIRST, *of_z]]
@@ -84,7 +88,7 @@ def write(page: Page, found: Found, draw: Draw) -> None:
             table.append([*first_cells, *(cell(*figures_of) for figures_of in told.values())])
             latents.append([*first_cells, *(cell(*figures_of) for figures_of in told_z.values())])
     table, latents = compact(table), compact(latents)
-    notes = _of_columns(_notes(found, fd, page.budget), table)
+    notes = _of_columns(_notes(found, fd, kid, page.budget), table)
     if len(latents) > 1:
         of_latents = "What is in the latents. " + _of_columns(compare_latents.NOTES, latents)
         notes = "\n".join([notes, "", *markdown(latents), "", of_latents])
@@ -143,7 +147,7 @@ def _of_columns(notes: dict[str, str], table: list[list[str]]) -> str:
     return " ".join(text for column, text in notes.items() if column in table[0])
 
 
-def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:
+def _notes(found: Found, fd: str, kid: str, budget: str) -> dict[str, str]:
     """Column -> what is to be said if it is in the table."""
     first = found[0]["metrics"]
     decodings = max(run["metrics"].get("average/decodings", 0) for run in found)
@@ -184,8 +188,9 @@ def _notes(found: Found, fd: str, budget: str) -> dict[str, str]:
         "rFD": f"rFD is `{fd}`.",
         "rFD, all": f"`rFD, all`: of {decodings:.0f} decodings of each image, all together, to the originals. That of one of each is biased "
         "upwards by what is drawn.",
+        "rKID": f"rKID is `{kid}`, without a bias: of one decoding each.",
         "bits/dim": "bits/dim are bounds of the models as they stand, whatever they were trained with: a VAE's Gaussian's mass on the "
-        "grey levels, or the diffusion bound. They are left out where the variance is fixed at 1, and for a latent that is a point.",
+        "grey levels (the lowest has all below it, the highest all above), or the diffusion bound. They are left out for a latent that is a point.",
         "above the prior": "`bits/dim, prior`: of the prior alone; `above the prior`: less that, paired.",
         "NFE": "NFE: evaluations of the score of one decoding; one of ScoreVAE's is of the prior and of the encoder's gradient, one of "
         "DiffDecoder's of its U-Net; of what the prior finishes those below that level are of no network, and counted.",

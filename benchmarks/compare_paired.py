@@ -5,12 +5,10 @@ apart. The errors are of training anew, on these test images.
 from collections.abc import Callable
 from typing import Any
 
-from compare_glance import COLUMNS as AT_A_GLANCE
+from compare_glance import COLUMNS
 from compare_seeds import cell, mean
 from scipy.stats import t as student
 
-# That beta-VAE has no bits/dim.
-COLUMNS = tuple(column for column in AT_A_GLANCE if column != "bits/dim")
 # Of an interval.
 LEVEL = 0.95
 Run = dict[str, Any]

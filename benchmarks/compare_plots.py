@@ -49,8 +49,13 @@ def looks(found: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def style(i: int) -> dict[str, Any]:
-    """Of 40 methods: ten colours, each with four kinds of line and mark."""
-    return {"color": f"C{i % 10}", "ls": ("-", "--", ":", "-.")[i // 10 % 4], "marker": "os^D"[i // 10 % 4]}
+    """Of 40 methods: ten colours, dark and pale, each with four kinds of line and mark."""
+    dark, pale = plt.get_cmap("tab20").colors[::2], plt.get_cmap("tab20").colors[1::2]
+    return {
+        "color": (*dark, *pale)[i % 20],
+        "ls": ("-", "--", ":", "-.")[i // 10 % 4],
+        "marker": "os^D"[i // 10 % 4],
+    }
 
 
 def _family(row: Row) -> tuple[Any, ...]:

@@ -13,6 +13,8 @@ VAE_BETAS = (0.001, 0.01, 0.1, 1.0)
 BOUND_BETAS = (0.01, 0.1, 0.3, 1.0)
 # Of curves, in steps of the data's config.
 LENGTHS = (0.25, 0.5, 1, 2, 4)
+# Of the model of the codes, which is a small one.
+LATENT_STEPS, LATENT_RATE = 5000, 1e-3
 # Of z, for a lifted encoder, where the config has none: as many as the digits have pixels.
 STATISTICS = 64
 # The encoder of the paper, which sees x_t and t.
@@ -58,9 +60,23 @@ def rows(config: ConfigDict) -> list[Row]:
         # One folder: the encoder is trained once, and the correction stands on it.
         Row("score_vae", f"ScoreVAE, beta {beta:g}", "score_vae", plain | ALONE),
         Row("score_vae_plus", f"ScoreVAE+, beta {beta:g}", "score_vae", plain, both),
+        # Of the two sizes of the correction the small one, on the prior's features.
+        Row(
+            "score_vae_plus_head",
+            f"ScoreVAE+, a head on the prior, beta {beta:g}",
+            "score_vae_head",
+            plain | {"model.correction.body": "head"},
+            both,
+        ),
         of_lifted,
         Row("lifted_plus", f"ScoreVAE+, lifted, beta {beta:g}", "lifted", lifted, both),
         _and_draws(of_lifted),
+        Row(
+            "lifted_latent",
+            f"ScoreVAE, lifted, and latent diffusion, beta {beta:g}",
+            "lifted_latent",
+            lifted | ALONE | {"stages.latent.steps": LATENT_STEPS, "stages.latent.learning_rate": LATENT_RATE},
+        ),
         Row("swapped", "ScoreVAE, lifted, by another seed's prior", "lifted", lifted | ALONE, swapped=True),
         *(_beta_vae(b) for b in sorted({*VAE_BETAS, beta})),
         _and_draws(_beta_vae(beta)),
@@ -87,15 +103,8 @@ def rows(config: ConfigDict) -> list[Row]:
 
 def _beta_vae(beta: float) -> Row:
     name = f"beta_vae_{beta:g}"
-    # With its variance fixed at 1 the mass on the grey levels is that of the variance.
-    return Row(
-        name,
-        f"beta-VAE, beta {beta:g}",
-        name,
-        {"method": "beta_vae", "loss.beta": beta},
-        untold=("bits/dim",),
-        has_prior=False,
-    )
+    changes = {"method": "beta_vae", "loss.beta": beta}
+    return Row(name, f"beta-VAE, beta {beta:g}", name, changes, has_prior=False)
 
 
 def _diff_decoder(beta: float, untold: tuple[str, ...] = ()) -> Row:
@@ -123,7 +132,7 @@ def bounds(config: ConfigDict) -> list[Row]:
         "diff_decoder": ("DiffDecoder", {"method": "diff_decoder"}),
         "beta_vae": ("VAE, learnt variance", LEARNT),
     }
-    return [
+    sweep = [
         Row(
             f"{name}_bound_{beta:g}",
             f"{title}, beta {beta:g}",
@@ -135,6 +144,20 @@ def bounds(config: ConfigDict) -> list[Row]:
         )
         for name, (title, changes) in methods.items()
         for beta in BOUND_BETAS
+    ]
+    (collapsed,) = (row for row in sweep if row.name == "diff_decoder_bound_1")
+    return [
+        *sweep,
+        *(
+            collapsed._replace(
+                name=f"{collapsed.name}_{name}",
+                title=f"{collapsed.title}, {title}",
+                folder=f"{collapsed.name}_{name}",
+                changes=collapsed.changes | changes,
+                series=f"{collapsed.series}, {title}",
+            )
+            for name, (title, changes) in against_collapse(config).items()
+        ),
     ]
 
 
@@ -159,3 +182,12 @@ def curves(config: ConfigDict) -> list[Row]:
 
 def lifting(config: ConfigDict) -> dict[str, Any]:
     return {"model.encoder.statistics": config.model.encoder.statistics or STATISTICS}
+
+
+def against_collapse(config: ConfigDict) -> dict[str, tuple[str, dict[str, Any]]]:
+    """name -> (title, changes): what is to keep z from being left alone."""
+    half = config.stages.encoder.steps // 2
+    return {
+        "free_bits": ("0.5 free nats a dimension", {"loss.free_bits": 0.5}),
+        "kl_warmup": ("KL warm-up over half of the steps", {"loss.kl_warmup": half}),
+    }

@@ -31,5 +31,7 @@ def record(
     lines = [f"# {title}", "", *markdown([head, *rows]), "", notes, ""]
     versions = ", ".join(f"{package} {version}" for package, version in facts["versions"].items())
     lines += [f"`{facts['command']}` on {facts['machine']} (load {facts['load_at_end']} at the end); {versions}."]
-    write_text(RESULTS / f"{name}.md", "\n".join(lines) + "\n")
-    print("\n".join(lines))
+    path = RESULTS / f"{name}.md"
+    write_text(path, "\n".join(lines) + "\n")
+    table = [title, *markdown([head, *rows])]
+    print(*table, f"all of it: {path}", sep="\n")

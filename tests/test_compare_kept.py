@@ -5,6 +5,7 @@ import json
 
 import compare
 import pytest
+from record import RESULTS
 
 from sde_vae import logs
 from sde_vae.errors import BadInput
@@ -14,17 +15,26 @@ from tests.compared import keep, of_table, save_pictures
 def test_what_has_no_prior_is_finished_beside_any(tmp_path):
     """And what has one is not: it asks for another name."""
     simple = of_table("compare", tmp_path)
-    other = of_table("compare", tmp_path, {"prior.weight": "simple_velocity"})
+    other = of_table("compare", tmp_path, {"prior.weight": "simple"})
     for name in ("beta_vae_0.01", "diff_decoder_0.01", "lifted", "beta_vae_0.01_draws"):
         row = keep(simple, name)
         assert simple.finished(row, 4, 0).metrics["a"] == 1.0
         if row.has_prior:
             with pytest.raises(
-                BadInput, match=r"made with config.prior.weight 'simple', expected 'simple_velocity'; .* --name"
+                BadInput, match=r"made with config.prior.weight 'simple_velocity', expected 'simple'; .* --name"
             ):
                 other.finished(row, 4, 0)
         else:
             assert other.finished(row, 4, 0).metrics["a"] == 1.0
+
+
+@pytest.mark.parametrize("name", sorted(folder.name for folder in (RESULTS / "rows").iterdir()))
+def test_the_command_finds_all_that_is_kept_without_further_settings(name):
+    table, data = name.split("_", 1)
+    of = {"data": data, "budget": "small", "table": table, "name": None, "workdir": None, "seeds": 1}
+    comparison = compare.Comparison(argparse.Namespace(**of, rows=None, latents=None), {})
+    kept = list(comparison.rows_directory.glob("*/*/*/metrics.json"))
+    assert len(comparison.all_finished()) == len(kept) > 0
 
 
 def test_draws_lie_with_the_prior_and_can_be_moved_with_it(tmp_path):

@@ -29,8 +29,8 @@ def test_a_page_of_rows_that_are_not_kept_is_not_written_over(tmp_path, monkeypa
 
 
 def test_a_page_names_the_command_that_makes_all_of_it(tmp_path):
-    """Whatever the last of several was, and without the folder that it ran in."""
-    comparison = of_table("compare", tmp_path, {"prior.weight": "velocity"})
+    """Whatever the last of several was, without the folder that it ran in and what is so anyway."""
+    comparison = of_table("compare", tmp_path, {"prior.weight": "velocity", "loss.weight": "velocity"})
     found = [
         {"row": comparison.rows[name], "latent": latent, "seed": seed}
         for name, latent, seed in (("lifted", 16, 0), ("beta_vae_1", 4, 2), ("lifted", 4, 0))
@@ -46,7 +46,7 @@ def test_that_command_says_its_values_as_it_reads_them(tmp_path):
     changes = {"model.likelihood.learn_log_var": True, "eval.lpips_dir": "/somewhere", "sampling.prior_below": None}
     changes |= {"data.name": "a b", "loss.beta": 0.5, "eval.fid_weights": "/else", "data.filter": "1"}
     comparison = of_table("compare", tmp_path)
-    comparison.changes = changes
+    comparison.told = changes
     words = shlex.split(comparison.command([{"row": comparison.rows["lifted"], "latent": 4, "seed": 0}]))
     told = compare.overrides([word for word in words if word.startswith("--config.")])
     assert told == {
@@ -64,6 +64,7 @@ def test_a_sweep_is_told_and_drawn_of_what_its_evaluators_tell(tmp_path, monkeyp
         "split": "valid",
         "method": "ScoreVAE",
         "reconstruction/fd_pixels": 0.1,
+        "reconstruction/kid_pixels": 0.2,
         "reconstruction/l2": 1.0,
     }
     metrics |= {"reconstruction/mse": 0.1, "latent/kl": 3.0, "seconds/encoder": 5.0, "seconds/prior": 6.0}
@@ -90,7 +91,13 @@ def test_what_is_in_the_latents_is_a_table_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(compare_page, "record", lambda *args, **facts: told.append(args))
     told, comparison = [], of_table("compare", tmp_path)
     metrics = {"n": 9, "split": "test", "method": "ScoreVAE", "reconstruction/fd_pixels": 0.1, "reconstruction/l2": 1.0}
-    metrics |= {"baseline/pca/l2": 2.0, "latent/kl": 3.0, "latent/mig": 0.25, "latent_prior/gaussian/fd_pixels": 0.5}
+    metrics |= {
+        "reconstruction/kid_pixels": 0.2,
+        "baseline/pca/l2": 2.0,
+        "latent/kl": 3.0,
+        "latent/mig": 0.25,
+        "latent_prior/gaussian/fd_pixels": 0.5,
+    }
     metrics |= {"seconds/encoder": 5.0, "seconds/prior": 6.0}
     found = [
         {"row": comparison.rows["lifted"], "latent": 4, "seed": s, "metrics": metrics, "made": MADE} for s in (0, 1)
@@ -115,6 +122,7 @@ def test_a_page_begins_at_a_glance(tmp_path, monkeypatch):
     monkeypatch.setattr(compare_page, "RESULTS", tmp_path)
     monkeypatch.setattr(compare_page, "record", lambda *args, **facts: told.append(args))
     metrics = {"n": 9, "split": "test", "reconstruction/fd_pixels": 0.1, "reconstruction/l2": 1.0, "seconds/prior": 6.0}
+    metrics |= {"reconstruction/kid_pixels": 0.2}
     found = [
         {"row": rows[name], "latent": latent, "seed": 0, "metrics": metrics | {"seconds/encoder": 5.0}, "made": MADE}
         for latent in (4, 8)
@@ -122,8 +130,10 @@ def test_a_page_begins_at_a_glance(tmp_path, monkeypatch):
     ]
     compare_page.write(compare_page.Page("page", "compare", "digits", "small", ""), found, lambda *args: None)
     ((_, _, _, head, glanced, notes),) = told
-    assert head == ["latents 4 / 8", "seeds", "l2", "rFD"]
-    assert glanced == [[rows[name].title, "1", "1.00 / 1.00", "0.100 / 0.100"] for name in ("lifted", "lifted_draws")]
+    assert head == ["latents 4 / 8", "seeds", "l2", "rFD", "rKID"]
+    assert glanced == [
+        [rows[name].title, "1", "1.00 / 1.00", "0.100 / 0.100", "0.200 / 0.200"] for name in ("lifted", "lifted_draws")
+    ]
     assert "| latents | method | seeds |" in notes
     assert "`and draws`: 50% of what is trained on" in notes
 
