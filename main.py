@@ -58,9 +58,7 @@ def train(config: ConfigDict, experiment: Experiment, directory: Path) -> bool:
     workdir.check(directory, config.to_dict(), DEFAULTS)
     data = experiment.load()
     if config.prior.checkpoint and (experiment.prior or experiment.drawn_from):
-        before = load_prior(config, experiment, directory).data
-        if before is None or before.get("fingerprint") != fingerprint(data.split("train").images):
-            print("note: config.prior.checkpoint was trained on other images, perhaps on some that are held out here")
+        note_other_images("config.prior.checkpoint", load_prior(config, experiment, directory), data)
     workdir.claim(directory, config.to_dict(), DEFAULTS)
     finished = True
     with StopRequest() as stop:
@@ -98,6 +96,8 @@ def eval_(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
     latent = load_stage(config, experiment, directory, experiment.latent.name).params if experiment.latent else None
     data = experiment.load()
     check_images(trained.data, data.split("train").images, str(directory / final.name))
+    if config.eval.prior:
+        note_other_images("config.eval.prior", load_prior(config, experiment, directory, config.eval.prior), data)
     judges = build_judges(config)
     # What decides the outcome: a part that was made with anything else is made again.
     key = {
@@ -141,6 +141,12 @@ def sample(config: ConfigDict, experiment: Experiment, directory: Path) -> None:
     pictures.grid(drawn, out / "samples.png")
     np.save(out / "samples.npy", drawn)
     print(f"samples  {out / 'samples.png'}, {out / 'samples.npy'}")
+
+
+def note_other_images(field: str, prior: Trained, data: Dataset) -> None:
+    """Say so if the prior, which `field` names, learnt from other images than these data's training split, or from who knows which."""
+    if prior.data is None or prior.data.get("fingerprint") != fingerprint(data.split("train").images):
+        print(f"note: {field} was trained on other images, perhaps on some that are held out here")
 
 
 def report_skipped(data: Dataset, directory: Path) -> None:

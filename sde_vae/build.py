@@ -199,8 +199,15 @@ def check_values(config: ConfigDict) -> None:
     )
     _require(config, "model.latent_prior.hidden", lambda v: v >= 16 and v % 8 == 0, "a multiple of 8, at least 16")
     _require(config, "sampling.eta", lambda v: 0 <= v <= 1, "in [0, 1]")
+    _require(config, "sampling.guidance", np.isfinite, "a finite number")
     _require(config, "optim.ema_decay", lambda v: 0 <= v < 1, "in [0, 1)")
-    bound = config.model.log_var_bound
+    steps, bound = config.stages.encoder.steps, config.model.log_var_bound
+    _require(
+        config,
+        "loss.kl_warmup",
+        lambda v: v <= steps,
+        f"at most config.stages.encoder.steps, {steps}: beta would not reach its value",
+    )
     _require(
         config,
         "model.likelihood.log_var",

@@ -11,6 +11,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 DPI = 120
+# So many columns of a heat map have room for their names.
+NAMED = 32
 # x and y of the points of a line.
 Line = tuple[Sequence[float], Sequence[float]]
 
@@ -135,4 +137,32 @@ def bars_and_cloud(bars: Bars, cloud: Cloud, path: Path) -> None:
         if cloud.known:
             right.legend(title=name, fontsize=8, frameon=False, markerscale=2, bbox_to_anchor=(1, 1), loc="upper left")
     right.set(title=cloud.title, xlabel=cloud.x, ylabel=cloud.y)
+    _save(figure, path)
+
+
+class HeatMap(NamedTuple):
+    """values[i, j] >= 0 is that of the i-th of `rows` and the j-th of `columns`, which are their names; `colour` says what it is."""
+
+    title: str
+    x: str
+    colour: str
+    rows: list[str]
+    columns: list[str]
+    values: np.ndarray
+
+
+def heat_map(shown: HeatMap, path: Path) -> None:
+    """As wide as `bars_and_cloud`, and as high as its rows are many. Of many columns every second, third, ... has its name below it."""
+    high, wide = shown.values.shape
+    figure, ax = plt.subplots(figsize=(9.2, max(2.4, 0.24 * high + 1.0)))
+    # White is nothing, even where there is nothing else.
+    most = shown.values.max() or 1.0
+    image = ax.imshow(shown.values, cmap="Blues", vmin=0, vmax=most, aspect="auto", interpolation="nearest")
+    for i in range(1, high):
+        ax.axhline(i - 0.5, color="lightgrey", lw=0.5)
+    named = range(0, wide, -(-wide // NAMED))
+    ax.set_xticks(named, [shown.columns[j] for j in named], fontsize=8)
+    ax.set_yticks(range(high), shown.rows, fontsize=8)
+    ax.set(title=shown.title, xlabel=shown.x)
+    figure.colorbar(image, ax=ax, label=shown.colour, fraction=0.03, pad=0.02, aspect=30)
     _save(figure, path)

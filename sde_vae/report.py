@@ -50,6 +50,11 @@ PICTURES = {
         "The KL of each dimension, the largest first, grey where the unit is not active; and the images' codes along their "
         "two components of largest variance, coloured by their first attribute.",
     ),
+    "factors": (
+        "Which dimension tells which factor",
+        "How much a forest that tells a factor from the codes owes to each dimension: a row adds up to 1. A dark cell alone in its row "
+        "and column is a factor with a dimension of its own; a pale row is one that is spread over many, or that the codes do not know.",
+    ),
     "interpolation": (
         "From one image to another",
         "Between the two originals at the ends: z along a straight line and along an arc, from the same noise; and z and x_T along "

@@ -17,6 +17,19 @@ METHODS = {
     "floor": "other real images",
 }
 
+# Of the latent's tables: name -> what its row, or its column, is called.
+PRIORS = {"normal": "z ~ N(0, I)", "gaussian": "z of a Gaussian", "diffusion": "z by diffusion"}
+EDITS = {
+    "flipped": "has the value",
+    "kept": "the rest kept",
+    "change": "true change",
+    "side": "other change",
+    "distance": "distance left",
+}
+PATHS = {"linear": "z along a line", "slerp": "z along an arc", "inverted": "z and x_T along arcs"}
+STEPS = {"ends_l2": "l2 of the ends to their images", "largest_step": "largest step over the mean"}
+NEAR = {"latent": "nearest in the latent", "pixels": "nearest in pixels", "chance": "at random"}
+
 
 class Table(NamedTuple):
     """The first column of each row is its name; every other cell is (value, standard error), each a number or None."""
@@ -27,12 +40,18 @@ class Table(NamedTuple):
 
 
 def tables(metrics: dict[str, Any]) -> list[Table]:
-    """Reconstructions beside the baselines, samples, what z is worth, the latent, the bound, the ladder: those of which there are figures."""
+    """Reconstructions beside the baselines, samples, what z is worth, the latent and what is done with it, the bound, the ladder: those
+    of which there are figures.
+    """
     found = [
         _reconstructions(metrics),
         _samples(metrics),
         _noise_levels(metrics),
         _latents(metrics),
+        _latent_priors(metrics),
+        _edits(metrics),
+        _interpolation(metrics),
+        _neighbours(metrics),
         _bound(metrics),
         _ladder(metrics),
         _rounds(metrics),
@@ -103,6 +122,41 @@ def _latents(metrics: dict[str, Any]) -> Table:
         (name.replace("_", " "), [_cell(metrics, f"latent/{name}"), reference(other)]) for name, other in named.items()
     ]
     return Table("The latent, beside its size, chance or floor", ["value", "beside"], rows)
+
+
+def _latent_priors(metrics: dict[str, Any]) -> Table:
+    found = [name.split("/")[1:] for name in metrics if name.startswith("latent_prior/") and _of_sets(name)]
+    columns = list(dict.fromkeys(metric for _, metric in found))
+    # One of another kind comes last, under its own name.
+    titles = PRIORS | {prior: prior for prior, _ in found if prior not in PRIORS}
+    rows = [(title, [_cell(metrics, f"latent_prior/{p}/{m}") for m in columns]) for p, title in titles.items()]
+    title = f"{metrics.get('latent_prior/n', 0):.0f} images of new z, against the training set"
+    return Table(title, columns, [row for row in rows if any(value is not None for value, _ in row[1])])
+
+
+def _edits(metrics: dict[str, Any]) -> Table:
+    told = lambda name: metrics.get(f"latent/edit/{name}", 0)
+    strengths = [name.split("/")[-1] for name in metrics if re.fullmatch(r"latent/edit/flipped/[\d.]+", name)]
+    strengths.sort(key=float)
+    columns = {f: title for f, title in EDITS.items() if any(f"latent/edit/{f}/{k}" in metrics for k in strengths)}
+    row = lambda k: f"strength {k}" if float(k) else "as decoded"
+    rows = [(row(k), [_cell(metrics, f"latent/edit/{f}/{k}") for f in columns]) for k in strengths]
+    title = f"Edits to {told('targets'):.0f} values of attributes, {told('images'):.0f} images each"
+    return Table(f"{title}; the judge is right on {told('judge_accuracy'):.0%}", list(columns.values()), rows)
+
+
+def _interpolation(metrics: dict[str, Any]) -> Table:
+    found = {p: title for p, title in PATHS.items() if f"latent/interpolation/{p}/ends_l2" in metrics}
+    rows = [(title, [_cell(metrics, f"latent/interpolation/{p}/{s}") for s in STEPS]) for p, title in found.items()]
+    title = f"Interpolations of {metrics.get('latent/interpolation/pairs', 0):.0f} pairs of images"
+    return Table(title, list(STEPS.values()), rows)
+
+
+def _neighbours(metrics: dict[str, Any]) -> Table:
+    told = lambda name: f"{metrics.get(f'latent/neighbours/{name}', 0):.0f}"
+    rows = [(title, [_cell(metrics, f"latent/neighbours/{n}")]) for n, title in NEAR.items()]
+    title = f"The {told('k')} nearest of {told('among')} training images: the share with an image's own first attribute"
+    return Table(title, ["share"], [row for row in rows if row[1][0][0] is not None])
 
 
 def _bound(metrics: dict[str, Any]) -> Table:

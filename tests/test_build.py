@@ -107,6 +107,13 @@ def test_celeba64_has_the_papers_size():
         ("model.encoder.statistics", -1, "config.model.encoder.statistics: got -1, expected at least 0"),
         ("model.encoder.dropout", -0.1, "config.model.encoder.dropout: got -0.1, expected in [0, 1)"),
         ("model.correction.dropout", 1.0, "config.model.correction.dropout: got 1.0, expected in [0, 1)"),
+        ("sampling.guidance", float("nan"), "config.sampling.guidance: got nan, expected a finite number"),
+        ("sampling.guidance", float("inf"), "config.sampling.guidance: got inf, expected a finite number"),
+        (
+            "loss.kl_warmup",
+            5_000_000,
+            "config.loss.kl_warmup: got 5000000, expected at most config.stages.encoder.steps, ",
+        ),
         ("draws.n", -1, "config.draws.n: got -1, expected at least 0"),
         ("draws.share", 1.0, "config.draws.share: got 1.0, expected between 0 and 1"),
         ("optim.decay", "linear", "config.optim.decay: unknown name 'linear'; known: constant, cosine"),
@@ -158,6 +165,12 @@ def test_guidance_without_a_score_that_knows_no_z_is_refused():
     with pytest.raises(BadInput, match=r"sampling.guidance: got 1.5, expected 1: .* config.loss.latent_dropout is 0"):
         build(config)
     config.loss.latent_dropout = 0.1
+    build(config)
+
+
+def test_a_warm_up_may_last_as_long_as_the_training():
+    config = load("betavae_digits")
+    config.loss.kl_warmup = config.stages.encoder.steps
     build(config)
 
 

@@ -35,6 +35,8 @@ def test_dci_is_one_for_copies_of_the_factors_among_noise():
     codes = np.concatenate([copies(factors), RNG.standard_normal((len(factors), 2))], axis=1)
     found = dci(codes, factors, codes, factors)
     np.testing.assert_allclose(found[:3], 1, atol=1e-12)
+    # Copies are in the opposite order; the constant and the noise are of no importance.
+    np.testing.assert_allclose(found.importance, np.eye(6, 3)[[2, 1, 0, 3, 4, 5]], atol=1e-12)
     np.testing.assert_allclose(found.majority, (1 / 3 + 1 / 5 + 1 / 2) / 3)
 
 

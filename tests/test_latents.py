@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
+from sde_vae import pictures
 from sde_vae.data.dataset import spread, spread_index, to_model
 from sde_vae.errors import BadInput
 from sde_vae.evaluators import latents as evaluator
@@ -105,10 +106,12 @@ def test_codes_that_know_nothing_are_worth_nothing(tmp_path):
 
 
 def test_one_attribute_has_probes_only(tmp_path):
-    found = dict(latents(subject_of(tmp_path, columns=slice(0, 1))))
+    subject = subject_of(tmp_path, columns=slice(0, 1))
+    found = dict(latents(subject))
     assert found["latent/probe_accuracy"] == found["latent/probe_accuracy/shape"] == 1
     assert not [name for name in found if name.startswith(("latent/dci", "latent/mig", "latent/tad"))]
     assert "latent/probe_average_precision" not in found
+    assert not (subject.pictures / "factors.png").exists()
 
 
 def test_attributes_that_are_no_classes_are_left_out(tmp_path):
@@ -131,6 +134,28 @@ def test_values_that_no_training_image_has_are_counted_as_wrong(tmp_path):
     known = attributes._replace(test=test)
     found = dict(latents(subject._replace(data=subject.data._replace(attributes=known))))
     assert found["latent/probe_accuracy/shape"] == 150 / 200
+
+
+def test_the_picture_of_the_factors_has_its_dimensions_by_their_kl(tmp_path, monkeypatch):
+    """Each dimension is one factor, and those of more values are longer: shade, then shape, then hat."""
+    drawn = []
+    draw = pictures.heat_map
+    monkeypatch.setattr(pictures, "heat_map", lambda shown, path: (drawn.append(shown), draw(shown, path)))
+    subject = subject_of(tmp_path)
+    dict(latents(subject))
+    (shown,) = drawn
+    assert (shown.rows, shown.columns) == (list(NAMES), ["3", "1", "2"])
+    np.testing.assert_allclose(shown.values, [[0, 1, 0], [0, 0, 1], [1, 0, 0]], atol=1e-12)
+    assert "disentanglement 1.00" in shown.title
+    assert (subject.pictures / "factors.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(("high", "wide"), [(2, 1), (40, 512)])
+def test_a_heat_map_of_any_size_and_of_nothing(tmp_path, high, wide):
+    named = lambda n: [str(i) for i in range(n)]
+    nothing = pictures.HeatMap("title", "x", "colour", named(high), named(wide), np.zeros((high, wide)))
+    pictures.heat_map(nothing, tmp_path / "nothing.png")
+    assert (tmp_path / "nothing.png").stat().st_size > 5000
 
 
 @pytest.mark.parametrize("latent", [1, 2])

@@ -255,10 +255,14 @@ def test_an_encoder_decodes_with_another_prior(whole, evaluated, tmp_path):
     code, _, err = run(command("train", other, **{"seed": 7, "stages.encoder.steps": 1}))
     assert code == 0, err
     shutil.copytree(whole, copy, ignore=shutil.ignore_patterns("eval"))
+    # As if it had learnt from other images.
+    for told in (other / "prior" / "checkpoints").glob("*/meta/metadata"):
+        told.write_text(re.sub(r'"fingerprint": "\w+"', '"fingerprint": "other"', told.read_text()))
     found = [json.loads((whole / "eval" / "metrics.json").read_text())]
     for prior in (whole, other):
-        code, _, err = run(command("eval", copy, **{"eval.prior": prior, "eval.evaluators": "('reconstruction',)"}))
+        code, out, err = run(command("eval", copy, **{"eval.prior": prior, "eval.evaluators": "('reconstruction',)"}))
         assert code == 0, err
+        assert ("note: config.eval.prior was trained on other images" in out) == (prior == other)
         found.append(json.loads((copy / "eval" / "metrics.json").read_text()))
     assert found[0]["reconstruction/l2"] == found[1]["reconstruction/l2"] != found[2]["reconstruction/l2"]
     assert found[0]["latent/kl"] == found[1]["latent/kl"] == found[2]["latent/kl"]

@@ -26,6 +26,24 @@ METRICS = {
     "bits_per_dim/total_stderr": 0.12,
     "weights/efflite0": f"sha256 {'0123456789abcdef' * 4}, as published",
 }
+PRIORS, EDITS = ("diffusion", "gaussian", "normal"), ("change", "distance", "flipped", "kept", "side")
+# In the order of a file.
+LATENT = {
+    **{f"latent/edit/{figure}/{k}": 0.637 for figure in EDITS for k in ("0.5", "1", "1.5")},
+    **{f"latent/edit/{figure}/{k}_stderr": 0.019 for figure in EDITS for k in ("0.5", "1", "1.5")},
+    "latent/edit/flipped/0": 0.366,
+    "latent/edit/hair_red/flipped": 0.7,
+    "latent/edit/images": 64.0,
+    "latent/edit/judge_accuracy": 0.553,
+    "latent/edit/targets": 5.0,
+    **{f"latent/interpolation/{path}/{f}": 1.2 for path in ("inverted", "linear") for f in ("ends_l2", "largest_step")},
+    "latent/interpolation/pairs": 16.0,
+    **{f"latent/neighbours/{name}": value for name, value in (("among", 1077.0), ("chance", 0.1), ("k", 5.0))},
+    **{f"latent/neighbours/{name}": 0.96 for name in ("latent", "pixels")},
+    **{f"latent_prior/{prior}/{metric}": 0.26 for prior in PRIORS for metric in ("fd_efflite0", "kid_efflite0")},
+    **{f"latent_prior/{prior}/kid_efflite0_stderr": 0.001 for prior in PRIORS},
+    "latent_prior/n": 360.0,
+}
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
@@ -35,7 +53,7 @@ def report(folder):
         pictures.rows({"original": images, "<b>ScoreVAE</b>": images}, folder / f"{stem}.png")
     path = folder / "report.html"
     write_report(
-        path, "score_vae on <digits> & co", METRICS, {"command": "python main.py", "versions": {"jax": "0.10"}}
+        path, "score_vae on <digits> & co", METRICS | LATENT, {"command": "python main.py", "versions": {"jax": "0.10"}}
     )
     return path
 
@@ -102,3 +120,28 @@ def test_the_tables_hold_what_there_is_and_no_more():
     assert tables({"n": 3}) == []
     text = as_text(reconstruction).splitlines()
     assert len({len(line) for line in text[1:]}) == 1
+
+
+def test_the_tables_of_what_is_done_with_a_latent():
+    priors, edits, interpolation, neighbours = tables(LATENT)
+    assert priors.title == "360 images of new z, against the training set"
+    assert priors.head == ["fd_efflite0", "kid_efflite0"]
+    assert [name for name, _ in priors.rows] == ["z ~ N(0, I)", "z of a Gaussian", "z by diffusion"]
+    assert priors.rows[0][1] == [(0.26, None), (0.26, 0.001)]
+    assert edits.title == "Edits to 5 values of attributes, 64 images each; the judge is right on 55%"
+    assert [name for name, _ in edits.rows] == ["as decoded", "strength 0.5", "strength 1", "strength 1.5"]
+    # Without an edit there is one figure only.
+    assert edits.rows[0][1] == [(0.366, None)] + [(None, None)] * 4
+    assert edits.rows[2][1] == [(0.637, 0.019)] * 5
+    assert [name for name, _ in interpolation.rows] == ["z along a line", "z and x_T along arcs"]
+    assert neighbours.title.startswith("The 5 nearest of 1077 training images")
+    assert [cells for _, cells in neighbours.rows] == [[(0.96, None)], [(0.96, None)], [(0.1, None)]]
+
+
+def test_of_a_latent_too_there_is_no_more_than_there_is():
+    assert tables({"latent_prior/n": 360.0, "latent/traversal/l2": 1.0}) == []
+    (priors,) = tables({"latent_prior/flow/fd_pixels": 2.0, "latent_prior/normal/fd_pixels": 1.0})
+    assert priors.rows == [("z ~ N(0, I)", [(1.0, None)]), ("flow", [(2.0, None)])]
+    # Nothing draws these images again, and there is one attribute.
+    (edits,) = tables({"latent/edit/flipped/0": 0.1, "latent/edit/flipped/1": 0.9})
+    assert (edits.head, len(edits.rows)) == (["has the value"], 2)

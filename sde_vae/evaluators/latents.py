@@ -16,10 +16,10 @@ from sde_vae.evaluators.codes import train_codes
 from sde_vae.evaluators.subject import Subject
 from sde_vae.gaussians import DiagGaussian
 from sde_vae.metrics import latent_statistics, probes
-from sde_vae.metrics.disentanglement import dci, mig
+from sde_vae.metrics.disentanglement import DCI, dci, mig
 from sde_vae.metrics.images import standard_error
 from sde_vae.metrics.tad import tad
-from sde_vae.pictures import Bars, Cloud
+from sde_vae.pictures import Bars, Cloud, HeatMap
 
 # So many training images, evenly spaced, are encoded; of so many are forests grown; so many test images are compared pair by pair.
 CODES, GROWN, PAIRED = 10_000, 5_000, 1_000
@@ -64,7 +64,7 @@ def latents(subject: Subject) -> Named:
     grown = spread_index(len(codes), GROWN)
     factors = [k for k in known if np.bincount(k.train[grown]).max() <= len(grown) - RARE]
     if len(factors) > 1:
-        yield from of_factors(codes, q.mean, grown, factors)
+        yield from of_factors(subject, codes, q, grown, factors)
 
 
 def of_posteriors(q: DiagGaussian, seed: int) -> Named:
@@ -119,11 +119,13 @@ def of_binary(train: np.ndarray, test: np.ndarray, known: list[Known]) -> Named:
         yield f"latent/probe_prevalence{end}", float(np.mean([has[name].mean() for name in names]))
 
 
-def of_factors(train: np.ndarray, test: np.ndarray, grown: np.ndarray, known: list[Known]) -> Named:
+def of_factors(subject: Subject, train: np.ndarray, q: DiagGaussian, grown: np.ndarray, known: list[Known]) -> Named:
     """DCI, its forests grown on those training images; MIG and TAD of all of them: there are more, and nothing is fitted to them."""
     factors, held_out = (np.stack(labels, axis=1) for labels in zip(*((k.train, k.test) for k in known), strict=True))
-    for name, value in dci(train[grown], factors[grown], test, held_out)._asdict().items():
-        yield f"latent/dci_{name}", value
+    found = dci(train[grown], factors[grown], q.mean, held_out)
+    draw_factors(subject, q, [k.name for k in known], found)
+    for name in ("disentanglement", "completeness", "informativeness", "majority"):
+        yield f"latent/dci_{name}", getattr(found, name)
     yield "latent/mig", mig(train, factors)
     yield "latent/mig_stderr", probes.jackknife(lambda rows: mig(train[rows], factors[rows]), len(train))
     detected = tad(train, factors)
@@ -145,6 +147,21 @@ def draw(subject: Subject, q: DiagGaussian, attribute: tuple[str, np.ndarray] | 
         plane[:, :few] = PCA(few, svd_solver="full").fit_transform(q.mean.astype(np.float64))
     cloud = Cloud("Posterior means", "first component", "second component", plane, attribute)
     pictures.bars_and_cloud(bars, cloud, subject.pictures / "latents.png")
+
+
+def draw_factors(subject: Subject, q: DiagGaussian, names: list[str], found: DCI) -> None:
+    """Which dimensions tell which factor: DCI's importances, the dimensions in the order of `draw`, numbered as traversals number them."""
+    order = np.argsort(-latent_statistics.kl_per_dimension(q.mean, q.log_var))
+    figures = ", ".join(f"{n} {getattr(found, n):.2f}" for n in ("disentanglement", "completeness", "informativeness"))
+    shown = HeatMap(
+        title=f"DCI: {figures}",
+        x="number of the dimension, the largest KL first",
+        colour="importance",
+        rows=[name.replace("_", " ") for name in names],
+        columns=[str(k + 1) for k in order],
+        values=found.importance[order].T,
+    )
+    pictures.heat_map(shown, subject.pictures / "factors.png")
 
 
 def _known(name: str, train: np.ndarray, test: np.ndarray) -> Known:

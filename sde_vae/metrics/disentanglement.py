@@ -26,12 +26,16 @@ TREES, LEAF = 16, 5
 
 
 class DCI(NamedTuple):
-    """informativeness: the accuracy on test images, the mean over the factors; majority: that of the commonest training value."""
+    """informativeness: the accuracy on test images, the mean over the factors; majority: that of the commonest training value.
+
+    importance: of each code for each factor; a factor's add up to 1, or are all 0.
+    """
 
     disentanglement: float
     completeness: float
     informativeness: float
     majority: float
+    importance: Importance
 
 
 def dci(
@@ -56,7 +60,7 @@ def dci(
         values, counts = np.unique(train, return_counts=True)
         majority.append(np.mean(test == values[np.argmax(counts)]))
     R = np.stack(importance, axis=1)
-    return DCI(disentanglement(R), completeness(R), float(np.mean(accuracy)), float(np.mean(majority)))
+    return DCI(disentanglement(R), completeness(R), float(np.mean(accuracy)), float(np.mean(majority)), R)
 
 
 def disentanglement(R: Importance) -> float:
