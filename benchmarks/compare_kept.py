@@ -17,7 +17,8 @@ from sde_vae.errors import BadInput
 
 # So many images are drawn, of these.
 SHOWN = 8
-PICTURES = {"original": "original", "PCA": "baseline/pca", "reconstruction": "reconstruction"}
+PICTURES = {"original": "original", "mean image": "baseline/mean_image", "PCA": "baseline/pca"}
+PICTURES |= {"reconstruction": "reconstruction"}
 # "section.field" -> value, of the fields that make a row what it is
 Fields = dict[str, Any]
 
@@ -56,6 +57,6 @@ def read_kept(directory: Path, fields: Fields) -> Kept | None:
 
 
 def read_pictures(directory: Path) -> dict[str, np.ndarray]:
-    """[SHOWN, H, W, C] on [0, 1], by the names of PICTURES."""
+    """[SHOWN, H, W, C] on [0, 1], by those names of PICTURES that were kept."""
     with np.load(directory / "pictures.npz", allow_pickle=False) as images:
-        return {name: images[name] / 255 for name in PICTURES}
+        return {name: images[name] / 255 for name in PICTURES if name in images}

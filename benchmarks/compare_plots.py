@@ -15,7 +15,7 @@ import numpy as np
 
 # In inches: the picture, its largest image, the names beside the images.
 WIDTH, IMAGE, NAMES = 15, 0.7, 3
-REFERENCES = ("original", "PCA")
+REFERENCES = ("original", "mean image", "PCA")
 
 
 def draw(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None:
@@ -23,7 +23,7 @@ def draw(found: list[dict[str, Any]], names: dict[str, str], path: Path) -> None
     methods = looks(found)
     latents = sorted({run["latent"] for run in found})
     shown = {latent: _images([run for run in found if run["latent"] == latent]) for latent in latents}
-    rows = [*REFERENCES, *methods]
+    rows = [*(name for name in REFERENCES if any(name in images for images in shown.values())), *methods]
     columns = {title: names[title] for title in compare_panels.COLUMNS if _is_told(found, names[title])}
     # An image is as wide as there is room for, and all of them no higher than wide.
     height = 0.3 + 1.05 * len(rows) * min(IMAGE, (WIDTH - NAMES) / len(shown) / SHOWN, WIDTH / len(rows))
@@ -73,7 +73,8 @@ def _images(found: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     for run in sorted(found, key=lambda run: run["seed"]):
         images = read_pictures(run["directory"])
         for name in REFERENCES:
-            named.setdefault(name, images[name])
+            if name in images:
+                named.setdefault(name, images[name])
         named.setdefault(run["row"].title, images["reconstruction"])
     return named
 

@@ -47,6 +47,18 @@ def test_it_is_drawn(case, rows, tmp_path):
     assert (tmp_path / "new" / "page.png").stat().st_size > 10_000
 
 
+def test_the_mean_image_is_a_row_where_it_was_kept(rows, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(compare_plots, "_grid", lambda part, names, shown: drawn.append(names))
+    run = run_of(tmp_path, rows["lifted"])
+    compare_plots.draw([run], NAMES, tmp_path / "page.png")
+    with np.load(run["directory"] / "pictures.npz") as images:
+        np.savez(run["directory"] / "pictures.npz", **images, **{"mean image": images["original"]})
+    compare_plots.draw([run], NAMES, tmp_path / "page.png")
+    title = rows["lifted"].title
+    assert drawn == [["original", "PCA", title], ["original", "mean image", "PCA", title]]
+
+
 def test_no_two_methods_look_alike_and_what_is_dashed_is_on_draws(rows):
     found = [{"row": row} for row in rows.values()]
     looks = compare_plots.looks(found)
