@@ -161,8 +161,9 @@ def heat_map(shown: HeatMap, path: Path) -> None:
     for i in range(1, high):
         ax.axhline(i - 0.5, color="lightgrey", lw=0.5)
     named = range(0, wide, -(-wide // NAMED))
-    ax.set_xticks(named, [shown.columns[j] for j in named], fontsize=8)
+    ax.set_xticks(named, [shown.columns[j] for j in named], fontsize=7)
     ax.set_yticks(range(high), shown.rows, fontsize=8)
     ax.set(title=shown.title, xlabel=shown.x)
-    figure.colorbar(image, ax=ax, label=shown.colour, fraction=0.03, pad=0.02, aspect=30)
+    # As high as the map, and equally thin beside any.
+    figure.colorbar(image, ax=ax, label=shown.colour, fraction=0.03, pad=0.02, aspect=7 * figure.get_figheight())
     _save(figure, path)
