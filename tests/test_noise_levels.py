@@ -42,6 +42,13 @@ def test_the_best_guidance_is_1_for_exact_scores_and_undoes_what_is_not(tmp_path
             assert least == pytest.approx(0.25 / (1 / V + 1 / S**2 + np.exp(float(level))), rel=0.05)
 
 
+def test_there_is_no_best_guidance_where_z_moves_nothing_but_the_last_digit(tmp_path):
+    silent = lambda z: lambda x, t: prior(x, t) + 1e-8 * (score(z)(x, t) - prior(x, t))
+    found = dict(noise_levels(subject(tmp_path, score=silent, prior=prior)))
+    assert any(name.endswith("/prior_mse") for name in found)
+    assert not [name for name in found if "guid" in name]
+
+
 def test_z_alone_tells_what_a_linear_decoder_would(tmp_path):
     found = dict(noise_levels(subject(tmp_path, likelihood=likelihood)))
     assert not any(name.startswith("noise_level/") for name in found)

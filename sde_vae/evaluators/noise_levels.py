@@ -30,6 +30,8 @@ from sde_vae.types import Indices, Latents, PerExample, Points, ScoreFn
 LEVELS, HIGH = 9, 8.0
 # Training images of the regressions, and test images: the kernel's cost grows with the cube of the first.
 FITTED, TOLD = 2_000, 2_000
+# The mean square of what rounding moves images on [0, 1] by: less is nothing.
+ROUNDING = float((10 * np.finfo(np.float32).eps) ** 2)
 Named = Iterator[tuple[str, float]]
 
 
@@ -113,7 +115,7 @@ def _denoised(sde: SDE, score: ScoreFn, x_t: Points, t: PerExample) -> Points:
 
 def _best_guidance(mse: np.ndarray, prior_mse: np.ndarray, moved: np.ndarray) -> dict[str, float]:
     """The factor g on c, what z changes, that makes the mean of |e - g c|^2 least, where e is the prior's error: all [n]."""
-    if moved.mean() == 0:
+    if moved.mean() <= ROUNDING:
         return {}
     # |e - c|^2 is known, and so is then e . c.
     along = (prior_mse + moved - mse) / 2
