@@ -8,7 +8,8 @@ Writes results/NAME.{json,md,png} of all that is finished, by this command or be
 on where it was stopped, and seeds, latents and rows can be added. NAME defaults to TABLE_DATA, and --workdir, where networks are trained, to
 runs/NAME: of several commands at a time each takes one of its own. What is finished is kept in results/rows/NAME, so that a row can be put beside
 those that others have trained; without its folder there it is evaluated again, and trained if its networks are gone. The row `swapped`
-decodes with the prior of the next seed, which is trained for it.
+decodes with the prior of the next seed, which is trained for it. What all methods share is configs/scorevae_DATA.py with the settings of
+compare_config.py, and what --config says; --budget paper takes ten times the steps. It wants the extra `metrics`.
 
 On the split `valid`: --table levers changes one thing of ScoreVAE a row, to see what each is worth;
 --table bounds asks what z is worth in bits/dim over a sweep of beta; --table curves trains for longer and for less, on the data alone
