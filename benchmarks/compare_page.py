@@ -144,7 +144,7 @@ def compact(table: list[list[str]]) -> list[list[str]]:
 
 
 def _of_columns(notes: dict[str, str], table: list[list[str]]) -> str:
-    return " ".join(text for column, text in notes.items() if column in table[0])
+    return " ".join(text for column, text in notes.items() if text and column in table[0])
 
 
 def _notes(found: Found, fd: str, kid: str, budget: str) -> dict[str, str]:
@@ -178,6 +178,9 @@ def _notes(found: Found, fd: str, kid: str, budget: str) -> dict[str, str]:
         + (retrained if len(priors) > len({(seed, own) for seed, own, _ in priors}) else ""),
         "l2": "Columns without a further word: one decoding of one z ~ q(z|x).",
         PAPER: f"`{PAPER}`: z is the mean for a VAE and a sample otherwise.",
+        "psnr": ""
+        if "reconstruction/ssim" in first
+        else "SSIM is not told of images that its window of 11 pixels does not fit into.",
         "LPIPS, the paper's rule": "LPIPS by that rule sees images that are not clipped, at half their contrast; of rows "
         "that were evaluated before it was measured it is not told.",
         "l2, average": f"`average`: the mean of {decodings:.0f} decodings.",
