@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import compare_latents
 from compare_glance import glance
-from compare_paired import LEVEL, paired
+from compare_paired import LEVEL, of_beta_vae, of_uncorrected, paired
 from compare_rows import DRAWS
 from compare_seeds import Cell, cell, over_seeds
 from record import RESULTS, markdown, record
@@ -42,9 +42,13 @@ COLUMNS = {
 }
 FIRST = ("latents", "method", "seeds")
 PAPER = "l2, the paper's rule"
-PAIRED = (
-    "Less the beta-VAE's of equal beta and seed (with draws, of that with draws), on the same test images; ± is one standard error over the seeds, and a star says that Student's "
-    f"interval of {LEVEL:.0%} does not hold 0; of so many cells one in twenty would have one by chance."
+PAIRED = {
+    "Less the beta-VAE's of equal beta (with draws, of that with draws)": of_beta_vae,
+    "ScoreVAE+'s less ScoreVAE's on the same encoder": of_uncorrected,
+}
+SEED_BY_SEED = (
+    "seed by seed, on the same test images; ± is one standard error over the seeds, and a star says that Student's interval of "
+    f"{LEVEL:.0%} does not hold 0; of so many cells one in twenty would have one by chance."
 )
 BASELINES = {"baseline/mean_image": "mean image", "baseline/pca": "PCA"}
 Found = list[dict[str, Any]]
@@ -94,9 +98,10 @@ def write(page: Page, found: Found, draw: Draw) -> None:
         notes = "\n".join([notes, "", *markdown(latents), "", of_latents])
     head, *rows = glance(figures, list(dict.fromkeys([*BASELINES.values(), *(run["row"].title for run in found)])))
     notes = "\n".join(["All of it, with standard errors:", "", *markdown(table), "", notes])
-    differences = paired(found, lambda run, column: _told(run).get(names[column])) if page.table == "compare" else []
-    if differences:
-        notes = "\n".join([notes, "", PAIRED, "", *markdown(differences)])
+    figure = lambda run, column: _told(run).get(names[column])
+    for of_what, is_reference in PAIRED.items() if page.table == "compare" else ():
+        if differences := paired(found, figure, is_reference):
+            notes = "\n".join([notes, "", f"{of_what}, {SEED_BY_SEED}", "", *markdown(differences)])
     draw(found, names, RESULTS / f"{page.name}.png")
     record(
         page.name,

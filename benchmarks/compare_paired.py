@@ -1,11 +1,12 @@
-"""What a method's figures are less the beta-VAE's of equal beta and latent size, seed by seed: whether the seeds that there are tell them
-apart. The errors are of training anew, on these test images.
+"""What a method's figures are less another's of equal latent size, seed by seed: whether the seeds that there are tell them apart. The
+errors are of training anew, on these test images.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 from compare_glance import COLUMNS
+from compare_rows import ALONE
 from compare_seeds import cell, mean
 from scipy.stats import t as student
 
@@ -14,15 +15,31 @@ LEVEL = 0.95
 Run = dict[str, Any]
 # of(run, column) -> its figure, or None
 Of = Callable[[Run, str], float | None]
+# is_reference(run, other of the same latent size and seed)
+IsReference = Callable[[Run, Run], bool]
 
 
-def paired(found: list[Run], of: Of) -> list[list[str]]:
-    """A table with its head, of all that has two seeds or more in common with that beta-VAE; empty, if nothing has."""
-    references = {_key(run): run for run in found if run["row"].changes.get("method") == "beta_vae" and _is_plain(run)}
+def of_beta_vae(run: Run, other: Run) -> bool:
+    """The beta-VAE of equal beta; with draws, of that with draws."""
+    row, reference = run["row"], other["row"]
+    plain = reference.changes.get("method") == "beta_vae" and "model.likelihood.learn_log_var" not in reference.changes
+    return plain and (row.changes["loss.beta"], row.on_draws) == (reference.changes["loss.beta"], reference.on_draws)
+
+
+def of_uncorrected(run: Run, other: Run) -> bool:
+    """ScoreVAE, of a ScoreVAE+ on the same encoder."""
+    without = {name: v for name, v in run["row"].changes.items() if not name.startswith("model.correction.")} | ALONE
+    return "correction" in run["row"].stages and other["row"].changes == without and not other["row"].swapped
+
+
+def paired(found: list[Run], of: Of, is_reference: IsReference) -> list[list[str]]:
+    """A table with its head, of all that has two seeds or more in common with its reference; empty, if nothing has."""
+    at = lambda run: (run["latent"], run["seed"])
     differences: dict[tuple[int, str], dict[str, list[float]]] = {}
     for run in found:
-        reference = references.get(_key(run))
-        if reference is None or reference is run:
+        others = [other for other in found if other is not run and at(other) == at(run)]
+        reference = next((other for other in others if is_reference(run, other)), None)
+        if reference is None:
             continue
         told = differences.setdefault((run["latent"], run["row"].title), {column: [] for column in COLUMNS})
         for column in COLUMNS:
@@ -35,15 +52,6 @@ def paired(found: list[Run], of: Of) -> list[list[str]]:
         if max(map(len, told.values())) > 1
     ]
     return [["latents", "method", "seeds", *COLUMNS], *rows] if rows else []
-
-
-def _key(run: Run) -> tuple[int, int, float, bool]:
-    row = run["row"]
-    return run["latent"], run["seed"], row.changes["loss.beta"], row.on_draws
-
-
-def _is_plain(run: Run) -> bool:
-    return "model.likelihood.learn_log_var" not in run["row"].changes
 
 
 def _told_apart(values: list[float]) -> str:

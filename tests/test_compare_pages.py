@@ -8,7 +8,7 @@ import compare_seeds as seeds
 import numpy as np
 import pytest
 from compare_glance import glance
-from compare_paired import paired
+from compare_paired import of_beta_vae, of_uncorrected, paired
 
 from sde_vae import logs
 from sde_vae.errors import BadInput
@@ -152,21 +152,36 @@ def test_differences_are_seed_by_seed_to_the_beta_vae_of_equal_beta(tmp_path):
         # Those are of each other.
         "lifted_draws": (30, 31, 32),
         "beta_vae_0.01_draws": (20, 20, 20),
+        # And of the ScoreVAE that they correct.
+        "score_vae_plus_head": (5, 5, 5),
+        "score_vae": (6, 6.5, 7),
+        "swapped": (80, 80, 80),
+        "lifted_plus": (2.2, 2.1),
     }
     found = [
         {"row": rows[name], "latent": 4, "seed": seed, "l2": value + 100 * seed}
         for name, values in of.items()
         for seed, value in enumerate(values)
     ]
-    (head, *differences) = paired(found, lambda run, column: run.get(column))
+    of = lambda run, column: run.get(column)
+    (head, *differences) = paired(found, of, of_beta_vae)
     # Of one seed nothing is told.
     assert [row[: head.index("l2") + 1] for row in differences] == [
         ["4", rows["lifted"].title, "3", "1.20 ± 0.12*"],
         ["4", rows["diffuse_vae"].title, "3", "0.20 ± 0.40"],
         ["4", rows["beta_vae_learnt"].title, "3", "20*"],
         ["4", rows["lifted_draws"].title, "3", "11.00 ± 0.58*"],
+        ["4", rows["score_vae_plus_head"].title, "3", "4*"],
+        ["4", rows["score_vae"].title, "3", "5.50 ± 0.29*"],
+        ["4", rows["swapped"].title, "3", "79*"],
+        ["4", rows["lifted_plus"].title, "2", "1.150 ± 0.050*"],
     ]
-    assert paired(found[:2], lambda run, column: run.get(column)) == []
+    (head, *differences) = paired(found, of, of_uncorrected)
+    assert [row[: head.index("l2") + 1] for row in differences] == [
+        ["4", rows["score_vae_plus_head"].title, "3", "-1.50 ± 0.29*"],
+        ["4", rows["lifted_plus"].title, "2", "0.05 ± 0.15"],
+    ]
+    assert paired(found[:2], of, of_beta_vae) == []
 
 
 def test_at_a_glance_sizes_stand_side_by_side_and_what_was_not_run_is_a_dash():
