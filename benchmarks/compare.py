@@ -270,8 +270,8 @@ def compare(options: argparse.Namespace, changes: dict[str, Any]) -> None:
     # Before anything is trained: a row that is kept of another config, or a page of rows that are not, would be lost.
     compare_page.check(comparison.name, comparison.all_finished())
     missing = [case for case in wanted if not comparison.finished(*case)]
-    # What they want, and what is wrong with one of them, is found before the first is trained.
-    for case in missing:
+    # What they want, and what is wrong with one of them, is found before the first is trained; a seed is never wrong.
+    for case in {(row.name, latent): (row, latent, seed) for row, latent, seed in missing}.values():
         build(comparison.config_of(*case))
     if missing:
         build_judges(comparison.config_of(*missing[0]))

@@ -171,7 +171,10 @@ def test_guidance_without_a_score_that_knows_no_z_is_refused():
 def test_a_warm_up_may_last_as_long_as_the_training():
     config = load("betavae_digits")
     config.loss.kl_warmup = config.stages.encoder.steps
-    build(config)
+    assert build(config).stages
+    config.loss.kl_warmup += 1
+    with pytest.raises(BadInput, match="beta would not reach its value"):
+        build(config)
 
 
 def test_a_correction_on_the_priors_features_is_a_small_one():
