@@ -197,7 +197,7 @@ def test_damage_is_named_with_what_repairs_it(tmp_path, prepared, case, skip):
     path = root / "cifar10" / "3.0.2"
     harm(path / name)
     for given in (root, path):
-        message = refused(rf"{path}.*: damaged .*; delete {path} and prepare it anew: ", require_path, skip_corrupt=skip)
+        message = refused(rf"{path}.*: damaged .*; delete {path} and prepare it anew: ", given, skip_corrupt=skip)
         assert message.endswith(COMMAND.format(root))
         assert (SHARD in message) == (name == SHARD or case in ("fewer records", "more records"))
 
