@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 
 from sde_vae.diffusion.sdes import SDE, log_snr_range, log_snr_rate
-from sde_vae.types import Indices, PerExample, PRNGKey
+from sde_vae.types import Indices, PerExample, PRNGKey, Strata
 
 # TimeSampler(key, index) -> (t, dl / dp): a time per example, and the length of logSNR that one draw stands for; both [batch].
 TimeSampler = Callable[[PRNGKey, Indices], tuple[PerExample, PerExample]]
 
 
-def stratified(key: PRNGKey, index: Indices, strata: int) -> PerExample:
+def stratified(key: PRNGKey, index: Indices, strata: Strata) -> PerExample:
     """Return low-discrepancy uniforms on [0, 1): one shared draw, shifted by index / strata. [batch].
 
     Each value is uniform. Among `strata` consecutive examples, each of the `strata` equal cells holds one value (VDM,
@@ -29,7 +29,7 @@ def stratified(key: PRNGKey, index: Indices, strata: int) -> PerExample:
     return jnp.mod(jax.random.uniform(key) + (index % strata) / strata, 1.0)
 
 
-def times_uniform_in_t(sde: SDE, strata: int) -> TimeSampler:
+def times_uniform_in_t(sde: SDE, strata: Strata) -> TimeSampler:
     """Return the time sampler that is uniform in t on [t_min, T], stratified over `strata` examples.
 
     >>> from sde_vae.diffusion.sdes import VP
@@ -45,7 +45,7 @@ def times_uniform_in_t(sde: SDE, strata: int) -> TimeSampler:
     return sample
 
 
-def times_uniform_in_log_snr(sde: SDE, strata: int) -> TimeSampler:
+def times_uniform_in_log_snr(sde: SDE, strata: Strata) -> TimeSampler:
     """Return the time sampler that is uniform in logSNR, stratified over `strata` examples.
 
     With the likelihood weight, the weighting then adds no variance to the estimate: dl / dp is the range of logSNR.
