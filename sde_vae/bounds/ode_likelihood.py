@@ -23,7 +23,7 @@ from jaxtyping import Array
 from sde_vae.arrays import expand, keys_of, sum_per_example
 from sde_vae.bounds.terms import noised, reconstruction_at
 from sde_vae.diffusion.sdes import SDE
-from sde_vae.solvers.ode import along, flow, radius
+from sde_vae.solvers.ode import flow, integrate_adaptive, radius
 from sde_vae.types import Batch, Keys, PerExample, Points, PRNGKey, ScoreFn
 
 # Divergence(h, x, keys) -> (h(x), tr dh / dx) per example, for an h that keeps the examples apart.
@@ -76,7 +76,7 @@ def log_likelihood(
 
     t, T = jnp.full(x.shape[:1], sde.t_min, x.dtype), jnp.full(x.shape[:1], sde.T, x.dtype)
     start = x / expand(radius(sde, t), x), jnp.zeros_like(t)
-    y, change = along(sde, rate, start, t, T, rtol, atol, max_steps)
+    y, change = integrate_adaptive(sde, rate, start, t, T, rtol, atol, max_steps)
     # pi in y, and back from y to x at t_min.
     std = sde.sigma(T) / radius(sde, T)
     log_pi = -0.5 * sum_per_example(jnp.square(y / expand(std, y))) - d * (jnp.log(std) + 0.5 * math.log(2 * math.pi))

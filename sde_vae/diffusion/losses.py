@@ -23,8 +23,6 @@ from sde_vae.types import Batch, PerExample, PRNGKey, ScoreFn
 def denoising(sde: SDE, score: ScoreFn, times: TimeSampler, weight: Weight, key: PRNGKey, batch: Batch) -> PerExample:
     """Return an unbiased one-sample estimate of L_w in nats per example: [batch].
 
-    The loss of the exact score of N(0, I) under VP, which is -x, is small but not 0: eps cannot be known from x_t.
-
     >>> from sde_vae.diffusion.sdes import VP
     >>> from sde_vae.diffusion.time_samplers import times_uniform_in_log_snr
     >>> from sde_vae.diffusion.weights import likelihood_weighting
