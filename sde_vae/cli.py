@@ -170,7 +170,7 @@ def _eval(command: Command) -> None:
 
 def _sample(command: Command) -> None:
     run = _run(command)
-    out = Path(command.output).expanduser() if command.output else free_name(command.directory / "samples")
+    out = Path(command.output).expanduser() if command.output else free_name(run.results / "samples")
     sample_to(run, command.n, command.sample_seed, out)
 
 
@@ -180,8 +180,9 @@ def _encode(command: Command) -> None:
 
 
 def _reconstruct(command: Command) -> None:
-    out = Path(command.output).expanduser() if command.output else free_name(command.directory / "reconstructions")
-    reconstruct_to(_run(command), _input(command), out)
+    run = _run(command)
+    out = Path(command.output).expanduser() if command.output else free_name(run.results / "reconstructions")
+    reconstruct_to(run, _input(command), out)
 
 
 def _run(command: Command) -> Run:

@@ -47,7 +47,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate_run(run: Run) -> Evaluation:
-    """Run config.eval.evaluators on `run`, write WORKDIR/eval, and print the tables.
+    """Run config.eval.evaluators on `run`, write run.results/eval (WORKDIR/eval), and print the tables.
 
     Results accumulate in a folder as long as model, data and settings are the same. Others go to a folder of their own,
     WORKDIR/eval/NAME: config.eval.name, or a name made of what differs. An evaluation that was stopped goes on where it was.
@@ -63,7 +63,7 @@ def evaluate_run(run: Run) -> Evaluation:
         print(note)
     networks = build_metric_networks(config)
     key = evaluation_key(run, networks)
-    out = evaluation_folder(run.workdir / "eval", config.eval.name, key)
+    out = evaluation_folder(run.results / "eval", config.eval.name, key)
     write_json(out / "key.json", key)
     cache = ResumeCache(out / "parts", key)
     context = make_context(
@@ -194,7 +194,7 @@ def finish(run: Run, context: EvalContext, out: Path, metrics: dict[str, Any]) -
     print("\n\n".join(as_text(table) for table in tables(metrics)))
     for name, identity in context.networks.weights.items():
         print(f"{name}  {identity}")
-    report_skipped(run.experiment.load(), run.workdir)
+    report_skipped(run.experiment.load(), run.results)
     print(f"\nmetrics  {out / 'metrics.json'}\nreport   {out / 'report.html'}")
 
 

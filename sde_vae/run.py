@@ -105,6 +105,11 @@ class Run:
         c = self.config
         return f"<Run {self.workdir}: {self.experiment.title} on {c.data.name}, {c.model.latent_dim} latents, step {self.trained.step}>"
 
+    @property
+    def results(self) -> Path:
+        """The folder for what is written about the run: its workdir, or runs/NAME in the current folder for a packaged run."""
+        return Path("runs", self.workdir.name) if self.workdir.parent == PACKAGED else self.workdir
+
     @cached_property
     def experiment(self) -> Experiment:
         """What the config describes, built."""
