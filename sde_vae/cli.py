@@ -170,7 +170,7 @@ def _eval(command: Command) -> None:
 
 def _sample(command: Command) -> None:
     run = _run(command)
-    out = Path(command.output).expanduser() if command.output else free_name(run.output / "samples")
+    out = Path(command.output).expanduser() if command.output else free_name(run.results / "samples")
     sample_to(run, command.n, command.sample_seed, out)
 
 
@@ -181,7 +181,7 @@ def _encode(command: Command) -> None:
 
 def _reconstruct(command: Command) -> None:
     run, source = _run(command), _input(command)
-    out = Path(command.output).expanduser() if command.output else free_name(run.output / "reconstructions")
+    out = Path(command.output).expanduser() if command.output else free_name(run.results / "reconstructions")
     reconstruct_to(run, source, out)
 
 

@@ -105,9 +105,9 @@ class Run:
         return f"<Run {self.workdir}: {self.config.method} on {self.config.data.name}, {self.config.model.latent_dim} latents>"
 
     @property
-    def output(self) -> Path:
-        """Where evaluations and samples go: the workdir, or runs/NAME in the current folder for a packaged run."""
-        return Path("runs") / self.workdir.name if self.workdir.parent == PACKAGED else self.workdir
+    def results(self) -> Path:
+        """The folder for what is written about the run: its workdir, or runs/NAME in the current folder for a packaged run."""
+        return Path("runs", self.workdir.name) if self.workdir.parent == PACKAGED else self.workdir
 
     @cached_property
     def experiment(self) -> Experiment:
