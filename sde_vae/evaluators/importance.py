@@ -16,9 +16,7 @@ from sde_vae.solvers.grids import uniform_log_snr
 from sde_vae.types import Batch, Indices, PerExample, Points
 
 
-def importance(
-    context: EvalContext, images: int = 64, draws: int = 16, steps: int = 64
-) -> Iterator[tuple[str, float]]:
+def importance(context: EvalContext, images: int = 64, draws: int = 16, steps: int = 64) -> Iterator[tuple[str, float]]:
     """Yield importance/K, the bound of the model of `steps` steps from K weights, for K = 1, draws / 4 and draws, with standard errors.
 
     K = 1 is the evidence bound itself. The first `images` test images are used, with `draws` weights each; `draws` is a multiple of 4.

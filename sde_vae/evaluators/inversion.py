@@ -28,5 +28,9 @@ def inversion(context: EvalContext, shown: int = 12) -> Iterator[tuple[str, floa
     yield "inversion/noise_std", float(noise.std())
     # Of the decoding; the inversion takes as many.
     yield "inversion/nfe", float(evaluations(model.inverter, model.score(z[:COUNTED]), test[:COUNTED].shape))
-    rows = {"original": to_unit(test), "decoded from z and its x_T": to_unit(x), "x_T, at half contrast": to_unit(noise / 2)}
+    rows = {
+        "original": to_unit(test),
+        "decoded from z and its x_T": to_unit(x),
+        "x_T, at half contrast": to_unit(noise / 2),
+    }
     plots.rows({name: images[:shown] for name, images in rows.items()}, context.figures / "inversion.png")

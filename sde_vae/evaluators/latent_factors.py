@@ -91,7 +91,9 @@ def factor_metrics(
     context: EvalContext, train: np.ndarray, q: DiagGaussian, rows: np.ndarray, labels: list[Labels]
 ) -> Named:
     """Yield DCI, with forests fitted to the training images `rows`; and MIG and TAD of all training images, to which nothing is fitted."""
-    factors, test_factors = (np.stack(columns, axis=1) for columns in zip(*((a.train, a.test) for a in labels), strict=True))
+    factors, test_factors = (
+        np.stack(columns, axis=1) for columns in zip(*((a.train, a.test) for a in labels), strict=True)
+    )
     found = dci(train[rows], factors[rows], q.mean, test_factors)
     plot_factors(context, q, [a.name for a in labels], found)
     for name in ("disentanglement", "completeness", "informativeness", "majority"):
