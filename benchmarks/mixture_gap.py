@@ -1,23 +1,23 @@
-"""Where ScoreVAE's error comes from, where everything is known: a mixture in the plane, z one number, the prior exact.
+"""The sources of ScoreVAE's error where everything is known: a mixture in the plane, z one number, the prior exact.
 
-    python benchmarks/mixture_gap.py [--separations 0.5 1 2] [--steps 500 2000 8000]
+    python -m benchmarks.mixture_gap [--separations 0.5 1 2] [--steps 500 2000 8000]
 
-z = A x_0 + noise is given by the world, and p(z | x_t) is a mixture of Gaussians: no Gaussian q(z | x_t) is exact. The error of a
-conditional score is the nats by which it loosens the bound, 1/2 int E || sigma (s - s_exact) ||^2 dl. What is told:
+z = A x_0 + noise is given, and p(z | x_t) is a mixture of Gaussians, so no Gaussian q(z | x_t) is exact. The error of a conditional
+score is the nats by which it loosens the bound, 1/2 int E || sigma (s - s_exact) ||^2 dl. Rows of the table:
 
     no z            the prior's score
-    any Gaussian    a lower bound for every Gaussian q: its gradient in x is a quadratic in z, so at each (x_t, t) the best quadratic
-                    in z (in L2 of p(z | x_t), by Gauss-Hermite quadrature) is at least as good. This is the variational error, exactly
-                    or less
-    by moments      the Gaussian with the moments of p(z | x_t): an upper bound for the best
-    trained, n      an encoder trained for n steps on this very error; what it has above `any Gaussian` is optimisation, or the
-                    encoder's size, or what no function mu(x, t), var(x, t) can do
-    lifted          an encoder whose log q is quadratic in learnt statistics of z too (methods/posteriors.py): `any Gaussian` does not bind it
-    + correction    a residual c(x, z, t) on the encoder of most steps, trained for as many: a gate times a network (methods/correction.py)
-    zero, as noise  the same without the gate, its last layer zero at the start instead, and learnt as noise instead of velocity
-    from scratch    the same network without prior and encoder, for as many (DiffDecoder's way)
+    any Gaussian    a lower bound for every Gaussian q, whose gradient in x is quadratic in z: the best quadratic in z at each (x_t, t),
+                    in L2 of p(z | x_t), by Gauss-Hermite quadrature
+    by moments      the Gaussian with the moments of p(z | x_t): an upper bound for the best Gaussian
+    trained, n      an encoder trained for n steps on this error
+    lifted          an encoder whose log q is quadratic in learnt statistics of z too (methods/posteriors.py); `any Gaussian` does not
+                    bound it
+    + correction    a residual c(x, z, t) on the encoder of most steps, trained for as many: a gate times a network
+                    (methods/correction.py)
+    zero, as noise  the same without the gate, its last layer zero at the start, and learnt as noise instead of velocity
+    from scratch    the same network without prior and encoder, for as many steps (DiffDecoder)
 
-Writes results/mixture_gap.{json,md}.
+Writes benchmarks/results/mixture_gap.{json,md}.
 """
 
 from sde_vae import platform
@@ -25,19 +25,15 @@ from sde_vae import platform
 platform.prepare()
 
 import argparse
-import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-
-sys.path.insert(1, str(Path(__file__).parent.parent))  # tests is in no package
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from record import record
 from tqdm import tqdm
 
+from benchmarks.record import record
 from sde_vae import losses
 from sde_vae.arrays import keys_of, normal
 from sde_vae.method import Method
@@ -87,7 +83,7 @@ def train(init: Callable[[PRNGKey], Params], score: Score, w: Mixture, steps: in
 
 
 class Points:
-    """Draws of (x_t, t, z) on which all errors are told, stratified in logSNR; those of a network in float32, at the same points."""
+    """Samples of (x_t, t, z), stratified in logSNR, at which all errors are evaluated; those of networks in float32."""
 
     def __init__(self, w: Mixture) -> None:
         index = jnp.arange(POINTS)
@@ -100,7 +96,7 @@ class Points:
         self.exact = np.asarray(evaluate(lambda z: w.conditional_score(SDE, z), x, t, z))
 
     def errors(self, score: Callable[[jax.Array], ScoreFn]) -> np.ndarray:
-        """Nats of each draw, in whatever precision is on."""
+        """Nats at each sample, in the current precision."""
         x, t, z = jnp.asarray(self.x), jnp.asarray(self.t), jnp.asarray(self.z)
         found = np.asarray(evaluate(score, x, t, z), np.float64)
         return self.nats * np.sum((found - self.exact) ** 2, axis=1)
@@ -134,7 +130,7 @@ def evaluate(score: Callable[[jax.Array], ScoreFn], x: jax.Array, t: jax.Array, 
 
 
 def errors(separation: float, steps: list[int]) -> dict[str, np.ndarray]:
-    """Name -> nats of each draw."""
+    """Name -> nats at each sample."""
     w = world(separation)
     with jax.enable_x64(True):
         points = Points(w64 := world(separation))
@@ -185,26 +181,27 @@ def joined(net: Network, z: jax.Array) -> Network:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.mixture_gap", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--separations", type=float, nargs="+", default=[0.5, 1.0, 2.0])
     parser.add_argument("--steps", type=int, nargs="+", default=[500, 2000, 8000])
     options = parser.parse_args()
     platform.enable_compilation_cache()
     found = {f"{s:g}": errors(s, sorted(options.steps)) for s in options.separations}
     names = list(next(iter(found.values())))
-    told = lambda nats: (float(nats.mean()), standard_error(nats))
-    rows = [[name, *(figure(*told(of[name])) for of in found.values())] for name in names]
-    # Paired: the draws are the same.
+    mean = lambda nats: (float(nats.mean()), standard_error(nats))
+    rows = [[name, *(figure(*mean(of[name])) for of in found.values())] for name in names]
+    # Paired: on the same samples.
     trained = f"trained, {max(options.steps)}"
     rows += [
-        [f"{trained}, less any Gaussian", *(figure(*told(of[trained] - of["any Gaussian"])) for of in found.values())]
+        [f"{trained}, less any Gaussian", *(figure(*mean(of[trained] - of["any Gaussian"])) for of in found.values())]
     ]
     figures = {
-        s: {name: dict(zip(("nats", "stderr"), told(nats), strict=True)) for name, nats in of.items()}
+        s: {name: dict(zip(("nats", "stderr"), mean(nats), strict=True)) for name, nats in of.items()}
         for s, of in found.items()
     }
     notes = (
-        f"Nats of the bound that are lost against the exact p(x | z), ± one standard error over {POINTS} draws of (x_t, t, z). "
+        f"Nats by which the bound is looser than with the exact p(x | z) (↓), ± one standard error over {POINTS} samples of (x_t, t, z). "
         f"Batch {BATCH}, Adam at {RATE} with a cosine, likelihood weight, one seed; the encoder, the residual and the {STATISTICS} statistics are MLPs of three blocks of 128."
     )
     record(

@@ -1,0 +1,193 @@
+"""What a command of the comparison asks for: its rows, sizes, seeds and configs, and which of them are finished."""
+
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+from ml_collections import ConfigDict
+
+from benchmarks.comparison import plots, results, sweeps, training
+from benchmarks.comparison.levers import levers
+from benchmarks.comparison.results import Results
+from benchmarks.comparison.rows import Row, methods
+from benchmarks.comparison.settings import BOUND, BUDGETS, CHOSEN, OF_DATA, OF_MACHINE, base_config, with_changes
+from benchmarks.comparison.sweep_rows import bounds, curves
+from benchmarks.record import RESULTS, rounded
+from sde_vae.errors import BadInput, choose
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Table(NamedTuple):
+    """rows(config) are compared on `split` by `evaluators`, with `settings` added to the data's; draw(results) is the picture."""
+
+    rows: Callable[[ConfigDict], list[Row]]
+    split: str
+    evaluators: tuple[str, ...]
+    settings: dict[str, Any]
+    draw: Callable[[Results], Figure] = plots.draw
+    with_images: bool = True
+
+
+ALL = ("reconstruction", "multi_sample", "noise_levels", "bits_per_dim", "latents", "edits", "latent_prior")
+# Settings are chosen on `valid`, methods compared on `test`.
+TABLES = {
+    "compare": Table(methods, "test", ALL, CHOSEN),
+    "levers": Table(levers, "valid", ALL, {}),
+    "bounds": Table(bounds, "valid", ("reconstruction", "bits_per_dim", "latents"), BOUND, sweeps.bounds, False),
+    "curves": Table(curves, "valid", ("reconstruction", "multi_sample", "noise_levels"), CHOSEN, sweeps.curves, False),
+}
+# Row, latent size, seed.
+Case = tuple[Row, int, int]
+
+
+@dataclass
+class Options:
+    """Of the command line. None is the default of the data or table."""
+
+    data: str
+    table: str = "compare"
+    seeds: int = 3
+    latents: list[int] | None = None
+    budget: str = "small"
+    rows: list[str] | None = None
+    name: str | None = None
+    workdir: Path | None = None
+
+
+class Comparison:
+    """One table of one data set and budget. Raises BadInput for options that name nothing."""
+
+    def __init__(self, options: Options, changes: dict[str, Any]) -> None:
+        choose("--budget", options.budget, BUDGETS)
+        self.table = choose("--table", options.table, TABLES)
+        settings = self.table.settings | OF_DATA.get(options.data, {})
+        self.options, self.changes = options, settings | changes
+        # What the command changes beside the settings.
+        self.given = {name: value for name, value in changes.items() if settings.get(name) != value}
+        plain = self.config(None, 0)
+        if plain.eval.extractor == "none":
+            raise BadInput("--config.eval.extractor: got none, expected one: the table has a Frechet distance")
+        self.rows = {row.name: row for row in self.table.rows(plain)}
+        self.wanted = [choose("--rows", name, self.rows) for name in options.rows or self.rows]
+        self.latents = options.latents or [plain.model.latent_dim]
+        if options.seeds < 1:
+            raise BadInput(f"--seeds: got {options.seeds}, expected at least 1")
+        of_budget = "" if options.budget == "small" else f"_{options.budget}"
+        self.name = options.name or f"{options.table}_{options.data}{of_budget}"
+        # A budget has checkpoints of its own: those of a longer one would be taken for finished.
+        self.directory = (options.workdir or ROOT / "runs" / self.name).expanduser().absolute() / options.budget
+
+    @property
+    def path(self) -> Path:
+        return RESULTS / f"{self.name}.json"
+
+    def config(self, latent: int | None, seed: int) -> ConfigDict:
+        config = base_config(self.options.data, self.options.budget, self.changes, latent, seed)
+        config.eval.split, config.eval.evaluators = self.table.split, self.table.evaluators
+        return config
+
+    def prior_of(self, seed: int, row: Row | None = None) -> Path:
+        """The workdir of the prior that the rows of a seed share, or of a row's own."""
+        shared = self.directory / f"seed_{seed}"
+        return shared / "_".join(["prior", *map(str, row.own_prior.values())]) if row and row.own_prior else shared
+
+    def folder(self, row: Row, latent: int, seed: int) -> Path:
+        """The workdir of a row."""
+        return self.directory / f"seed_{seed}" / f"latent_{latent}" / row.folder
+
+    def config_of(self, row: Row, latent: int, seed: int) -> ConfigDict:
+        config = with_changes(self.config(latent, seed), row.changes)
+        config.prior.checkpoint = str(self.prior_of(seed, row))
+        if row.swapped:
+            config.eval.prior = str(self.prior_of(seed + 1, row))
+        return config
+
+    def load(self) -> Results:
+        """The finished rows. Raises BadInput for one that this table lacks, or that was made with another config."""
+        found = results.load(self.path)
+        methods = {row.name: facts_of(row) for row in self.rows.values()}
+        for record in found.records:
+            if record["row"] not in self.rows:
+                raise BadInput(f"{self.path}: has the row {record['row']!r}, which this table lacks; take another --name")
+            config = self.config_of(self.rows[record["row"]], record["latent"], record["seed"])
+            ours, theirs = fields(self.rows[record["row"]], config), training.with_defaults(record["config"])
+            if other := [name for name, value in ours.items() if theirs.get(name) != value]:
+                raise BadInput(
+                    f"{self.path}: the row {record['row']} of {record['latent']} latents and seed {record['seed']} was made with "
+                    f"config.{other[0]} {theirs.get(other[0])!r}, expected {ours[other[0]]!r}; take another --name, or remove the row"
+                )
+        found.facts = {"table": self.options.table, "data": self.options.data, "budget": self.options.budget}
+        found.methods = methods
+        return found
+
+    def missing(self, found: Results) -> list[Case]:
+        cases = [
+            (row, latent, seed)
+            for seed in range(self.options.seeds)
+            for latent in self.latents
+            for row in self.wanted
+        ]
+        return [case for case in cases if not found.find(case[0].name, *case[1:])]
+
+    def command(self, found: Results) -> str:
+        """The command that makes all rows of `found`, and what is missing of their sizes and seeds."""
+        options, names = self.options, {record["row"] for record in found.records}
+        words = {
+            "--data": [options.data],
+            "--table": [options.table],
+            "--budget": [] if options.budget == "small" else [options.budget],
+            "--name": [options.name] if options.name else [],
+            "--seeds": [max(record["seed"] for record in found.records) + 1],
+            "--latents": sorted({record["latent"] for record in found.records}),
+            "--rows": [] if names == self.rows.keys() else [name for name in self.rows if name in names],
+        }
+        flags = [str(word) for flag, values in words.items() if values for word in (flag, *values)]
+        changed = {name: value for name, value in self.given.items() if not name.startswith(OF_MACHINE)}
+        changes = [f"--config.{name}={as_text(value)}" for name, value in changed.items()]
+        return shlex.join(["python", "-m", "benchmarks.comparison", *flags, *changes])
+
+
+def facts_of(row: Row) -> dict[str, Any]:
+    """What pages and pictures ask of a row."""
+    own_prior = ", ".join(f"{name}={value}" for name, value in row.own_prior.items())
+    facts = {name: getattr(row, name) for name in ("series", "at", "rival", "uncorrected", "synthetic", "swapped")}
+    return {"method": row.title} | {name: value for name, value in (facts | {"own_prior": own_prior}).items() if value}
+
+
+def fields(row: Row, config: ConfigDict) -> dict[str, Any]:
+    """The fields of the config that make a row what it is: without the machine's, and those that its method does not read."""
+    flat = rounded(training.with_defaults(config.to_dict()))
+    unread = (*OF_MACHINE, "eval.evaluators", "eval.name")
+    unread += () if row.has_prior else ("prior.", "stages.prior.")
+    unread += () if flat["method"] == "diffuse_vae" else ("sampling.prior_above",)
+    return {name: value for name, value in flat.items() if not name.startswith(unread)}
+
+
+def as_text(value: Any) -> str:
+    """What `overrides` reads as this value."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    try:
+        json.loads(value)
+    except json.JSONDecodeError:
+        return value
+    return json.dumps(value)
+
+
+def overrides(arguments: list[str]) -> dict[str, Any]:
+    """--config.section.field=value -> {"section.field": value}; numbers as JSON reads them, the rest as text."""
+    found = {}
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not name.startswith("--config.") or not equals:
+            raise BadInput(f"{argument}: expected --config.section.field=value")
+        try:
+            found[name.removeprefix("--config.")] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name.removeprefix("--config.")] = value
+    return found

@@ -1,0 +1,84 @@
+"""The comparison's only contact with training and evaluation."""
+
+import json
+import math
+import os
+import shutil
+import zlib
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+import main as commands
+from sde_vae import logs, platform, workdir
+from sde_vae.build import build
+from sde_vae.build_eval import build_judges
+from sde_vae.checkpoints import describe
+
+
+def prepare() -> None:
+    platform.enable_compilation_cache()
+
+
+def check(config: ConfigDict) -> None:
+    """Raise BadInput if the config does not build."""
+    build(config)
+
+
+def check_networks(config: ConfigDict) -> None:
+    """Raise BadInput if a network that the metrics need is missing."""
+    build_judges(config)
+
+
+def with_defaults(config: dict[str, Any]) -> dict[str, Any]:
+    """{"section.field": value} of every field, with the default for one that an older config lacks."""
+    return workdir.told(config, commands.DEFAULTS)
+
+
+def train(config: ConfigDict, directory: Path, only: str = "") -> bool:
+    """Train all stages that are not finished, or one. False if training was stopped, with its state saved."""
+    experiment = build(config)
+    stages = tuple(stage for stage in experiment.stages if only in ("", stage.name))
+    return commands.train(config, experiment._replace(stages=stages), directory)
+
+
+def evaluate(config: ConfigDict, directory: Path) -> tuple[dict[str, Any], Path]:
+    """(metrics, the reconstructions.npz)."""
+    commands.eval_(config, build(config), directory)
+    return json.loads((directory / "eval" / "metrics.json").read_text()), directory / "eval" / "reconstructions.npz"
+
+
+def set_aside(directory: Path, name: str) -> None:
+    """Rename the evaluation, for the next one to start anew."""
+    done = directory / f"eval_{name}"
+    if done.exists():
+        shutil.rmtree(done)
+    (directory / "eval").rename(done)
+
+
+def prior_digest(config: ConfigDict, directory: Path) -> str:
+    """Eight digits that tell one prior's parameters from another's."""
+    params = commands.load_prior(config, build(config), directory).params
+    return f"{zlib.crc32(json.dumps(describe(params), sort_keys=True).encode()):08x}"
+
+
+def versions() -> dict[str, str]:
+    return workdir.facts()["versions"]
+
+
+def share_synthetic(folder: Path, prior: Path) -> None:
+    """Link the folder of synthetic images to that of the prior: they are the same for all rows of a seed."""
+    link, shared = folder / "draws", prior / "draws"
+    shared.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        # Relative, so that both can be moved together.
+        link.symlink_to(os.path.relpath(shared, link.parent), target_is_directory=True)
+
+
+def training_seconds(stage: Path) -> float:
+    """Seconds of all steps at the median rate, without compilation and interruptions. NaN if nothing was timed."""
+    logged = logs.read(stage / "metrics.jsonl")
+    rates = sorted(row["steps_per_second"] for row in logged if "steps_per_second" in row)
+    return logged[-1]["step"] / rates[len(rates) // 2] if rates else math.nan
