@@ -88,9 +88,9 @@ def as_table(text: pd.DataFrame, seeds: pd.Series, headings: dict[str, str]) -> 
     return [head, *([str(latent), method, str(n), *cells] for (latent, method), n, cells in rows)]
 
 
-def glance(frame: pd.DataFrame, headings: dict[str, str]) -> list[list[str]]:
+def glance(frame: pd.DataFrame, headings: dict[str, str], metrics: tuple[str, ...] = SHORT) -> list[list[str]]:
     """A row a method; each cell has a figure of three digits for each latent size, "-" where it was not run."""
-    summary = over_seeds(frame, SHORT).mean.dropna(how="all").dropna(how="all", axis=1)
+    summary = over_seeds(frame, metrics).mean.dropna(how="all").dropna(how="all", axis=1)
     runs = frame.groupby(["latent", "method"], sort=False).size().loc[summary.index]
     order = [method for method in frame["method"].unique() if method in summary.index.unique("method")]
     sizes = sorted(summary.index.unique("latent"))
