@@ -8,11 +8,11 @@ p(x_0 | z) has variance 1, as squared-error losses imply: beta is then to be rea
 
 from ml_collections import ConfigDict
 
-from configs import scorevae_digits
+from sde_vae import load_config
 
 
 def get_config() -> ConfigDict:
-    config = scorevae_digits.get_config()
+    config = load_config("scorevae_digits")
     config.method = "beta_vae"
     config.eval.evaluators = ("reconstruction", "samples", "bits_per_dim")
     return config

@@ -8,11 +8,11 @@
 
 from ml_collections import ConfigDict
 
-from configs import scorevae_digits
+from sde_vae import load_config
 
 
 def get_config() -> ConfigDict:
-    config = scorevae_digits.get_config()
+    config = load_config("scorevae_digits")
     config.method = "diff_decoder"
     config.stages.encoder.learning_rate = 2e-3
     return config

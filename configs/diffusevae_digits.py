@@ -6,10 +6,10 @@ python main.py --config configs/diffusevae_digits.py --mode eval
 
 from ml_collections import ConfigDict
 
-from configs import betavae_digits
+from sde_vae import load_config
 
 
 def get_config() -> ConfigDict:
-    config = betavae_digits.get_config()
+    config = load_config("betavae_digits")
     config.method = "diffuse_vae"
     return config

@@ -10,11 +10,11 @@ parameters and an encoder of 0.36 M.
 
 from ml_collections import ConfigDict
 
-from configs import scorevae_fashion_mnist
+from sde_vae import load_config
 
 
 def get_config() -> ConfigDict:
-    config = scorevae_fashion_mnist.get_config()
+    config = load_config("scorevae_fashion_mnist")
     config.data.name = "avatars"
     config.data.image_size = 32
     config.data.channels = 3

@@ -7,11 +7,11 @@ python main.py --config configs/scorevae_avatars64.py --mode eval
 
 from ml_collections import ConfigDict
 
-from configs import scorevae_avatars32
+from sde_vae import load_config
 
 
 def get_config() -> ConfigDict:
-    config = scorevae_avatars32.get_config()
+    config = load_config("scorevae_avatars32")
     config.data.image_size = 64
     config.model.latent_dim = 64
     for net in (config.model.prior, config.model.encoder):
@@ -24,7 +24,8 @@ def get_config() -> ConfigDict:
         stage.checkpoint_every = 2500
         stage.log_every = 100
         stage.learning_rate = 2e-4
-    config.optim.warmup = 1000
+    for stage in config.stages.values():
+        stage.warmup = 1000
     config.optim.ema_decay = 0.9999
     config.eval.n = 2000
     config.eval.samples = 10_000

@@ -11,11 +11,11 @@ accelerators.
 
 from ml_collections import ConfigDict
 
-from configs import default
+from sde_vae import load_config
 
 
 def get_config() -> ConfigDict:
-    config = default.get_config()
+    config = load_config("default")
     config.data.name = "celeba"
     config.data.image_size = 64
     config.data.channels = 3

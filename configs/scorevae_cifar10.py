@@ -10,11 +10,11 @@ DIR holds cifar10 as tensorflow-datasets prepares it in array_record form; witho
 
 from ml_collections import ConfigDict
 
-from configs import scorevae_celeba64
+from sde_vae import load_config
 
 
 def get_config() -> ConfigDict:
-    config = scorevae_celeba64.get_config()
+    config = load_config("scorevae_celeba64")
     config.data.name = "tfds:cifar10"
     config.data.image_size = 32
     config.data.crop = 0

@@ -13,15 +13,16 @@ did best here is a choice for this demo, not a ranking of weights.
 
 from ml_collections import ConfigDict
 
-from configs import default
+from sde_vae import load_config
 
 
 def get_config() -> ConfigDict:
-    config = default.get_config()
+    config = load_config("default")
     config.model.prediction = "velocity"
-    config.loss.weight = "sigmoid"
+    config.stages.encoder.weight = "sigmoid"
     config.optim.ema_decay = 0.999
-    config.optim.warmup = 200
+    for stage in config.stages.values():
+        stage.warmup = 200
     config.optim.decay = "cosine"
     for stage in (config.stages.prior, config.stages.encoder):
         stage.steps = 2000

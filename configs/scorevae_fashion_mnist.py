@@ -9,11 +9,11 @@ cores that were shared with other work, an estimated 20 on idle ones. Expect lpi
 
 from ml_collections import ConfigDict
 
-from configs import default
+from sde_vae import load_config
 
 
 def get_config() -> ConfigDict:
-    config = default.get_config()
+    config = load_config("default")
     config.data.name = "fashion_mnist"
     config.data.image_size = 28
     config.model.prediction = "velocity"
@@ -22,9 +22,10 @@ def get_config() -> ConfigDict:
         net.channels = 16
         net.multipliers = (1, 2, 4)
     config.model.prior.attention = (7,)
-    config.loss.weight = "sigmoid"
+    config.stages.encoder.weight = "sigmoid"
     config.optim.ema_decay = 0.999
-    config.optim.warmup = 200
+    for stage in config.stages.values():
+        stage.warmup = 200
     config.optim.decay = "cosine"
     for stage in (config.stages.prior, config.stages.encoder):
         stage.steps = 3000

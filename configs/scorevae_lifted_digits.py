@@ -10,14 +10,14 @@ benchmarks/results/compare_digits.md.
 
 from ml_collections import ConfigDict
 
-from configs import scorevae_digits
+from sde_vae import load_config
 
 
 def get_config() -> ConfigDict:
-    config = scorevae_digits.get_config()
-    config.prior.weight = "simple_velocity"
-    config.model.encoder.statistics = 64
-    config.model.encoder.sees = "filtered"
-    config.loss.weight = "velocity"
+    config = load_config("scorevae_digits")
+    config.stages.prior.weight = "simple_velocity"
+    config.model.encoder.num_statistics = 64
+    config.model.encoder.input = "filtered"
+    config.stages.encoder.weight = "velocity"
     config.stages.encoder.learning_rate = 2e-3
     return config

@@ -7,11 +7,11 @@ python main.py --config configs/scorevae_mnist5k.py --mode eval
 
 from ml_collections import ConfigDict
 
-from configs import scorevae_fashion_mnist
+from sde_vae import load_config
 
 
 def get_config() -> ConfigDict:
-    config = scorevae_fashion_mnist.get_config()
+    config = load_config("scorevae_fashion_mnist")
     config.data.name = "mnist5k"
     config.eval.n = 500
     return config

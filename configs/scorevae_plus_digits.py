@@ -8,11 +8,11 @@ With --config.model.correction.body=head the correction is one block of convolut
 
 from ml_collections import ConfigDict
 
-from configs import scorevae_digits
+from sde_vae import load_config
 
 
 def get_config() -> ConfigDict:
-    config = scorevae_digits.get_config()
+    config = load_config("scorevae_digits")
     stage = config.stages.correction
     stage.steps = 2000
     stage.checkpoint_every = 500

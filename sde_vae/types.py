@@ -4,7 +4,7 @@ Every array that flows between the floors has the batch first. `t` is a time in 
 data space, of any shape (images are NHWC, points in the plane are [batch, 2]); `z` is a latent vector.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jaxtyping import Array, Float, Int, Key
@@ -24,6 +24,8 @@ ScoreFn = Callable[[Points, PerExample], Points]
 LogLikelihoodFn = Callable[[Points, PerExample], PerExample]
 
 Params = Any  # a pytree of arrays
+# EMA parameters of the stages that a method depends on, by the stage's name (and what was computed from them).
+Frozen = Mapping[str, Params]
 Dtype = Any  # jnp.float32, jnp.bfloat16: what flax takes as a dtype
 Metrics = dict[str, Scalar]
 

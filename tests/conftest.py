@@ -2,16 +2,16 @@
 
 import os
 
-from sde_vae import platform
+from sde_vae import runtime
 
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
-platform.prepare()
+runtime.prepare()
 
 import jax
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-platform.enable_compilation_cache()
+runtime.enable_compilation_cache()
 
 
 @pytest.fixture

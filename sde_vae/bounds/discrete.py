@@ -22,9 +22,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from sde_vae.arrays import fold, keys_of, normal, sum_per_example
-from sde_vae.losses import stratified
-from sde_vae.scores import noise_of_score
-from sde_vae.sdes import SDE, diffuse
+from sde_vae.diffusion.scores import noise_of_score
+from sde_vae.diffusion.sdes import SDE, diffuse
+from sde_vae.diffusion.time_samplers import stratified
 from sde_vae.solvers.grids import Grid
 from sde_vae.types import Batch, PerExample, Points, PRNGKey, ScoreFn
 

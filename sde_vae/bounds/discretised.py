@@ -5,7 +5,7 @@ from jax.scipy.stats import norm
 from jaxtyping import Array, Float
 
 from sde_vae.arrays import sum_per_example
-from sde_vae.gaussians import DiagGaussian
+from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.types import PerExample, Points
 
 

@@ -24,9 +24,9 @@ from jaxtyping import Array, Float
 
 from sde_vae.arrays import expand, fold, keys_of, normal, sum_per_example
 from sde_vae.bounds.terms import reconstruction_at
-from sde_vae.gaussians import DiagGaussian
-from sde_vae.scores import noise_of_score
-from sde_vae.sdes import SDE, diffuse
+from sde_vae.diffusion.gaussians import DiagGaussian
+from sde_vae.diffusion.scores import noise_of_score
+from sde_vae.diffusion.sdes import SDE, diffuse
 from sde_vae.solvers.grids import Grid
 from sde_vae.types import Batch, Latents, PerExample, Points, PRNGKey, ScoreFn
 

@@ -22,7 +22,7 @@ from jaxtyping import Array
 
 from sde_vae.arrays import expand, keys_of, sum_per_example
 from sde_vae.bounds.terms import noised, reconstruction_at
-from sde_vae.sdes import SDE
+from sde_vae.diffusion.sdes import SDE
 from sde_vae.solvers.ode import along, flow, radius
 from sde_vae.types import Batch, Keys, PerExample, Points, PRNGKey, ScoreFn
 

@@ -18,14 +18,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from sde_vae.arrays import expand, keys_of, normal, sum_per_example
+from sde_vae.diffusion.gaussians import DiagGaussian
+from sde_vae.diffusion.losses import denoising
+from sde_vae.diffusion.sdes import SDE, diffuse, log_snr_range
+from sde_vae.diffusion.time_samplers import times_uniform_in_log_snr
+from sde_vae.diffusion.weights import Weight, likelihood_weighting
 from sde_vae.errors import BadInput
-from sde_vae.gaussians import DiagGaussian
-from sde_vae.losses import Weight, denoising, likelihood, uniform_log_snr
-from sde_vae.sdes import SDE, diffuse, log_snr_range
 from sde_vae.types import Batch, PerExample, Points, PRNGKey, ScoreFn
 
 # The one weight under which the diffusion term belongs to a bound.
-LIKELIHOOD = likelihood()
+LIKELIHOOD = likelihood_weighting()
 # At so many logSNR is a weight compared with 1.
 LOOKED_AT = 1025
 
@@ -78,7 +80,7 @@ def prior_kl(sde: SDE, x_0: Points) -> PerExample:
 
 def diffusion(sde: SDE, score: ScoreFn, key: PRNGKey, batch: Batch, strata: int) -> PerExample:
     """One-sample estimate of the diffusion term, times uniform in logSNR and stratified over `strata` examples."""
-    return denoising(sde, score, uniform_log_snr(sde, strata), LIKELIHOOD, key, batch)
+    return denoising(sde, score, times_uniform_in_log_snr(sde, strata), LIKELIHOOD, key, batch)
 
 
 def reconstruction(sde: SDE, levels: int, key: PRNGKey, batch: Batch) -> PerExample:

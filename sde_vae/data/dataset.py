@@ -64,7 +64,7 @@ class DataOptions(NamedTuple):
     cache: Path
 
 
-def held_out(images: np.ndarray, attributes: np.ndarray | None, valid: int, test: int) -> dict[str, Split]:
+def make_splits(images: np.ndarray, attributes: np.ndarray | None, valid: int, test: int) -> dict[str, Split]:
     """train, valid and test of data that has no official splits: shuffled once, the same way on every machine."""
     order = np.random.default_rng(0).permutation(len(images))
     train = len(images) - valid - test
@@ -80,13 +80,13 @@ def take(images: Images, index: np.ndarray) -> np.ndarray:
     return np.stack(several([int(i) for i in index]))
 
 
-def spread(images: Images, most: int) -> np.ndarray:
+def evenly_spaced(images: Images, most: int) -> np.ndarray:
     """All images, or `most` of them evenly spaced, as one array."""
-    return take(images, spread_index(len(images), most))
+    return take(images, evenly_spaced_index(len(images), most))
 
 
-def spread_index(n: int, most: int) -> np.ndarray:
-    """Which of n images `spread` takes: for what else is known of them."""
+def evenly_spaced_index(n: int, most: int) -> np.ndarray:
+    """Which of n images `evenly_spaced` takes: for what else is known of them."""
     return np.unique(np.linspace(0, n - 1, min(most, n)).round().astype(int))
 
 

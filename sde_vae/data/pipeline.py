@@ -23,7 +23,7 @@ class Pipeline(NamedTuple):
     """`batch_size` is the global one; this process, number `process` of `processes`, reads its own part of every batch.
 
     workers: processes that read ahead; 0 reads ahead with threads of this one, which is enough for decoded images.
-    drawn: more images, which are `share` of what is read, in epochs of their own; without any, both are None.
+    synthetic: more images, which are `share` of what is read, in epochs of their own; without any, both are None.
     """
 
     images: Images
@@ -33,15 +33,15 @@ class Pipeline(NamedTuple):
     workers: int = 0
     process: int = 0
     processes: int = 1
-    drawn: Images | None = None
+    synthetic: Images | None = None
     share: float | None = None
 
     def batches(self, start: int, stop: int) -> Generator[Batch]:
         """This process's part of the batches of the steps start .. stop - 1, x in [-1, 1]."""
         size, levels = self.batch_size // self.processes, self.levels
         order = self._shuffled(self.images)
-        if self.drawn is not None:
-            order = grain.MapDataset.mix([order, self._shuffled(self.drawn)], [1 - self.share, self.share])
+        if self.synthetic is not None:
+            order = grain.MapDataset.mix([order, self._shuffled(self.synthetic)], [1 - self.share, self.share])
         own = order.batch(size)[self.process :: self.processes][start:stop]
         ahead = own.map(lambda images: to_model(images, levels)).to_iter_dataset(
             grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)
@@ -66,7 +66,7 @@ class Pipeline(NamedTuple):
             **identity_of(self.images),
             "batch_size": self.batch_size,
             "seed": self.seed,
-            "drawn": None if self.drawn is None else fingerprint(self.drawn),
+            "drawn": None if self.synthetic is None else fingerprint(self.synthetic),
             "share": self.share,
         }
 

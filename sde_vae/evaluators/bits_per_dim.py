@@ -1,70 +1,51 @@
-"""The evidence bound on held-out images, every term named, in bits/dim: that of the method, and that of its prior alone."""
+"""The evidence bound on held-out images, every term named, in bits/dim: of the method, of its prior, and with z shuffled."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
-from sde_vae.arrays import keys_of
-from sde_vae.bounds.discretised import discretised
-from sde_vae.bounds.terms import Terms, evidence_bound
-from sde_vae.bounds.terms import bits_per_dim as in_bits_per_dim
-from sde_vae.evaluators.monte_carlo import mean_of_draws
-from sde_vae.evaluators.subject import Subject
-from sde_vae.metrics.images import standard_error
-from sde_vae.types import Batch
+from sde_vae.evaluators.context import EvalContext
+from sde_vae.evaluators.shuffled import shuffled_images
+from sde_vae.inference.bound import method_bound, prior_bound, terms_per_image
+from sde_vae.metrics.image.distances import standard_error
 
-# Draws of (z, t, eps) an image: the diffusion term is a Monte Carlo estimate.
-DRAWS = 16
 Named = Iterator[tuple[str, float]]
 
 
-def bits_per_dim(subject: Subject) -> Named:
-    """The bounds of the models as they stand (beta = 1, likelihood weight), whatever losses they were trained with.
+def bits_per_dim(context: EvalContext, draws: int = 16) -> Named:
+    """Yield the bounds of the models as they stand (beta = 1, likelihood weighting), whatever losses they were trained with.
 
-    The two bound different things: that of the method p(z) p(x | z), that of the prior the pre-trained p(x). A method that decodes
-    at once has no diffusion, and the mass of its p(x_0 | z) on the steps of the data as the last term.
+    bits_per_dim/TERM             p(z) p(x | z), the method
+    prior/bits_per_dim/TERM       p(x), its pre-trained prior: it bounds something else
+    shuffled/bits_per_dim/TERM    the method, each image with the z of another one
+    bits_per_dim/above_prior      the method less its prior, on the same images, noise and levels
+    bits_per_dim/gain_over_shuffled  what an image's own z saves, the KL left out
+
+    Any conditional score can mend the errors of its prior with a z that says nothing, so a total below the prior's is no proof of
+    information in z: only the gain over the shuffled z is. Each figure has its standard error over the images.
     """
-    model, strata = subject.model, len(subject.data.test) * DRAWS
-    sde, levels = model.decoder.sde, subject.data.levels
-    # One key for both: what z is worth is the difference on the same images, noise and levels.
-    key_z, key = jax.random.split(jax.random.key(subject.seed))
+    model, test, levels = context.model, context.data.test, context.data.levels
 
-    def of_method(batch: Batch) -> Terms:
-        q = model.encode(batch.x)
-        z = q.sample(keys_of(key_z, batch.index))
-        if model.score is None:
-            none = jnp.zeros(batch.x.shape[:1])
-            return Terms(q.kl_to_standard(), none, none, discretised(model.likelihood(z), levels, batch.x))
-        return evidence_bound(sde, q, model.score(z), levels, strata, key, batch)
+    def terms(label: str, bound, x_z: np.ndarray) -> dict[str, np.ndarray]:
+        return terms_per_image(label, bound, test, x_z, draws, context.seed, context.batch_size, context.cache)
 
-    with_z = terms_per_image("bound", subject, of_method)
-    yield from named("bits_per_dim", with_z)
+    bound = method_bound(model, levels)
+    own = terms("bound", bound, test)
+    yield from named("bits_per_dim", own)
+    if len(test) > 1:
+        other = terms("bound with z shuffled", bound, shuffled_images(test, context.seed))
+        yield from named("shuffled/bits_per_dim", other)
+        without_kl = lambda found: found["total"] - found["kl"]
+        yield from named("bits_per_dim", {"gain_over_shuffled": without_kl(other) - without_kl(own)})
     if model.prior is not None:
-        of_prior = lambda batch: evidence_bound(sde, None, model.prior, levels, strata, key, batch)
-        without = terms_per_image("bound of the prior", subject, of_prior)
-        yield from named("prior/bits_per_dim", without)
-        difference = with_z["total"] - without["total"]
-        yield "bits_per_dim/above_prior", float(difference.mean())
-        yield "bits_per_dim/above_prior_stderr", standard_error(difference)
-    yield "bits_per_dim/draws", float(DRAWS)
+        prior = terms("bound of the prior", prior_bound(model, levels), test)
+        yield from named("prior/bits_per_dim", prior)
+        yield from named("bits_per_dim", {"above_prior": own["total"] - prior["total"]})
+    yield "bits_per_dim/draws", float(draws)
 
 
 def named(name: str, terms: dict[str, np.ndarray]) -> Named:
-    """name/TERM and its standard error over the images, which holds the Monte Carlo error of an image's draws too."""
+    """Yield name/TERM and its standard error over the images, which holds the Monte Carlo error of an image's draws too."""
     for term, values in terms.items():
         yield f"{name}/{term}", float(values.mean())
         yield f"{name}/{term}_stderr", standard_error(values)
-
-
-def terms_per_image(label: str, subject: Subject, one_draw: Callable[[Batch], Terms]) -> dict[str, np.ndarray]:
-    """Term (and "total") -> bits/dim of each image: [n]."""
-
-    def of_terms(batch: Batch) -> Float[Array, "batch terms"]:
-        terms = one_draw(batch)
-        return jnp.stack([in_bits_per_dim(nats, batch.x) for nats in (*terms, terms.total)], axis=-1)
-
-    found = mean_of_draws(label, subject, len(subject.data.test), DRAWS, of_terms)
-    return dict(zip((*Terms._fields, "total"), found.T, strict=True))

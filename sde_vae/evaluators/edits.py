@@ -9,20 +9,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sde_vae import pictures
 from sde_vae.data.dataset import to_unit
-from sde_vae.evaluators.codes import train_codes
-from sde_vae.evaluators.counterfactuals import counterfactuals, value_name
-from sde_vae.evaluators.judged import Judge, judge_of
+from sde_vae.data.datasets.counterfactuals import counterfactuals, value_name
+from sde_vae.evaluators.context import Attributes, EvalContext, encode_train
 from sde_vae.evaluators.latents import CLASSES
-from sde_vae.evaluators.subject import Attributes, Subject
-from sde_vae.latent_ops import edit
-from sde_vae.metrics.directions import direction
-from sde_vae.metrics.images import standard_error
+from sde_vae.inference.interpolation import edit
+from sde_vae.metrics.image.distances import standard_error
+from sde_vae.metrics.latent.attribute_classifier import AttributeClassifier, fit_attribute_classifier
+from sde_vae.metrics.latent.directions import direction
+from sde_vae.reporting import plots
 
 # 1 is from where an image without the target typically is to where one with it is: see `metrics.directions`.
 STRENGTHS = (0.5, 1.0, 1.5)
-# So many targets, so many images each; so many training images teach the directions and the judge.
+# So many targets, so many images each; so many training images teach the directions and the classifier.
 TARGETS, IMAGES, FITTED = 5, 64, 5_000
 Named = Iterator[tuple[str, float]]
 # FIGURE/STRENGTH -> one value an image.
@@ -36,11 +35,11 @@ class Target(NamedTuple):
     value: int
 
 
-def edits(subject: Subject) -> Named:
+def edits(context: EvalContext) -> Named:
     """latent/edit/FIGURE/STRENGTH: the mean over the images of each target, and over targets; and each target's own at strength 1,
     latent/edit/ATTRIBUTE_VALUE/FIGURE.
 
-    By a judge that sees nothing but pixels, and is the same for all methods; `judge_accuracy` is on the held-out images:
+    By a classifier that sees nothing but pixels, and is the same for all methods; `classifier_accuracy` is on the held-out images:
         flipped     the share that has the target value; of strength 0 too, the images as they are decoded without an edit
         kept        the share of the other attributes whose answer is as it was before the edit
     Where the data can be drawn again, d the change of the decoded image and D that from the original to its counterfactual:
@@ -48,37 +47,37 @@ def edits(subject: Subject) -> Named:
         side        |d - change D| / |D|, whatever else changed, in units of the true change: 0 would be nothing
         distance    |edited - counterfactual| / |unedited - counterfactual|, both as decoded: below 1, the edit led there
     """
-    attributes = subject.data.attributes
+    attributes = context.data.attributes
     if attributes is None:
         return
-    rows, q = train_codes(subject, FITTED)
+    rows, q = encode_train(context, FITTED)
     known = attributes._replace(train=attributes.train[rows])
-    judge = judge_of(subject, rows, classes_of(known))
+    classifier = fit_attribute_classifier(context, rows, classes_of(known))
     found, shown = {}, {}
     for number, target in enumerate(choose_targets(known)):
         name = attributes.names[target.column]
         lacking = np.flatnonzero(attributes.test[:, target.column] != target.value)[:IMAGES]
-        true = counterfactuals(subject.data, lacking, name, target.value)
+        true = counterfactuals(context.data, lacking, name, target.value)
         if true is not None:
             # What cannot be seen in a face changes nothing, and there is nothing to make.
-            visible = (true != to_unit(subject.data.test[lacking])).any(axis=(1, 2, 3))
+            visible = (true != to_unit(context.data.test[lacking])).any(axis=(1, 2, 3))
             lacking, true = lacking[visible], true[visible]
         if len(lacking) == 0:
             continue
-        value = value_name(subject.data, name, target.value)
+        value = value_name(context.data, name, target.value)
         title = f"{name}: {value}"
         labels = (known.train[:, target.column] == target.value).astype(np.int64)
-        frames = decode_edits(subject, lacking, direction(q.mean, labels).step, f"edit {number}, {title}")
-        shown[title] = np.stack([x[0] for x in (to_unit(subject.data.test[lacking]), *frames.values())])
+        frames = decode_edits(context, lacking, direction(q.mean, labels).step, f"edit {number}, {title}")
+        shown[title] = np.stack([x[0] for x in (to_unit(context.data.test[lacking]), *frames.values())])
         if true is not None:
             shown[title] = np.concatenate([shown[title], true[:1]])
-        found[f"{name}_{value}"] = dict(of_target(subject, lacking, target, judge, frames, true))
+        found[f"{name}_{value}"] = dict(of_target(context, lacking, target, classifier, frames, true))
     if found:
         yield from told(found)
-        answers = judge(to_unit(subject.data.test))
+        answers = classifier(to_unit(context.data.test))
         right = [np.mean(answer == attributes.test[:, column]) for column, answer in answers.items()]
-        yield "latent/edit/judge_accuracy", float(np.mean(right))
-        pictures.rows(shown, subject.pictures / "edits.png")
+        yield "latent/edit/classifier_accuracy", float(np.mean(right))
+        plots.rows(shown, context.figures / "edits.png")
 
 
 def told(found: dict[str, Figures]) -> Named:
@@ -121,31 +120,31 @@ def choose_targets(attributes: Attributes) -> list[Target]:
     return [Target(k, value) for _, _, k, value in sorted(ranked)[:TARGETS]]
 
 
-def decode_edits(subject: Subject, rows: np.ndarray, step: np.ndarray, label: str) -> dict[float, np.ndarray]:
+def decode_edits(context: EvalContext, rows: np.ndarray, step: np.ndarray, label: str) -> dict[float, np.ndarray]:
     """Strength -> the test images `rows` edited, on [0, 1]; 0 is no edit."""
-    z = subject.encode(subject.data.test[rows]).mean
+    z = context.encode(context.data.test[rows]).mean
     index = rows.astype(np.int32)
-    decode = lambda k: subject.decode(edit(z, step, float(k)), index, f"{label}, strength {k:g}")
+    decode = lambda k: context.decode(edit(z, step, float(k)), index, f"{label}, strength {k:g}")
     return {k: to_unit(decode(k)) for k in (0.0, *STRENGTHS)}
 
 
 def of_target(
-    subject: Subject,
+    context: EvalContext,
     rows: np.ndarray,
     target: Target,
-    judge: Judge,
+    classifier: AttributeClassifier,
     frames: dict[float, np.ndarray],
     true: np.ndarray | None,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """(FIGURE/STRENGTH, one value an image)."""
-    answers = {k: judge(images) for k, images in frames.items()}
+    answers = {k: classifier(images) for k, images in frames.items()}
     for k, answer in answers.items():
-        yield f"flipped/{k:g}", (answer[target.column] == target.value).astype(np.float64)
+        yield f"success/{k:g}", (answer[target.column] == target.value).astype(np.float64)
     others = [column for column in answers[0.0] if column != target.column]
-    original = to_unit(subject.data.test[rows])
+    original = to_unit(context.data.test[rows])
     for k in STRENGTHS:
         if others:
-            yield f"kept/{k:g}", np.mean([answers[k][column] == answers[0.0][column] for column in others], axis=0)
+            yield f"preserved/{k:g}", np.mean([answers[k][column] == answers[0.0][column] for column in others], axis=0)
         if true is not None:
             for name, values in against_true(frames[0.0], frames[k], original, true).items():
                 yield f"{name}/{k:g}", values
@@ -160,7 +159,7 @@ def against_true(
     size = np.linalg.norm(D, axis=1)
     change = np.sum(d * D, axis=1) / np.square(size)
     return {
-        "change": change,
-        "side": np.linalg.norm(d - change[:, None] * D, axis=1) / size,
-        "distance": np.linalg.norm(after - true, axis=1) / np.linalg.norm(before - true, axis=1),
+        "true_change": change,
+        "off_target": np.linalg.norm(d - change[:, None] * D, axis=1) / size,
+        "counterfactual_distance": np.linalg.norm(after - true, axis=1) / np.linalg.norm(before - true, axis=1),
     }

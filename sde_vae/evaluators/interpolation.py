@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from sde_vae import pictures
 from sde_vae.arrays import keys_of
 from sde_vae.data.dataset import to_unit
-from sde_vae.evaluators.decoding import decode
-from sde_vae.evaluators.subject import Subject
-from sde_vae.latent_ops import lerp, slerp
-from sde_vae.metrics.images import l2, standard_error
-from sde_vae.streaming import stream
+from sde_vae.evaluators.context import EvalContext
+from sde_vae.inference.batched_map import batched_map
+from sde_vae.inference.decoding import decode
+from sde_vae.inference.interpolation import lerp, slerp
+from sde_vae.metrics.image.distances import l2, standard_error
+from sde_vae.reporting import plots
 from sde_vae.types import Indices, Latents, Points
 
 # The first 2 * PAIRS held-out images, each with its neighbour; of them so many pairs are drawn.
@@ -21,7 +21,7 @@ FRAMES = 9
 Named = Iterator[tuple[str, float]]
 
 
-def interpolation(subject: Subject) -> Named:
+def interpolation(context: EvalContext) -> Named:
     """latent/interpolation/PATH/..., of the paths
 
     linear      z along a straight line, from a random x_T that is the same for the whole path, with the same noise on the way
@@ -29,17 +29,17 @@ def interpolation(subject: Subject) -> Named:
     inverted    z along an arc, and x_T along the arc between those that the two images come from, decoded by the ODE that
                 found them; only of methods that decode by a solver
     """
-    pairs = min(PAIRS, len(subject.data.test) // 2)
+    pairs = min(PAIRS, len(context.data.test) // 2)
     if pairs == 0:
         return
-    x = subject.data.test[: 2 * pairs]
-    z, at = subject.encode(x).mean, np.linspace(0, 1, FRAMES)
+    x = context.data.test[: 2 * pairs]
+    z, at = context.encode(x).mean, np.linspace(0, 1, FRAMES)
     index = np.repeat(np.arange(pairs, dtype=np.int32), FRAMES)
     codes = {name: _rows(path(z[::2], z[1::2], at)) for name, path in (("linear", lerp), ("slerp", slerp))}
-    paths = {name: subject.decode(path, index, f"interpolate, {name}") for name, path in codes.items()}
-    if subject.model.score is not None:
-        x_T = subject.invert(z, x, "invert to interpolate")[:, 0]
-        paths["inverted"] = by_inverter(subject, codes["slerp"], index, _rows(slerp(x_T[::2], x_T[1::2], at)))
+    paths = {name: context.decode(path, index, f"interpolate, {name}") for name, path in codes.items()}
+    if context.model.score is not None:
+        x_T = context.invert(z, x, "invert to interpolate")[:, 0]
+        paths["inverted"] = by_inverter(context, codes["slerp"], index, _rows(slerp(x_T[::2], x_T[1::2], at)))
 
     originals = to_unit(x).reshape(pairs, 2, *x.shape[1:])
     frames = {name: to_unit(path).reshape(pairs, FRAMES, *x.shape[1:]) for name, path in paths.items()}
@@ -52,7 +52,7 @@ def interpolation(subject: Subject) -> Named:
         for i in range(min(DRAWN, pairs))
         for name, path in frames.items()
     }
-    pictures.rows(named, subject.pictures / "interpolation.png")
+    plots.rows(named, context.figures / "interpolation.png")
 
 
 def of_path(name: str, frames: np.ndarray, originals: np.ndarray) -> Named:
@@ -73,15 +73,15 @@ def of_path(name: str, frames: np.ndarray, originals: np.ndarray) -> Named:
         yield f"{name}/largest_step_stderr", standard_error(unevenness)
 
 
-def by_inverter(subject: Subject, z: np.ndarray, index: np.ndarray, x_T: np.ndarray) -> np.ndarray:
+def by_inverter(context: EvalContext, z: np.ndarray, index: np.ndarray, x_T: np.ndarray) -> np.ndarray:
     """Decoded by the solver that inverts: another one would not lead back to the images."""
-    model, key = subject.model, jax.random.key(subject.seed)
+    model, key = context.model, jax.random.key(context.seed)
 
     @jax.jit
     def back(z: Latents, index: Indices, x_T: Points) -> Points:
         return decode(model.inverter, model.score(z), keys_of(key, index), x_T)
 
-    return stream(back, subject.batch_size, z, index, x_T, label="interpolate, inverted", parts=subject.parts)
+    return batched_map(back, context.batch_size, z, index, x_T, label="interpolate, inverted", cache=context.cache)
 
 
 def _rows(paths: np.ndarray) -> np.ndarray:

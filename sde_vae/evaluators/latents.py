@@ -9,17 +9,16 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.decomposition import PCA
 
-from sde_vae import pictures
-from sde_vae.data.dataset import spread_index
+from sde_vae.data.dataset import evenly_spaced_index
+from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.errors import BadInput
-from sde_vae.evaluators.codes import train_codes
-from sde_vae.evaluators.subject import Subject
-from sde_vae.gaussians import DiagGaussian
-from sde_vae.metrics import latent_statistics, probes
-from sde_vae.metrics.disentanglement import DCI, dci, mig
-from sde_vae.metrics.images import standard_error
-from sde_vae.metrics.tad import tad
-from sde_vae.pictures import Bars, Cloud, HeatMap
+from sde_vae.evaluators.context import EvalContext, encode_train
+from sde_vae.metrics.image.distances import standard_error
+from sde_vae.metrics.latent import probes, statistics
+from sde_vae.metrics.latent.disentanglement import DCI, dci, mig
+from sde_vae.metrics.latent.tad import tad
+from sde_vae.reporting import plots
+from sde_vae.reporting.plots import Bars, Cloud, HeatMap
 
 # So many training images, evenly spaced, are encoded; of so many are forests grown; so many test images are compared pair by pair.
 CODES, GROWN, PAIRED = 10_000, 5_000, 1_000
@@ -38,20 +37,20 @@ class Known(NamedTuple):
     test: np.ndarray
 
 
-def latents(subject: Subject) -> Named:
+def latents(context: EvalContext) -> Named:
     """latent/...: statistics of the posteriors; where attributes are known, probes; where there are two or more, DCI, MIG and TAD."""
-    q = subject.encode(subject.data.test)
+    q = context.encode(context.data.test)
     failed = int(np.sum(~(np.isfinite(q.mean) & np.isfinite(q.log_var)).all(axis=1)))
     if failed:
         raise BadInput(
             f"latents: {failed} of {len(q.mean)} posteriors are not finite; train with a smaller learning rate"
         )
-    yield from of_posteriors(q, subject.seed)
-    attributes = subject.data.attributes
-    draw(subject, q, None if attributes is None else (attributes.names[0], attributes.test[:, 0]))
+    yield from of_posteriors(q, context.seed)
+    attributes = context.data.attributes
+    draw(context, q, None if attributes is None else (attributes.names[0], attributes.test[:, 0]))
     if attributes is None:
         return
-    rows, (codes, _) = train_codes(subject, CODES)
+    rows, (codes, _) = encode_train(context, CODES)
     known = [
         _known(name, train, test)
         for name, train, test in zip(attributes.names, attributes.train[rows].T, attributes.test.T, strict=True)
@@ -61,10 +60,10 @@ def latents(subject: Subject) -> Named:
     yield from of_classes(codes, q.mean, [k for k in known if k.classes > 2])
     # Where the test images have one value only there is nothing to detect.
     yield from of_binary(codes, q.mean, [k for k in known if k.classes == 2 and len(np.unique(k.test)) > 1])
-    grown = spread_index(len(codes), GROWN)
+    grown = evenly_spaced_index(len(codes), GROWN)
     factors = [k for k in known if np.bincount(k.train[grown]).max() <= len(grown) - RARE]
     if len(factors) > 1:
-        yield from of_factors(subject, codes, q, grown, factors)
+        yield from of_factors(context, codes, q, grown, factors)
 
 
 def of_posteriors(q: DiagGaussian, seed: int) -> Named:
@@ -72,17 +71,17 @@ def of_posteriors(q: DiagGaussian, seed: int) -> Named:
 
     The bounds are those of whatever q(z) is: they meet where n images are enough, which they are for small latents only.
     """
-    kl = latent_statistics.kl_per_dimension(q.mean, q.log_var)
-    yield "latent/active_units", float(latent_statistics.active(q.mean).sum())
+    kl = statistics.kl_per_dimension(q.mean, q.log_var)
+    yield "latent/active_units", float(statistics.active(q.mean).sum())
     yield "latent/kl_dim_max", float(kl.max())
     yield "latent/kl_dim_min", float(kl.min())
-    yield "latent/effective_dimensions", latent_statistics.effective_dimensions(kl)
-    yield "latent/total_correlation", latent_statistics.gaussian_total_correlation(q.mean, q.log_var)
-    yield "latent/total_correlation_floor", latent_statistics.gaussian_total_correlation_floor(q.mean, q.log_var)
+    yield "latent/effective_dimensions", statistics.effective_dimensions(kl)
+    yield "latent/total_correlation", statistics.gaussian_total_correlation(q.mean, q.log_var)
+    yield "latent/total_correlation_reference", statistics.gaussian_total_correlation_reference(q.mean, q.log_var)
     if len(q.mean) > 1:
         mean, log_var = q.mean[:PAIRED], q.log_var[:PAIRED]
         noise = np.random.default_rng(seed).standard_normal(mean.shape, np.float32)
-        bounds = latent_statistics.total_correlation_bounds(mean, log_var, noise)
+        bounds = statistics.total_correlation_bounds(mean, log_var, noise)
         for name, terms in bounds._asdict().items():
             yield f"latent/total_correlation_{name}", float(terms.mean())
             yield f"latent/total_correlation_{name}_stderr", standard_error(terms)
@@ -119,11 +118,13 @@ def of_binary(train: np.ndarray, test: np.ndarray, known: list[Known]) -> Named:
         yield f"latent/probe_prevalence{end}", float(np.mean([has[name].mean() for name in names]))
 
 
-def of_factors(subject: Subject, train: np.ndarray, q: DiagGaussian, grown: np.ndarray, known: list[Known]) -> Named:
+def of_factors(
+    context: EvalContext, train: np.ndarray, q: DiagGaussian, grown: np.ndarray, known: list[Known]
+) -> Named:
     """DCI, its forests grown on those training images; MIG and TAD of all of them: there are more, and nothing is fitted to them."""
     factors, held_out = (np.stack(labels, axis=1) for labels in zip(*((k.train, k.test) for k in known), strict=True))
     found = dci(train[grown], factors[grown], q.mean, held_out)
-    draw_factors(subject, q, [k.name for k in known], found)
+    draw_factors(context, q, [k.name for k in known], found)
     for name in ("disentanglement", "completeness", "informativeness", "majority"):
         yield f"latent/dci_{name}", getattr(found, name)
     yield "latent/mig", mig(train, factors)
@@ -135,23 +136,23 @@ def of_factors(subject: Subject, train: np.ndarray, q: DiagGaussian, grown: np.n
     yield "latent/tad_attributes", float(detected.attributes)
 
 
-def draw(subject: Subject, q: DiagGaussian, attribute: tuple[str, np.ndarray] | None) -> None:
+def draw(context: EvalContext, q: DiagGaussian, attribute: tuple[str, np.ndarray] | None) -> None:
     """The KL of each dimension, the largest first; and the test images' codes in the plane of their largest variance."""
-    kl = latent_statistics.kl_per_dimension(q.mean, q.log_var)
+    kl = statistics.kl_per_dimension(q.mean, q.log_var)
     order = np.argsort(-kl)
-    title = f"{latent_statistics.active(q.mean).sum()} of {len(kl)} units active"
-    bars = Bars(title, "dimension, by KL", "KL, nats", kl[order], latent_statistics.active(q.mean)[order])
+    title = f"{statistics.active(q.mean).sum()} of {len(kl)} units active"
+    bars = Bars(title, "dimension, by KL", "KL, nats", kl[order], statistics.active(q.mean)[order])
     plane = np.zeros((len(q.mean), 2))
     if len(q.mean) > 1:
         few = min(2, *q.mean.shape)
         plane[:, :few] = PCA(few, svd_solver="full").fit_transform(q.mean.astype(np.float64))
     cloud = Cloud("Posterior means", "first component", "second component", plane, attribute)
-    pictures.bars_and_cloud(bars, cloud, subject.pictures / "latents.png")
+    plots.bars_and_cloud(bars, cloud, context.figures / "latents.png")
 
 
-def draw_factors(subject: Subject, q: DiagGaussian, names: list[str], found: DCI) -> None:
+def draw_factors(context: EvalContext, q: DiagGaussian, names: list[str], found: DCI) -> None:
     """Which dimensions tell which factor: DCI's importances, the dimensions in the order of `draw`, numbered as traversals number them."""
-    order = np.argsort(-latent_statistics.kl_per_dimension(q.mean, q.log_var))
+    order = np.argsort(-statistics.kl_per_dimension(q.mean, q.log_var))
     figures = ", ".join(f"{n} {getattr(found, n):.2f}" for n in ("disentanglement", "completeness", "informativeness"))
     shown = HeatMap(
         title=f"DCI: {figures}",
@@ -161,7 +162,7 @@ def draw_factors(subject: Subject, q: DiagGaussian, names: list[str], found: DCI
         columns=[str(k + 1) for k in order],
         values=found.importance[order].T,
     )
-    pictures.heat_map(shown, subject.pictures / "factors.png")
+    plots.heat_map(shown, context.figures / "factors.png")
 
 
 def _known(name: str, train: np.ndarray, test: np.ndarray) -> Known:

@@ -5,28 +5,27 @@ from collections.abc import Iterator
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from sde_vae import pictures
 from sde_vae.data.dataset import take, to_model, to_unit
-from sde_vae.evaluators.codes import train_codes
-from sde_vae.evaluators.subject import Subject
-from sde_vae.metrics.images import standard_error
+from sde_vae.evaluators.context import EvalContext, encode_train
+from sde_vae.metrics.image.distances import standard_error
+from sde_vae.reporting import plots
 
 # The nearest K of so many training images, of so many held-out ones; so many are drawn.
 K, AMONG, QUERIES, DRAWN = 5, 10_000, 500, 5
 
 
-def neighbours(subject: Subject) -> Iterator[tuple[str, float]]:
+def neighbours(context: EvalContext) -> Iterator[tuple[str, float]]:
     """latent/neighbours/{latent,pixels}: the share of the K nearest that have the image's first attribute, where there is one;
     latent/neighbours/chance: of K drawn at random.
 
     Distances are Euclidean: of posterior means, and of images.
     """
-    data = subject.data
-    rows, q = train_codes(subject, AMONG)
+    data = context.data
+    rows, q = encode_train(context, AMONG)
     train = to_unit(to_model(take(data.train, rows), data.levels))
     queries = data.test[:QUERIES]
     among = {
-        "latent": (q.mean, subject.encode(queries).mean),
+        "latent": (q.mean, context.encode(queries).mean),
         "pixels": (train.reshape(len(train), -1), to_unit(queries).reshape(len(queries), -1)),
     }
     k = min(K, len(train))
@@ -39,7 +38,7 @@ def neighbours(subject: Subject) -> Iterator[tuple[str, float]]:
         for i in range(min(DRAWN, len(queries)))
         for name, found in near.items()
     }
-    pictures.rows(named, subject.pictures / "neighbours.png")
+    plots.rows(named, context.figures / "neighbours.png")
     if data.attributes is None:
         return
     of_train, of_query = data.attributes.train[rows, 0], data.attributes.test[: len(queries), 0]

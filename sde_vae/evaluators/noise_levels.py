@@ -13,17 +13,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sde_vae import pictures
 from sde_vae.arrays import keys_of, normal
 from sde_vae.data.dataset import take, to_model, to_unit
-from sde_vae.evaluators.codes import draw_codes, train_codes
-from sde_vae.evaluators.subject import Subject
-from sde_vae.metrics.images import standard_error
-from sde_vae.metrics.regressions import REGRESSIONS
-from sde_vae.pictures import Panel
-from sde_vae.scores import denoised_of_noise, noise_of_score
-from sde_vae.sdes import SDE, diffuse, log_snr_range
-from sde_vae.streaming import stream
+from sde_vae.diffusion.scores import denoised_of_noise, noise_of_score
+from sde_vae.diffusion.sdes import SDE, diffuse, log_snr_range
+from sde_vae.evaluators.context import EvalContext, encode_train
+from sde_vae.inference.aggregate_posterior import sample_posterior
+from sde_vae.inference.batched_map import batched_map
+from sde_vae.metrics.image.distances import standard_error
+from sde_vae.metrics.latent.regressions import REGRESSIONS
+from sde_vae.reporting import plots
+from sde_vae.reporting.plots import Panel
 from sde_vae.types import Indices, Latents, PerExample, Points, ScoreFn
 
 # Levels of logSNR, evenly spaced from the highest noise to HIGH, above which little is left to tell.
@@ -35,21 +35,21 @@ ROUNDING = float((10 * np.finfo(np.float32).eps) ** 2)
 Named = Iterator[tuple[str, float]]
 
 
-def noise_levels(subject: Subject) -> Named:
+def noise_levels(context: EvalContext) -> Named:
     """noise_level/LOGSNR/mse, .../prior_mse, .../best_guidance and .../guided_mse, with that guidance; from_z/linear_mse, ...: of images
     in [0, 1], z ~ q(z | x_0), with standard errors.
     """
-    test = subject.data.test[:TOLD]
-    z = draw_codes(subject.encode(test), np.random.default_rng(subject.seed))
-    known = {name: np.square(x - to_unit(test)).mean(axis=(1, 2, 3)) for name, x in _from_z(subject, z).items()}
+    test = context.data.test[:TOLD]
+    z = sample_posterior(context.encode(test), np.random.default_rng(context.seed))
+    known = {name: np.square(x - to_unit(test)).mean(axis=(1, 2, 3)) for name, x in _from_z(context, z).items()}
     for name, errors in known.items():
         yield f"from_z/{name}_mse", float(errors.mean())
         yield f"from_z/{name}_mse_stderr", standard_error(errors)
-    if subject.model.score is None:
+    if context.model.score is None:
         return
-    low, high = log_snr_range(subject.model.decoder.sde)
+    low, high = log_snr_range(context.model.decoder.sde)
     levels = np.linspace(low, min(high, HIGH), LEVELS)
-    found = _errors(subject, levels, test, z)
+    found = _errors(context, levels, test, z)
     for i, level in enumerate(levels):
         of_level = {name: errors[:, i] for name, errors in found.items()}
         for name in ("mse", "prior_mse"):
@@ -63,35 +63,35 @@ def noise_levels(subject: Subject) -> Named:
     lines = {titles[name]: (levels, errors.mean(axis=0)) for name, errors in found.items() if name in titles}
     drawn = {f"from z alone, {name}": float(errors.mean()) for name, errors in known.items()}
     panel = Panel(
-        f"{subject.model.title}: error of E[x_0 | x_t, z]", "logSNR", "mse", lines, drawn, log_y=True, log_x=False
+        f"{context.model.title}: error of E[x_0 | x_t, z]", "logSNR", "mse", lines, drawn, log_y=True, log_x=False
     )
-    pictures.lines([panel], subject.pictures / "noise_levels.png")
+    plots.lines([panel], context.figures / "noise_levels.png")
 
 
-def _from_z(subject: Subject, z: np.ndarray) -> dict[str, np.ndarray]:
+def _from_z(context: EvalContext, z: np.ndarray) -> dict[str, np.ndarray]:
     """Regression -> the test images, [n, H, W, C] on [0, 1]."""
-    rows, q = train_codes(subject, FITTED)
-    images = to_unit(to_model(take(subject.data.train, rows), subject.data.levels))
+    rows, q = encode_train(context, FITTED)
+    images = to_unit(to_model(take(context.data.train, rows), context.data.levels))
     train_z, train_x = (
-        draw_codes(q, np.random.default_rng(subject.seed + 1)).astype(np.float64),
+        sample_posterior(q, np.random.default_rng(context.seed + 1)).astype(np.float64),
         images.reshape(len(images), -1),
     )
     predict = lambda regression: regression(train_z, train_x.astype(np.float64), z.astype(np.float64))
     return {name: predict(regression).reshape(len(z), *images.shape[1:]) for name, regression in REGRESSIONS.items()}
 
 
-def _errors(subject: Subject, levels: np.ndarray, test: np.ndarray, z: np.ndarray) -> dict[str, np.ndarray]:
+def _errors(context: EvalContext, levels: np.ndarray, test: np.ndarray, z: np.ndarray) -> dict[str, np.ndarray]:
     """Of each image at each level, [n, levels], all of the same noise: mse; with a prior, prior_mse and `moved`, the square of what z
     changes.
     """
-    sde, model = subject.model.decoder.sde, subject.model
+    sde, model = context.model.decoder.sde, context.model
     names = ("mse",) if model.prior is None else ("mse", "prior_mse", "moved")
     # A pixel is half as long in [0, 1] as in [-1, 1].
     square = lambda d: jnp.mean(jnp.square(d), axis=tuple(range(1, d.ndim))) / 4
 
     @jax.jit
     def errors(x: Points, z: Latents, index: Indices) -> jax.Array:
-        eps = normal(keys_of(jax.random.key(subject.seed), index), x)
+        eps = normal(keys_of(jax.random.key(context.seed), index), x)
 
         def at(level: jax.Array) -> jax.Array:
             t = sde.t_of_log_snr(jnp.full(x.shape[:1], level))
@@ -105,7 +105,7 @@ def _errors(subject: Subject, levels: np.ndarray, test: np.ndarray, z: np.ndarra
         return jnp.moveaxis(jax.lax.map(at, jnp.asarray(levels, x.dtype)), -1, 0)
 
     index = np.arange(len(z), dtype=np.int32)
-    found = stream(errors, subject.batch_size, test, z, index, label="noise levels", parts=subject.parts)
+    found = batched_map(errors, context.batch_size, test, z, index, label="noise levels", cache=context.cache)
     return {name: found[..., i] for i, name in enumerate(names)}
 
 

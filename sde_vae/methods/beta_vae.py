@@ -1,4 +1,4 @@
-"""beta-VAE (Kingma & Welling 2013, arXiv:1312.6114; Higgins et al. 2017): a Gaussian decoder that decodes at once.
+"""beta-VAE (Kingma & Welling 2013, arXiv:1312.6114; Higgins et al. 2017): a Gaussian decoder, one pass.
 
     loss = E_q -log N(x_0; mean(z), var) + beta KL(q(z | x_0) || N(0, I))
 
@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 
 from sde_vae.arrays import keys_of
-from sde_vae.gaussians import DiagGaussian
-from sde_vae.method import Method
+from sde_vae.diffusion.gaussians import DiagGaussian
+from sde_vae.diffusion.kl_penalty import Penalty
+from sde_vae.methods.method import Method
 from sde_vae.methods.posteriors import Posterior
 from sde_vae.nets.network import Network
-from sde_vae.penalties import Penalty
-from sde_vae.types import Batch, Latents, Metrics, Params, Points, PRNGKey, Scalar
+from sde_vae.types import Batch, Frozen, Latents, Metrics, Params, Points, PRNGKey, Scalar
 
 
 def beta_vae(posterior: Posterior, decoder: Network, penalty: Penalty) -> Method:
@@ -24,15 +24,15 @@ def beta_vae(posterior: Posterior, decoder: Network, penalty: Penalty) -> Method
         key_encoder, key_decoder = jax.random.split(key)
         return {"encoder": posterior.init(key_encoder), "decoder": decoder.init(key_decoder)}
 
-    def encode(params: Params, frozen: Params, x: Points) -> DiagGaussian:
+    def encode(params: Params, frozen: Frozen, x: Points) -> DiagGaussian:
         del frozen
         return posterior.clean(params["encoder"], x)
 
-    def likelihood(params: Params, frozen: Params, z: Latents) -> DiagGaussian:
+    def likelihood(params: Params, frozen: Frozen, z: Latents) -> DiagGaussian:
         del frozen
         return decoder.apply(params["decoder"], z)
 
-    def loss(params: Params, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
+    def loss(params: Params, frozen: Frozen, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
         key_z, key_dropout = jax.random.split(key)
         q = posterior.clean(params["encoder"], batch.x, keys_of(key_dropout, batch.index))
         p = likelihood(params, frozen, q.sample(keys_of(key_z, batch.index)))
@@ -40,4 +40,4 @@ def beta_vae(posterior: Posterior, decoder: Network, penalty: Penalty) -> Method
         total = reconstruction + jnp.mean(penalty(q, batch.step))
         return total, {"loss": total, "loss/reconstruction": reconstruction, "loss/kl": jnp.mean(q.kl_to_standard())}
 
-    return Method(init, loss, encode, None, likelihood)
+    return Method(init, loss, encode, likelihood=likelihood)

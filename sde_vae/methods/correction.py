@@ -18,14 +18,16 @@ import jax
 import jax.numpy as jnp
 
 from sde_vae.arrays import keys_of
-from sde_vae.gaussians import DiagGaussian
-from sde_vae.losses import TimeSampler, Weight, denoising
-from sde_vae.method import Method
-from sde_vae.methods.prior import condition, told_level
+from sde_vae.diffusion.gaussians import DiagGaussian
+from sde_vae.diffusion.losses import denoising
+from sde_vae.diffusion.scores import noise_of_velocity, score_of_noise
+from sde_vae.diffusion.sdes import SDE
+from sde_vae.diffusion.time_samplers import TimeSampler
+from sde_vae.diffusion.weights import Weight
+from sde_vae.methods.method import Method
+from sde_vae.methods.prior import network_log_snr, precondition
 from sde_vae.nets.network import Network
-from sde_vae.scores import noise_of_velocity, score_of_noise
-from sde_vae.sdes import SDE
-from sde_vae.types import Batch, Keys, Latents, Metrics, Params, PerExample, Points, PRNGKey, Scalar, ScoreFn
+from sde_vae.types import Batch, Frozen, Keys, Latents, Metrics, Params, PerExample, Points, PRNGKey, Scalar, ScoreFn
 
 # Residual(params, the prior's parameters, x, t, z, keys) -> what is added to the velocity; with keys, with dropout
 Residual = Callable[[Params, Params, Points, PerExample, Latents, Keys | None], Points]
@@ -43,7 +45,7 @@ def of_images(sde: SDE, network: Network) -> Corrector:
 
     def residual(params: Params, prior: Params, x: Points, t: PerExample, z: Latents, keys: Keys | None) -> Points:
         del prior
-        return condition(sde, network, params, x, t, keys, z=z)
+        return precondition(sde, network, params, x, t, keys, z=z)
 
     return Corrector(network.init, residual)
 
@@ -52,8 +54,8 @@ def of_features(sde: SDE, features: Network, head: Network) -> Corrector:
     """A small head on the frozen prior's features; `features` is applied with the prior's parameters."""
 
     def residual(params: Params, prior: Params, x: Points, t: PerExample, z: Latents, keys: Keys | None) -> Points:
-        seen = condition(sde, features, prior, x, t).astype(x.dtype)
-        return head.apply(params, seen, told_level(sde, t), keys, z=z)
+        seen = precondition(sde, features, prior, x, t).astype(x.dtype)
+        return head.apply(params, seen, network_log_snr(sde, t), keys, z=z)
 
     return Corrector(head.init, residual)
 
@@ -61,30 +63,28 @@ def of_features(sde: SDE, features: Network, head: Network) -> Corrector:
 def corrected(
     sde: SDE, base: Method, guided: Method, corrector: Corrector, times: TimeSampler, weight: Weight
 ) -> Method:
-    """`params` are {"corrector", "gate"}; `frozen` is (the prior's, the encoder's), both EMA. `base` is ScoreVAE without guidance, which is
+    """`params` are {"corrector", "gate"}; `frozen` has those of the stages "prior" and "encoder" (EMA). `base` is ScoreVAE without guidance, which is
     corrected, and `guided` the one that decodes.
     """
 
     def init(key: PRNGKey) -> Params:
         return {"corrector": corrector.init(key), "gate": jnp.zeros(())}
 
-    def encode(params: Params, frozen: Params, x: Points) -> DiagGaussian:
+    def encode(params: Params, frozen: Frozen, x: Points) -> DiagGaussian:
         del params
-        prior, encoder = frozen
-        return base.encode(encoder, prior, x)
+        return base.encode(frozen["encoder"], frozen, x)
 
-    def plus(params: Params, frozen: Params, z: Latents, score_vae: Method, keys: Keys | None) -> ScoreFn:
-        prior, encoder = frozen
-        uncorrected = score_vae.score(encoder, prior, z)
+    def plus(params: Params, frozen: Frozen, z: Latents, score_vae: Method, keys: Keys | None) -> ScoreFn:
+        uncorrected = score_vae.score(frozen["encoder"], frozen, z)
 
         def sum_of_both(x: Points, t: PerExample) -> Points:
-            residual = params["gate"] * corrector.residual(params["corrector"], prior, x, t, z, keys)
+            residual = params["gate"] * corrector.residual(params["corrector"], frozen["prior"], x, t, z, keys)
             # Of x = 0: a difference of velocities, not a velocity.
             return uncorrected(x, t) + score_of_noise(sde, noise_of_velocity(sde, residual, jnp.zeros_like(x), t), t)
 
         return sum_of_both
 
-    def loss(params: Params, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
+    def loss(params: Params, frozen: Frozen, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
         frozen = jax.lax.stop_gradient(frozen)
         key_z, key_dropout, key = jax.random.split(key, 3)
         z = encode(params, frozen, batch.x).sample(keys_of(key_z, batch.index))
@@ -92,4 +92,11 @@ def corrected(
         total = jnp.mean(denoising(sde, score, times, weight, key, batch))
         return total, {"loss": total}
 
-    return Method(init, loss, encode, lambda params, frozen, z: plus(params, frozen, z, guided, None))
+    def score(params: Params, frozen: Frozen, z: Latents) -> ScoreFn:
+        return plus(params, frozen, z, guided, None)
+
+    def unconditional(params: Params, frozen: Frozen) -> ScoreFn:
+        del params
+        return base.unconditional(frozen["encoder"], frozen)
+
+    return Method(init, loss, encode, score, unconditional=unconditional)

@@ -9,16 +9,18 @@ import jax
 import jax.numpy as jnp
 
 from sde_vae.arrays import keys_of
-from sde_vae.gaussians import DiagGaussian
-from sde_vae.losses import TimeSampler, Weight, denoising
-from sde_vae.method import Method
+from sde_vae.diffusion.gaussians import DiagGaussian
+from sde_vae.diffusion.kl_penalty import Penalty
+from sde_vae.diffusion.losses import denoising
+from sde_vae.diffusion.scores import score_of_noise
+from sde_vae.diffusion.sdes import SDE
+from sde_vae.diffusion.time_samplers import TimeSampler
+from sde_vae.diffusion.weights import Weight
+from sde_vae.methods.method import Method
 from sde_vae.methods.posteriors import Posterior
-from sde_vae.methods.prior import Prediction, condition
+from sde_vae.methods.prior import Prediction, precondition
 from sde_vae.nets.network import Network
-from sde_vae.penalties import Penalty
-from sde_vae.scores import score_of_noise
-from sde_vae.sdes import SDE
-from sde_vae.types import Batch, Keys, Latents, Metrics, Params, PerExample, Points, PRNGKey, Scalar, ScoreFn
+from sde_vae.types import Batch, Frozen, Keys, Latents, Metrics, Params, PerExample, Points, PRNGKey, Scalar, ScoreFn
 
 
 def diff_decoder(
@@ -42,34 +44,34 @@ def diff_decoder(
         key_encoder, key_decoder = jax.random.split(key)
         return {"encoder": posterior.init(key_encoder), "decoder": network.init(key_decoder)}
 
-    def encode(params: Params, frozen: Params, x: Points) -> DiagGaussian:
+    def encode(params: Params, frozen: Frozen, x: Points) -> DiagGaussian:
         del frozen
         return posterior.clean(params["encoder"], x)
 
-    def told(params: Params, z: Latents, keep: PerExample | None, keys: Keys | None) -> ScoreFn:
+    def conditional(params: Params, z: Latents, keep: PerExample | None, keys: Keys | None) -> ScoreFn:
         def score(x: Points, t: PerExample) -> Points:
-            output = condition(sde, network, params["decoder"], x, t, keys, z=z, keep=keep)
+            output = precondition(sde, network, params["decoder"], x, t, keys, z=z, keep=keep)
             return score_of_noise(sde, prediction(sde, output, x, t), t)
 
         return score
 
-    def loss(params: Params, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
+    def loss(params: Params, frozen: Frozen, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
         del frozen
         key_z, key_keep, key_decoder, key, key_encoder = jax.random.split(key, 5)
         q = posterior.clean(params["encoder"], batch.x, keys_of(key_encoder, batch.index))
         z = q.sample(keys_of(key_z, batch.index))
         keep = 1.0 - jax.vmap(lambda key: jax.random.bernoulli(key, latent_dropout))(keys_of(key_keep, batch.index))
-        score = told(params, z, keep.astype(z.dtype), keys_of(key_decoder, batch.index))
+        score = conditional(params, z, keep.astype(z.dtype), keys_of(key_decoder, batch.index))
         diffusion = jnp.mean(denoising(sde, score, times, weight, key, batch))
         total = diffusion + jnp.mean(penalty(q, batch.step))
         return total, {"loss": total, "loss/diffusion": diffusion, "loss/kl": jnp.mean(q.kl_to_standard())}
 
-    def score(params: Params, frozen: Params, z: Latents) -> ScoreFn:
+    def score(params: Params, frozen: Frozen, z: Latents) -> ScoreFn:
         del frozen
-        with_z = told(params, z, None, None)
+        with_z = conditional(params, z, None, None)
         if guidance == 1:
             return with_z
-        without_z = told(params, z, jnp.zeros(z.shape[:1], z.dtype), None)
+        without_z = conditional(params, z, jnp.zeros(z.shape[:1], z.dtype), None)
 
         def guided(x: Points, t: PerExample) -> Points:
             plain = without_z(x, t)

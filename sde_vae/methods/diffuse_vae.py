@@ -8,17 +8,21 @@ prior take the noise off. It is the simplest form of DiffuseVAE (arXiv:2201.0030
 levels and is trained for that.
 """
 
-from sde_vae.method import Method
-from sde_vae.scores import of_point, spliced
-from sde_vae.sdes import SDE
-from sde_vae.types import Latents, Params, ScoreFn
+from sde_vae.diffusion.scores import point_mass_score, switch_at_log_snr
+from sde_vae.diffusion.sdes import SDE
+from sde_vae.methods.method import Method
+from sde_vae.types import Frozen, Latents, Params, ScoreFn
 
 
 def diffuse_vae(sde: SDE, vae: Method, prior: Method, log_snr: float) -> Method:
-    """`params` are the beta-VAE's, trained as it is; `frozen` is the prior's (its EMA), which only decodes."""
+    """`params` are the beta-VAE's, trained as it is; `frozen` has those of the stage "prior" (its EMA), which only decodes."""
 
-    def score(params: Params, frozen: Params, z: Latents) -> ScoreFn:
-        of_vae = of_point(sde, vae.likelihood(params, (), z).mean)
-        return spliced(sde, log_snr, of_vae, prior.score(frozen, None, None))
+    def unconditional(params: Params, frozen: Frozen) -> ScoreFn:
+        del params
+        return prior.unconditional(frozen["prior"], {})
 
-    return vae._replace(score=score, likelihood=None)
+    def score(params: Params, frozen: Frozen, z: Latents) -> ScoreFn:
+        of_vae = point_mass_score(sde, vae.likelihood(params, frozen, z).mean)
+        return switch_at_log_snr(sde, log_snr, of_vae, unconditional(params, frozen))
+
+    return vae._replace(score=score, likelihood=None, unconditional=unconditional)

@@ -11,8 +11,8 @@ import jax
 from jaxtyping import Float
 
 from sde_vae.arrays import keys_of
-from sde_vae.method import Method
-from sde_vae.types import Batch, Metrics, Params, PRNGKey, Scalar
+from sde_vae.methods.method import Method
+from sde_vae.types import Batch, Frozen, Metrics, Params, PRNGKey, Scalar
 
 
 class Moments(NamedTuple):
@@ -22,16 +22,18 @@ class Moments(NamedTuple):
     std: Float[jax.Array, "latent"]
 
 
-def latent_prior(prior_of_codes: Method, method: Method) -> Method:
-    """`params` are those of `prior_of_codes`; `frozen` is (what `method` stands on, its own parameters, the Moments of its codes). Its score is
-    of u, where z = mean + std u.
+def latent_prior(prior_of_codes: Method, method: Method, stage: str) -> Method:
+    """Train `prior_of_codes` on the standardised latent codes of `method`, which was trained in `stage`.
+
+    `params` are those of `prior_of_codes`. `frozen` has the parameters of `stage`, of what it depends on, and under "moments" the
+    Moments of its codes. The unconditional score is of u, where z = mean + std u.
     """
 
-    def loss(params: Params, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
-        below, trained, moments = frozen
+    def loss(params: Params, frozen: Frozen, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
+        moments = frozen["moments"]
         key_z, key = jax.random.split(key)
-        z = method.encode(trained, below, batch.x).sample(keys_of(key_z, batch.index))
+        z = method.encode(frozen[stage], frozen, batch.x).sample(keys_of(key_z, batch.index))
         u = jax.lax.stop_gradient((z - moments.mean[None]) / moments.std[None])
-        return prior_of_codes.loss(params, None, key, batch._replace(x=u))
+        return prior_of_codes.loss(params, {}, key, batch._replace(x=u))
 
-    return Method(prior_of_codes.init, loss, None, prior_of_codes.score)
+    return Method(prior_of_codes.init, loss, unconditional=prior_of_codes.unconditional)

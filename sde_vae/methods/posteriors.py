@@ -7,19 +7,19 @@ import jax
 import jax.numpy as jnp
 
 from sde_vae.arrays import expand
-from sde_vae.gaussians import DiagGaussian
-from sde_vae.method import Method
-from sde_vae.methods.prior import condition, told_level
+from sde_vae.diffusion.gaussians import DiagGaussian
+from sde_vae.diffusion.scores import denoised_of_noise, noise_of_score
+from sde_vae.diffusion.sdes import SDE
+from sde_vae.methods.method import Method
+from sde_vae.methods.prior import network_log_snr, precondition
 from sde_vae.nets.network import Network
-from sde_vae.scores import denoised_of_noise, noise_of_score
-from sde_vae.sdes import SDE
-from sde_vae.types import Keys, Latents, Params, PerExample, Points, PRNGKey
+from sde_vae.types import Frozen, Keys, Latents, Params, PerExample, Points, PRNGKey
 
 
 class Posterior(NamedTuple):
     """init(key) -> params
     clean(params, x_0, keys=None) -> q(z | x_0)
-    noisy(params, frozen, x_t, t, keys=None) -> q(lift(z) | x_t)       frozen: the prior's parameters
+    noisy(params, frozen, x_t, t, keys=None) -> q(lift(z) | x_t)
     lift(params, z, t) -> z, or what else of it `noisy` is a density of: see `lifted`
 
     `keys`, one per example, switch the encoder's dropout on.
@@ -31,17 +31,17 @@ class Posterior(NamedTuple):
     lift: Callable[[Params, Latents, PerExample], Points] = lambda params, z, t: z
 
 
-def of_noisy(sde: SDE, encoder: Network) -> Posterior:
+def noisy_input(sde: SDE, encoder: Network) -> Posterior:
     """The encoder sees x_t and is told t (arXiv:2304.12141)."""
 
-    def noisy(params: Params, frozen: Params, x: Points, t: PerExample, keys: Keys | None = None) -> DiagGaussian:
+    def noisy(params: Params, frozen: Frozen, x: Points, t: PerExample, keys: Keys | None = None) -> DiagGaussian:
         del frozen
-        return condition(sde, encoder, params, x, t, keys)
+        return precondition(sde, encoder, params, x, t, keys)
 
     return Posterior(encoder.init, lambda params, x, keys=None: _clean(sde, encoder, params, x, keys), noisy)
 
 
-def of_filtered(sde: SDE, encoder: Network) -> Posterior:
+def filtered_input(sde: SDE, encoder: Network) -> Posterior:
     """The encoder sees the linear estimate of x_0, x_t alpha / (alpha^2 + sigma^2) (Wiener's filter for data of unit variance).
 
     The gradient of log q(z | x_t) in x_t must vanish as alpha at high noise, where it is alpha (E[x_0 | x_t, z] - E[x_0 | x_t]); seen so
@@ -51,7 +51,7 @@ def of_filtered(sde: SDE, encoder: Network) -> Posterior:
     def seen(params: Params, x: Points, t: PerExample, keys: Keys | None = None) -> DiagGaussian:
         scale = sde.alpha(t) / (jnp.square(sde.alpha(t)) + jnp.square(sde.sigma(t)))
         inputs = jnp.concatenate([expand(scale, x) * x, jnp.ones_like(x[..., :1])], axis=-1)
-        return encoder.apply(params, inputs, told_level(sde, t), keys)
+        return encoder.apply(params, inputs, network_log_snr(sde, t), keys)
 
     return Posterior(
         encoder.init,
@@ -60,11 +60,11 @@ def of_filtered(sde: SDE, encoder: Network) -> Posterior:
     )
 
 
-def of_denoised(sde: SDE, encoder: Network, prior: Method) -> Posterior:
+def denoised_input(sde: SDE, encoder: Network, prior: Method) -> Posterior:
     """The encoder sees only clean images: the prior's E[x_0 | x_t] (Tweedie), through which its gradient in x_t flows."""
 
-    def noisy(params: Params, frozen: Params, x: Points, t: PerExample, keys: Keys | None = None) -> DiagGaussian:
-        eps_hat = noise_of_score(sde, prior.score(frozen, None, None)(x, t), t)
+    def noisy(params: Params, frozen: Frozen, x: Points, t: PerExample, keys: Keys | None = None) -> DiagGaussian:
+        eps_hat = noise_of_score(sde, prior.unconditional(frozen["prior"], {})(x, t), t)
         return _clean(sde, encoder, params, denoised_of_noise(sde, eps_hat, x, t), keys)
 
     return Posterior(encoder.init, lambda params, x, keys=None: _clean(sde, encoder, params, x, keys), noisy)
@@ -92,15 +92,15 @@ def lifted(sde: SDE, posterior: Posterior, latent: int, statistics: Network) -> 
         return DiagGaussian(q.mean[:, :latent], q.log_var[:, :latent])
 
     def lift(params: Params, z: Latents, t: PerExample) -> Points:
-        return jnp.concatenate([z, statistics.apply(params["statistics"], z, told_level(sde, t))], axis=1)
+        return jnp.concatenate([z, statistics.apply(params["statistics"], z, network_log_snr(sde, t))], axis=1)
 
-    def noisy(params: Params, frozen: Params, x: Points, t: PerExample, keys: Keys | None = None) -> DiagGaussian:
+    def noisy(params: Params, frozen: Frozen, x: Points, t: PerExample, keys: Keys | None = None) -> DiagGaussian:
         return posterior.noisy(params["encoder"], frozen, x, t, keys)
 
     return Posterior(init, clean, noisy, lift)
 
 
-def narrow(posterior: Posterior, log_var: float = -16.0) -> Posterior:
+def point_posterior(posterior: Posterior, log_var: float = -16.0) -> Posterior:
     """A deterministic encoder: the mean alone, as a Gaussian of standard deviation exp(log_var / 2), so that densities stay finite."""
 
     def point(q: DiagGaussian) -> DiagGaussian:
@@ -113,4 +113,4 @@ def narrow(posterior: Posterior, log_var: float = -16.0) -> Posterior:
 
 
 def _clean(sde: SDE, encoder: Network, params: Params, x: Points, keys: Keys | None) -> DiagGaussian:
-    return condition(sde, encoder, params, x, jnp.zeros(x.shape[:1], x.dtype), keys)
+    return precondition(sde, encoder, params, x, jnp.zeros(x.shape[:1], x.dtype), keys)

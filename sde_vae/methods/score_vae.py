@@ -14,14 +14,16 @@ import jax
 import jax.numpy as jnp
 
 from sde_vae.arrays import keys_of
-from sde_vae.gaussians import DiagGaussian
-from sde_vae.losses import TimeSampler, Weight, denoising
-from sde_vae.method import Method
+from sde_vae.diffusion.gaussians import DiagGaussian
+from sde_vae.diffusion.kl_penalty import Penalty
+from sde_vae.diffusion.losses import denoising
+from sde_vae.diffusion.scores import bayes
+from sde_vae.diffusion.sdes import SDE
+from sde_vae.diffusion.time_samplers import TimeSampler
+from sde_vae.diffusion.weights import Weight
+from sde_vae.methods.method import Method
 from sde_vae.methods.posteriors import Posterior
-from sde_vae.penalties import Penalty
-from sde_vae.scores import bayes
-from sde_vae.sdes import SDE
-from sde_vae.types import Batch, Keys, Latents, Metrics, Params, PerExample, Points, PRNGKey, Scalar, ScoreFn
+from sde_vae.types import Batch, Frozen, Keys, Latents, Metrics, Params, PerExample, Points, PRNGKey, Scalar, ScoreFn
 
 # LogDensity(q, z) -> [batch]: DiagGaussian.log_prob, or DiagGaussian.quadratic for the authors' code's.
 LogDensity = Callable[[DiagGaussian, Latents], PerExample]
@@ -37,19 +39,19 @@ def score_vae(
     guidance: float = 1.0,
     log_density: LogDensity = DiagGaussian.log_prob,
 ) -> Method:
-    """`params` are the encoder's, `frozen` the prior's (its EMA). `guidance` (gamma) applies when decoding, not in training."""
+    """`params` are the encoder's, `frozen` has those of the stage "prior" (its EMA). `guidance` (gamma) applies when decoding, not in training."""
 
-    def encode(params: Params, frozen: Params, x: Points) -> DiagGaussian:
+    def encode(params: Params, frozen: Frozen, x: Points) -> DiagGaussian:
         del frozen
         return posterior.clean(params, x)
 
-    def conditional(params: Params, frozen: Params, z: Latents, gamma: float, keys: Keys | None) -> ScoreFn:
+    def conditional(params: Params, frozen: Frozen, z: Latents, gamma: float, keys: Keys | None) -> ScoreFn:
         def log_likelihood(x: Points, t: PerExample) -> PerExample:
             return log_density(posterior.noisy(params, frozen, x, t, keys), posterior.lift(params, z, t))
 
-        return bayes(prior.score(frozen, None, None), log_likelihood, gamma)
+        return bayes(prior.unconditional(frozen["prior"], {}), log_likelihood, gamma)
 
-    def loss(params: Params, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
+    def loss(params: Params, frozen: Frozen, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
         # Training differentiates in `params` alone; this keeps it true of whoever differentiates in both.
         frozen = jax.lax.stop_gradient(frozen)
         # The first of them are the same however many are split: without dropout nothing else is drawn.
@@ -61,7 +63,11 @@ def score_vae(
         total = diffusion + jnp.mean(penalty(q, batch.step))
         return total, {"loss": total, "loss/diffusion": diffusion, "loss/kl": jnp.mean(q.kl_to_standard())}
 
-    def score(params: Params, frozen: Params, z: Latents) -> ScoreFn:
+    def score(params: Params, frozen: Frozen, z: Latents) -> ScoreFn:
         return conditional(params, frozen, z, guidance, None)
 
-    return Method(posterior.init, loss, encode, score)
+    def unconditional(params: Params, frozen: Frozen) -> ScoreFn:
+        del params
+        return prior.unconditional(frozen["prior"], {})
+
+    return Method(posterior.init, loss, encode, score, unconditional=unconditional)

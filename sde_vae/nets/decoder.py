@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 
-from sde_vae.gaussians import DiagGaussian
+from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.nets.layers import Attention, Conv3x3, ResBlock, double, group_norm
 from sde_vae.types import Latents
 

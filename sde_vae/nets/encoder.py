@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from sde_vae.gaussians import DiagGaussian
+from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.nets.layers import DownPath, Images, NoiseLevel, group_norm
 from sde_vae.types import Keys, PerExample, Points
 

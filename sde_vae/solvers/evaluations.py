@@ -8,7 +8,7 @@ import jax
 from sde_vae.types import PerExample, Points, ScoreFn
 
 
-def count(run: Callable[[ScoreFn], Any], score: ScoreFn) -> int:
+def count_evaluations(run: Callable[[ScoreFn], Any], score: ScoreFn) -> int:
     """How often `run`, which returns arrays, evaluates the score that it is given.
 
     A batch counts once, whatever its size; loops, branches that are taken and adaptive steps count as they run. It is the

@@ -12,10 +12,10 @@ SDE, backwards only.
 import jax.numpy as jnp
 
 from sde_vae.arrays import expand, normal
-from sde_vae.scores import denoised_of_noise, noise_of_denoised, noise_of_score
-from sde_vae.sdes import SDE
+from sde_vae.diffusion.scores import denoised_of_noise, noise_of_denoised, noise_of_score
+from sde_vae.diffusion.sdes import SDE
+from sde_vae.diffusion.transitions import posterior_std
 from sde_vae.solvers.step import Memory, Solver, Step, one_step
-from sde_vae.transitions import posterior_std
 from sde_vae.types import Keys, PerExample, Points, ScoreFn
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from sde_vae.sdes import SDE, log_snr_range
+from sde_vae.diffusion.sdes import SDE, log_snr_range
 
 Grid = Float[Array, "steps_plus_1"]
 MakeGrid = Callable[[SDE, int], Grid]

@@ -5,8 +5,8 @@ import math
 import jax.numpy as jnp
 
 from sde_vae.arrays import expand, normal
-from sde_vae.scores import noise_of_score
-from sde_vae.sdes import SDE
+from sde_vae.diffusion.scores import noise_of_score
+from sde_vae.diffusion.sdes import SDE
 from sde_vae.solvers.step import Solver, Step, one_step
 from sde_vae.types import Keys, PerExample, Points, ScoreFn
 

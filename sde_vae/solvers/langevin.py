@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 
 from sde_vae.arrays import expand, fold, normal
-from sde_vae.sdes import SDE
+from sde_vae.diffusion.sdes import SDE
 from sde_vae.solvers.step import Solver, Step, compose, one_step
 from sde_vae.types import Keys, PerExample, Points, ScoreFn
 
 
-def langevin(snr: float = 0.16, moves: int = 1) -> Solver:
-    """x + epsilon s + sqrt(2 epsilon) xi, `moves` times, at t_next (arXiv:2011.13456, algorithm 4); one evaluation of the score each.
+def langevin(snr: float = 0.16, steps: int = 1) -> Solver:
+    """x + epsilon s + sqrt(2 epsilon) xi, `steps` times, at t_next (arXiv:2011.13456, algorithm 4); one evaluation of the score each.
 
     The paper sets epsilon = 2 (snr |xi| / |s|)^2 by norms over the batch. Here they are replaced by what they are in expectation for
     the score of q(x_t | x_0), E|xi|^2 = d and E|s|^2 = d / sigma^2, so that epsilon = 2 (snr sigma)^2: it does not couple the
@@ -25,7 +25,7 @@ def langevin(snr: float = 0.16, moves: int = 1) -> Solver:
             def once(i: int | jax.Array, x: Points) -> Points:
                 return x + epsilon * score(x, t_next) + jnp.sqrt(2 * epsilon) * normal(fold(keys, i), x)
 
-            return jax.lax.fori_loop(0, moves, once, x)
+            return jax.lax.fori_loop(0, steps, once, x)
 
         return one_step(move)
 

@@ -19,8 +19,8 @@ from jax.extend.core import jaxpr_as_fun
 from jaxtyping import Array
 
 from sde_vae.arrays import expand
-from sde_vae.scores import noise_of_score, velocity_of_noise
-from sde_vae.sdes import SDE
+from sde_vae.diffusion.scores import noise_of_score, velocity_of_noise
+from sde_vae.diffusion.sdes import SDE
 from sde_vae.solvers.step import Solver, Step, one_step
 from sde_vae.types import Keys, PerExample, Points, Scalar, ScoreFn
 

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from sde_vae.arrays import expand, fold
-from sde_vae.scores import denoised_of_noise, noise_of_score
-from sde_vae.sdes import SDE
+from sde_vae.diffusion.scores import denoised_of_noise, noise_of_score
+from sde_vae.diffusion.sdes import SDE
 from sde_vae.solvers.grids import Grid
 from sde_vae.types import Keys, PerExample, Points, ScoreFn
 

@@ -3,10 +3,10 @@
 import jax.numpy as jnp
 
 from sde_vae.arrays import expand, normal
-from sde_vae.scores import denoised_of_noise, noise_of_score
-from sde_vae.sdes import SDE
+from sde_vae.diffusion.scores import denoised_of_noise, noise_of_score
+from sde_vae.diffusion.sdes import SDE
+from sde_vae.diffusion.transitions import forward, posterior
 from sde_vae.solvers.step import Step, one_step
-from sde_vae.transitions import forward, posterior
 from sde_vae.types import Keys, PerExample, Points, ScoreFn
 
 

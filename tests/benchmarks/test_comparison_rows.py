@@ -4,11 +4,11 @@ import compare
 import compare_config
 import numpy as np
 import pytest
+from sde_vae.sdes import VP, log_snr_range
 
 from sde_vae import workdir
 from sde_vae.build import build
 from sde_vae.errors import BadInput
-from sde_vae.sdes import VP, log_snr_range
 from tests.compared import of_table
 
 TABLES = ("compare", "levers", "bounds", "curves")

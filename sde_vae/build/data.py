@@ -1,0 +1,31 @@
+"""config.data -> a loader of the data set."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from sde_vae.data.dataset import DataOptions, Dataset
+from sde_vae.data.datasets.load import load
+from sde_vae.data.io.decode import FILTERS
+from sde_vae.errors import choose
+
+
+def build_loader(config: ConfigDict) -> Callable[[], Dataset]:
+    """Return a function that reads the data set; it raises BadInput for data that is missing or damaged."""
+    return partial(load, config.data.name, data_options(config))
+
+
+def data_options(config: ConfigDict) -> DataOptions:
+    """Return the section config.data, as loaders take it."""
+    choose("config.data.filter", config.data.filter, FILTERS)
+    return DataOptions(
+        dir=Path(config.data.dir).expanduser() if config.data.dir else None,
+        image_size=config.data.image_size,
+        channels=config.data.channels,
+        crop=config.data.crop,
+        filter=config.data.filter,
+        skip_corrupt=config.data.skip_corrupt,
+        cache=Path(config.data.cache).expanduser(),
+    )

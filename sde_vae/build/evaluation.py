@@ -1,0 +1,81 @@
+"""config.eval -> evaluators, and the data that they evaluate on."""
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from sde_vae.data.dataset import Dataset, Images, fingerprint, take, to_model
+from sde_vae.errors import BadInput, choose
+from sde_vae.evaluators.bits_per_dim import bits_per_dim
+from sde_vae.evaluators.context import Attributes, EvalData, Evaluator
+from sde_vae.evaluators.edits import edits
+from sde_vae.evaluators.elbo_vs_steps import elbo_vs_steps
+from sde_vae.evaluators.importance import importance
+from sde_vae.evaluators.interpolation import interpolation
+from sde_vae.evaluators.inversion import inversion
+from sde_vae.evaluators.latent_prior import latent_prior
+from sde_vae.evaluators.latents import latents
+from sde_vae.evaluators.multi_sample import multi_sample
+from sde_vae.evaluators.neighbours import neighbours
+from sde_vae.evaluators.noise_levels import noise_levels
+from sde_vae.evaluators.reconstruction import reconstruction
+from sde_vae.evaluators.samples import samples
+from sde_vae.evaluators.trajectory_consistency import trajectory_consistency
+from sde_vae.evaluators.traversal import traversal
+from sde_vae.methods.method import Method
+
+EVALUATORS = {
+    "reconstruction": reconstruction,
+    "inversion": inversion,
+    "samples": samples,
+    "bits_per_dim": bits_per_dim,
+    "importance": importance,
+    "elbo_vs_steps": elbo_vs_steps,
+    "multi_sample": multi_sample,
+    "noise_levels": noise_levels,
+    "trajectory_consistency": trajectory_consistency,
+    "latents": latents,
+    "interpolation": interpolation,
+    "traversal": traversal,
+    "edits": edits,
+    "neighbours": neighbours,
+    "latent_prior": latent_prior,
+}
+# Those that need a score, and those that need an unconditional prior.
+NEED_SCORE = ("inversion", "importance", "trajectory_consistency")
+NEED_PRIOR = ("elbo_vs_steps",)
+
+
+def build_evaluators(config: ConfigDict, title: str, method: Method) -> dict[str, Evaluator]:
+    """Return the evaluators that config.eval names. Raises BadInput for one that has nothing to evaluate in this method."""
+    for needed, names, what in (
+        (method.score, NEED_SCORE, "decodes in one pass, without a score"),
+        (method.unconditional, NEED_PRIOR, "has no unconditional prior"),
+    ):
+        if needed is None and (asked := [name for name in config.eval.evaluators if name in names]):
+            raise BadInput(f"config.eval.evaluators: got {asked[0]}, but {title} {what}; leave it out")
+    return {name: choose("config.eval.evaluators", name, EVALUATORS) for name in config.eval.evaluators}
+
+
+def evaluated_split(config: ConfigDict, data: Dataset) -> Images:
+    """Return the images of the split that is evaluated. Raises BadInput if the data has none of this name."""
+    name = config.eval.split
+    if name not in data.splits:
+        raise BadInput(f"config.eval.split: got {name!r}, but {data.name} has only {', '.join(data.splits)}")
+    return data.splits[name].images
+
+
+def build_eval_data(config: ConfigDict, data: Dataset) -> EvalData:
+    """Return the training images, the evaluated split, and the first config.eval.n images of that split."""
+    train, held_out = data.split("train"), evaluated_split(config, data)
+    test = data.splits[config.eval.split].attributes
+    n = min(config.eval.n, len(held_out))
+    known = train.attributes is not None and test is not None
+    return EvalData(
+        data.name,
+        fingerprint(train.images),
+        data.levels,
+        train.images,
+        held_out,
+        to_model(take(held_out, np.arange(n)), data.levels),
+        Attributes(data.attributes, np.asarray(train.attributes), np.asarray(test)[:n]) if known else None,
+    )

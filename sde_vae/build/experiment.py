@@ -1,0 +1,94 @@
+"""ConfigDict -> Experiment: everything that a run needs."""
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from sde_vae.build.config import check
+from sde_vae.build.data import build_loader
+from sde_vae.build.evaluation import build_evaluators
+from sde_vae.build.methods import build_method, build_prior
+from sde_vae.build.nets import Shape
+from sde_vae.build.sampling import build_decoder, build_inverter
+from sde_vae.build.sdes import build_sde
+from sde_vae.build.stages import build_latent_stage, build_stage
+from sde_vae.data.dataset import Dataset
+from sde_vae.diffusion.sdes import SDE
+from sde_vae.errors import BadInput
+from sde_vae.evaluators.context import Evaluator
+from sde_vae.inference.decoding import Decoder
+from sde_vae.methods.method import Method
+from sde_vae.training.stage import Stage
+
+
+class Experiment(NamedTuple):
+    """A run, built: building it reads no data and allocates no arrays.
+
+    `title` is what plots and tables call the method. `stages` are in the order of training. `final` is the one that is evaluated;
+    `latent` trains a prior of its latent codes, if any stage does. `prior` is the unconditional model, which may come from another
+    run; for a method without one, it is the model whose samples a stage trains on, or None. load() reads the data set.
+    """
+
+    title: str
+    shape: Shape
+    latent_dim: int
+    stages: tuple[Stage, ...]
+    final: Stage
+    latent: Stage | None
+    prior: Method | None
+    load: Callable[[], Dataset]
+    decoder: Decoder
+    inverter: Decoder
+    prior_below: float | None
+    evaluators: dict[str, Evaluator]
+
+
+def build(config: ConfigDict) -> Experiment:
+    """Build what the config describes. Raises BadInput that names the field, the value and what is allowed."""
+    check(config)
+    size = config.data.image_size
+    shape = (size, size, config.data.channels)
+    sde = build_sde(config.sde)
+    # Read once, however often it is asked for.
+    load = cache(build_loader(config))
+    make_stage = partial(build_stage, config, load)
+    title, prior, trained = build_method(config, sde, shape, make_stage)
+    final = trained[-1]
+    latent = build_latent_stage(config, sde, final, load, make_stage) if config.stages.latent.steps else None
+    _check_prior_below(config, title, final.method)
+    return Experiment(
+        title=title,
+        shape=shape,
+        latent_dim=config.model.latent_dim,
+        stages=(*trained, *([latent] if latent else [])),
+        final=final,
+        latent=latent,
+        prior=prior or _synthetic_prior(config, sde, shape, title),
+        load=load,
+        decoder=build_decoder(config, sde),
+        inverter=build_inverter(config, sde),
+        prior_below=config.sampling.prior_below,
+        evaluators=build_evaluators(config, title, final.method),
+    )
+
+
+def _synthetic_prior(config: ConfigDict, sde: SDE, shape: Shape, title: str) -> Method | None:
+    """The prior of another run, on whose samples a method without one trains."""
+    if not config.synthetic.n:
+        return None
+    if not config.prior.checkpoint:
+        raise BadInput(
+            f"config.synthetic.n: got {config.synthetic.n}, but {title} has no prior to sample images from; name another run's in "
+            "config.prior.checkpoint, or set config.synthetic.n=0"
+        )
+    return build_prior(config, sde, shape)
+
+
+def _check_prior_below(config: ConfigDict, title: str, method: Method) -> None:
+    log_snr = config.sampling.prior_below
+    if log_snr is not None and method.unconditional is None:
+        raise BadInput(
+            f"config.sampling.prior_below: got {log_snr}, expected None: {title} has no prior to decode with"
+        )

@@ -1,0 +1,63 @@
+"""Trained parameters: those of a run's stages, and of another run's prior where the config names one."""
+
+from pathlib import Path
+
+import jax
+from ml_collections import ConfigDict
+
+from sde_vae.build.experiment import Experiment
+from sde_vae.data.dataset import Dataset, fingerprint
+from sde_vae.inference.model import Model, make_model
+from sde_vae.training import workdir
+from sde_vae.training.checkpoints import Trained, load_ema
+from sde_vae.training.stage import Stage
+from sde_vae.types import Frozen
+
+
+def load_prior(config: ConfigDict, experiment: Experiment, directory: Path, swapped: str = "") -> Trained:
+    """Return the prior's EMA: of the run `swapped` (config.eval.prior), else of config.prior.checkpoint, else of this workdir.
+
+    Raises BadInput that names the field if there is none, or if it has another SDE, prediction or network.
+    """
+    fields = {"config.eval.prior": swapped, "config.prior.checkpoint": config.prior.checkpoint}
+    field, given = next(((field, given) for field, given in fields.items() if given), ("--workdir", str(directory)))
+    other = Path(given).expanduser()
+    sde = {name: value for name, value in config.sde.items() if name == "name" or hasattr(experiment.decoder.sde, name)}
+    same = {f"sde.{name}": value for name, value in sde.items()} | {"model.prediction": config.model.prediction}
+    workdir.check_prior(other, same, field)
+    abstract = jax.eval_shape(experiment.prior.init, jax.random.key(0))
+    return load_ema(other / "prior" / "checkpoints", "prior", abstract, field)
+
+
+def load_stage(config: ConfigDict, experiment: Experiment, directory: Path, name: str, swapped: str = "") -> Trained:
+    """Return the EMA of a stage, the prior's from wherever it was trained."""
+    if name == "prior":
+        return load_prior(config, experiment, directory, swapped)
+    stage = next(stage for stage in experiment.stages if stage.name == name)
+    abstract = jax.eval_shape(stage.method.init, jax.random.key(0))
+    return load_ema(directory / name / "checkpoints", name, abstract, "--workdir")
+
+
+def load_frozen(config: ConfigDict, experiment: Experiment, directory: Path, stage: Stage, swapped: str = "") -> Frozen:
+    """Return the EMA parameters of the stages that `stage` depends on."""
+    return {name: load_stage(config, experiment, directory, name, swapped).params for name in stage.depends_on}
+
+
+def trained_model(experiment: Experiment, trained: Trained, frozen: Frozen, latent: Trained | None) -> Model:
+    """Return the model of the final stage, with the diffusion model of its latent codes if that is trained."""
+    latent_prior = experiment.latent.method.unconditional(latent.params, {}) if latent else None
+    return make_model(
+        experiment.title,
+        experiment.final.method,
+        trained.params,
+        frozen,
+        experiment.decoder,
+        experiment.inverter,
+        experiment.prior_below,
+        latent_prior,
+    )
+
+
+def other_images(prior: Trained, data: Dataset) -> bool:
+    """Return whether the prior was trained on images other than this training split, or on unknown ones."""
+    return prior.data is None or prior.data.get("fingerprint") != fingerprint(data.split("train").images)

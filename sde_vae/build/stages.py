@@ -1,0 +1,109 @@
+"""config.stages -> stages of training."""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+from ml_collections import ConfigDict
+
+from sde_vae.build.objectives import build_objective
+from sde_vae.data.dataset import Dataset, Images
+from sde_vae.data.pipeline import Pipeline
+from sde_vae.diffusion.sdes import SDE
+from sde_vae.errors import BadInput, choose
+from sde_vae.inference.aggregate_posterior import moments_of_codes
+from sde_vae.methods.latent_prior import latent_prior
+from sde_vae.methods.method import Method
+from sde_vae.methods.prior import predicts_velocity, prior
+from sde_vae.nets.mlp import MLP
+from sde_vae.nets.network import network
+from sde_vae.training.stage import Stage, as_they_are
+from sde_vae.training.train_state import adam, constant, cosine
+from sde_vae.types import Frozen
+
+DECAYS = {"constant": constant, "cosine": cosine}
+# MakeStage(name, method, depends_on, prepare) -> Stage
+MakeStage = Callable[..., Stage]
+
+
+def build_stage(
+    config: ConfigDict,
+    load: Callable[[], Dataset],
+    name: str,
+    method: Method,
+    depends_on: tuple[str, ...] = (),
+    prepare: Callable[[Frozen], Frozen] = as_they_are,
+) -> Stage:
+    """Return the stage `name` of `method`, with the settings of config.stages.NAME and config.optim."""
+    stage, optim = config.stages[name], config.optim
+    synthetic = config.synthetic.n if name == "encoder" else 0
+
+    def open_data(images: Images | None) -> Pipeline:
+        if (got := 0 if images is None else len(images)) != synthetic:
+            raise ValueError(f"{name}: trains on {synthetic} synthetic images, got {got}")
+        return build_pipeline(config, name, load(), images)
+
+    return Stage(
+        name=name,
+        method=method,
+        depends_on=depends_on,
+        prepare=prepare,
+        optimiser=adam(
+            stage.learning_rate,
+            stage.steps,
+            stage.warmup,
+            optim.clip,
+            choose("config.optim.decay", optim.decay, DECAYS),
+        ),
+        ema_decay=optim.ema_decay,
+        open_data=open_data,
+        batch_size=stage.batch_size,
+        steps=stage.steps,
+        checkpoint_every=stage.checkpoint_every,
+        log_every=stage.log_every,
+        keep=config.keep_checkpoints,
+        parallel=config.parallel,
+        seed=config.seed,
+        synthetic=synthetic,
+    )
+
+
+def build_pipeline(config: ConfigDict, name: str, data: Dataset, synthetic: Images | None) -> Pipeline:
+    """Return the batches of the stage `name`. Raises BadInput if one batch is more than there are images."""
+    images, size = data.split("train").images, config.stages[name].batch_size
+    if size > len(images):
+        raise BadInput(
+            f"config.stages.{name}.batch_size: got {size}, but {data.name} has {len(images)} images to train on; "
+            "take no more than that"
+        )
+    return Pipeline(
+        images,
+        data.levels,
+        size,
+        config.seed,
+        config.data.workers,
+        jax.process_index(),
+        jax.process_count(),
+        synthetic,
+        None if synthetic is None else config.synthetic.share,
+    )
+
+
+def build_latent_stage(
+    config: ConfigDict, sde: SDE, final: Stage, load: Callable[[], Dataset], make_stage: MakeStage
+) -> Stage:
+    """Return the stage that trains a diffusion model of the latent codes of `final`."""
+    net, size = config.model.latent_prior, config.model.latent_dim
+    codes = prior(
+        sde,
+        network(MLP(size, net.hidden, net.blocks), (size,)),
+        predicts_velocity,
+        *build_objective(config, "latent", sde),
+    )
+
+    def with_moments(frozen: Frozen) -> Frozen:
+        encode = partial(final.method.encode, frozen[final.name], frozen)
+        return {**frozen, "moments": moments_of_codes(encode, config.stages.latent.batch_size, load())}
+
+    method = latent_prior(codes, final.method, final.name)
+    return make_stage("latent", method, (*final.depends_on, final.name), with_moments)

@@ -1,0 +1,207 @@
+"""The command line: `python main.py ...` in a clone, `sde-vae ...` once installed."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from sde_vae import runtime
+from sde_vae.build.config import fields, find_config, load_config, require_field, set_fields
+from sde_vae.build.fields import default_config
+from sde_vae.errors import BadInput, choose, exit_code
+from sde_vae.evaluate import evaluate_run
+from sde_vae.export import encode_to, reconstruct_to, sample_to
+from sde_vae.run import Run, find_workdir, trained_config
+from sde_vae.trainer import train
+from sde_vae.training import workdir as workdirs
+
+HELP = """Train, evaluate and use ScoreVAE and the models it is compared with.
+
+  python main.py --config configs/NAME.py --mode train [--workdir DIR] [--config.section.field=value ...]
+  python main.py --workdir DIR --mode eval|sample|encode|reconstruct   [--config.section.field=value ...]
+
+Once installed, `sde-vae` is the same program, and --config takes an example's name: --config scorevae_digits.
+
+modes
+  train         train the stages that are not finished; stop it at any time, the same command goes on
+  eval          write WORKDIR/eval: metrics.json, figures, report.html
+  sample        new images:        [--n 64] [--sample_seed 0] [--output FOLDER|FILE.npz]
+  encode        images to codes:   --input FOLDER|ZIP|SPLIT [--output codes.npz]   (means, log-variances, file names)
+  reconstruct   images to images:  --input FOLDER|ZIP|SPLIT [--output FOLDER|FILE.npz]
+
+options
+  --config FILE|NAME   a config file, or an example by name; a trained workdir needs none
+  --workdir DIR        where checkpoints, logs and results go; runs/NAME by default
+  --config.x.y=value   set a field; docs/config.md lists them all
+  --help               this page
+
+Exit codes: 0 done (or stopped by SIGTERM with the state saved), 2 bad input, 1 anything else.
+"""
+OPTIONS = ("config", "mode", "workdir", "input", "output", "n", "sample_seed")
+
+
+class Command(NamedTuple):
+    """What the command line asks for. `config` is complete; `directory` is the workdir; the rest belongs to single modes."""
+
+    mode: str
+    config: ConfigDict
+    directory: Path
+    input: str | None
+    output: str | None
+    n: int
+    sample_seed: int | None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code. argv is without the program's name; None is that of this process.
+
+    >>> main(["--mode", "sample", "--workdir", "digits", "--n", "2", "--output", "two.npz"])  # doctest: +SKIP
+    0
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or "--help" in words or "-h" in words:
+        print(HELP)
+        return 0 if words else 2
+
+    def work() -> None:
+        command = parse(words)
+        runtime.enable_compilation_cache()
+        MODES[command.mode](command)
+
+    return exit_code(work)
+
+
+def parse(words: Sequence[str]) -> Command:
+    """Read the command line. Raises BadInput for anything that it gets wrong."""
+    options, changes = split_words(words)
+    if "mode" not in options:
+        raise BadInput(f"--mode: missing; expected one of {', '.join(MODES)}")
+    mode = options["mode"]
+    choose("--mode", mode, MODES)
+    for name, modes in {"input": ("encode", "reconstruct"), "n": ("sample",), "sample_seed": ("sample",)}.items():
+        if name in options and mode not in modes:
+            raise BadInput(f"--{name}: belongs to --mode {' and '.join(modes)}, not to {mode}; leave it out")
+    if "output" in options and mode in ("train", "eval"):
+        raise BadInput(f"--output: --mode {mode} writes to --workdir; leave it out")
+    config, directory = config_and_workdir(options, changes, mode)
+    return Command(
+        mode,
+        config,
+        directory,
+        options.get("input"),
+        options.get("output"),
+        whole_number("--n", options.get("n", "64"), 1),
+        whole_number("--sample_seed", options["sample_seed"], 0) if "sample_seed" in options else None,
+    )
+
+
+def split_words(words: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return ({option: value}, {"section.field": value}). Raises BadInput for words that are neither."""
+    options: dict[str, str] = {}
+    changes: dict[str, str] = {}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--"):
+            raise BadInput(
+                f"{word!r}: a leftover word; options begin with --, and a value with spaces stands in quotes"
+            )
+        field = name.removeprefix("config.") if name.startswith("config.") else None
+        if field is None and name not in OPTIONS:
+            raise BadInput(f"--{name}: unknown option; known: {', '.join(f'--{o}' for o in OPTIONS)}, --config.FIELD")
+        if field is not None:
+            require_field(field, word)
+        if not equals:
+            value = next_value(word, rest, field)
+        (options if field is None else changes)[name if field is None else field] = value
+    return options, changes
+
+
+def next_value(word: str, rest: list[str], field: str | None) -> str:
+    """Take the value that follows `word`; a flag that is True or False may stand without one."""
+    if rest and not rest[0].startswith("--"):
+        return rest.pop(0)
+    if field is not None and isinstance(fields()[field].default, bool):
+        return "True"
+    raise BadInput(f"{word}: expected a value after it")
+
+
+def config_and_workdir(options: dict[str, str], changes: dict[str, str], mode: str) -> tuple[ConfigDict, Path]:
+    """Return the config and the workdir: the config of --config, or else the one that the workdir was trained with."""
+    if "config" not in options and "workdir" not in options:
+        raise BadInput(
+            "--config: expected a config, such as --config configs/scorevae_digits.py, or a trained --workdir"
+        )
+    if "config" in options:
+        path = find_config(options["config"])
+        config, directory = load_config(path), Path(options.get("workdir", f"runs/{path.stem}")).expanduser()
+    else:
+        directory = find_workdir(options["workdir"])
+        config = trained_config(directory)
+    config = set_fields(config, changes)
+    if mode != "train":
+        check_unchanged(config, directory)
+    return config, directory
+
+
+def check_unchanged(config: ConfigDict, directory: Path) -> None:
+    """Raise BadInput if the config is of another model than the one trained in `directory`."""
+    flat, defaults = (workdirs.flatten(c.to_dict()) for c in (config, default_config()))
+    workdirs.check(directory, flat, defaults)
+
+
+def whole_number(name: str, text: str, least: int) -> int:
+    """Return the number, or raise BadInput."""
+    if not text.isdecimal() or int(text) < least:
+        raise BadInput(f"{name}: got {text!r}, expected a whole number, at least {least}")
+    return int(text)
+
+
+def _train(command: Command) -> None:
+    finished = train(command.config, command.directory)
+    if finished:
+        print(f"next      python main.py --workdir {command.directory} --mode eval")
+
+
+def _eval(command: Command) -> None:
+    evaluate_run(_run(command))
+
+
+def _sample(command: Command) -> None:
+    run = _run(command)
+    out = Path(command.output).expanduser() if command.output else command.directory / "samples"
+    sample_to(run, command.n, command.sample_seed, out)
+
+
+def _encode(command: Command) -> None:
+    out = Path(command.output or "codes.npz").expanduser()
+    encode_to(_run(command), _input(command), out)
+
+
+def _reconstruct(command: Command) -> None:
+    out = Path(command.output).expanduser() if command.output else command.directory / "reconstructions"
+    reconstruct_to(_run(command), _input(command), out)
+
+
+def _run(command: Command) -> Run:
+    return Run(command.directory, command.config)
+
+
+def _input(command: Command) -> str:
+    if not command.input:
+        raise BadInput(
+            "--input: expected a folder or zip of images, or a split of the run's data: train, valid or test"
+        )
+    return command.input
+
+
+MODES: dict[str, Any] = {
+    "train": _train,
+    "eval": _eval,
+    "sample": _sample,
+    "encode": _encode,
+    "reconstruct": _reconstruct,
+}

@@ -1,0 +1,19 @@
+"""scikit-learn's handwritten digits: 1,797 images of 8x8 with 17 grey levels, inside the package itself.
+
+From the UCI test set of optical digits (Alpaydin & Kaynak 1998).
+"""
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+from sde_vae.data.dataset import DataOptions, Dataset, make_splits
+
+HELD_OUT = 360
+
+
+def digits(options: DataOptions) -> Dataset:
+    """Splits train (1,077), test (360) and valid (360); the attribute is the digit."""
+    del options
+    data = load_digits()
+    images, digit = data.images.astype(np.uint8)[..., None], data.target.astype(np.int32)[:, None]
+    return Dataset("digits", make_splits(images, digit, HELD_OUT, HELD_OUT), levels=17, attributes=("digit",))

@@ -1,0 +1,36 @@
+"""Every data set, by its name."""
+
+from sde_vae.data.dataset import DataOptions, Dataset
+from sde_vae.data.datasets.avatars import avatars
+from sde_vae.data.datasets.celeba import celeba
+from sde_vae.data.datasets.digits import digits
+from sde_vae.data.datasets.fashion_mnist import fashion_mnist
+from sde_vae.data.datasets.folder import folder
+from sde_vae.data.datasets.mnist5k import mnist5k
+from sde_vae.data.datasets.tfds import tfds
+from sde_vae.errors import BadInput, choose
+
+DATASETS = {
+    "digits": digits,
+    "mnist5k": mnist5k,
+    "fashion_mnist": fashion_mnist,
+    "celeba": celeba,
+    "folder": folder,
+    "avatars": avatars,
+}
+TFDS = "tfds:"  # before the name of a data set of tensorflow-datasets
+
+
+def load(name: str, options: DataOptions) -> Dataset:
+    """Raises BadInput for an unknown name, for data that is missing or damaged, and for images of another shape than asked."""
+    if name.startswith(TFDS):
+        loader = tfds(name.removeprefix(TFDS))
+    else:
+        loader = choose(f"config.data.name (or {TFDS}NAME)", name, DATASETS)
+    data = loader(options)
+    if data.shape != (options.image_size, options.image_size, options.channels):
+        raise BadInput(
+            f"config.data.image_size, config.data.channels: got {options.image_size}, {options.channels}, but the images of "
+            f"{data.name} are {'x'.join(map(str, data.shape))}"
+        )
+    return data

@@ -1,0 +1,62 @@
+"""Where a data set of tensorflow-datasets lies that was prepared as array_record, whether it is whole, and what prepares it."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from array_record.python.array_record_module import ArrayRecordReader
+
+from sde_vae.errors import BadInput
+
+FORMAT = "array_record"
+
+
+def prepared(root: Path, name: str) -> Path:
+    """The folder of the one version of `name` below `root`, or root itself if it is that."""
+    infos = [root / "dataset_info.json", *sorted((root / name).rglob("dataset_info.json"))]
+    found = [p.parent for p in infos if p.is_file() and "incomplete." not in p.parent.name]
+    if not found:
+        raise BadInput(f"config.data.dir: {root} has no {name}/ as {FORMAT}; to make it: {command(name, root)}")
+    if len(found) > 1:
+        versions = ", ".join(str(p) for p in found)
+        raise BadInput(f"config.data.dir: {root} has several versions of {name}: give one of {versions}")
+    info = found[0] / "dataset_info.json"
+    with tfds_errors(info, found[0], name):
+        kind = json.loads(info.read_text()).get("fileFormat", "tfrecord")
+    if kind != FORMAT:
+        other = root / FORMAT  # the library refuses to prepare a second format where there is one
+        raise BadInput(
+            f"config.data.dir: {found[0]} holds {name} as {kind}, which needs TensorFlow to read; expected {FORMAT}; "
+            f"to make it: {command(name, other)}, and set config.data.dir to {other}"
+        )
+    return found[0]
+
+
+@contextlib.contextmanager
+def tfds_errors(what: Path | str, path: Path, name: str) -> Iterator[None]:
+    """Within, whatever goes wrong is BadInput, `what` being damaged: the library has no error of its own for that."""
+    try:
+        yield
+    except Exception as error:
+        why = " ".join(str(error).split())
+        home = next((p.parent for p in path.parents if p.name == name.split("/")[0]), path.parent)
+        raise BadInput(f"{what}: damaged ({why}); delete {path} and prepare it anew: {command(name, home)}") from None
+
+
+def check_shards(split: Any, path: Path, name: str) -> None:
+    """BadInput unless every file of a split is there, to its end, and holds what the split says."""
+    with tfds_errors(path, path, name):
+        shards = list(zip(map(str, split.filepaths), split.shard_lengths, strict=True))
+    for file, n in shards:
+        with tfds_errors(file, path, name):
+            reader = ArrayRecordReader(file)
+            found = reader.num_records() if reader.ok() else 0
+            if found != n:
+                raise ValueError(f"{found} of {n} records can be found")
+
+
+def command(name: str, folder: Path | str) -> str:
+    call = f"tfds.builder('{name}', data_dir='{folder}', file_format='{FORMAT}').download_and_prepare()"
+    return f'pip install "sde_vae[tfds]" tensorflow && python -c "import tensorflow_datasets as tfds; {call}"'

@@ -1,0 +1,163 @@
+"""PNG and JPEG bytes to uint8 images of one size: strict, in order, by a few threads.
+
+The picture is what a viewer shows: EXIF orientation is applied. Only what loses nothing is converted: grey to three equal
+channels, a palette to its colours, alpha that is 1 everywhere to none. Then comes the centre crop, then the antialiased resize,
+each once and in this order; a picture that has the size already is not touched.
+"""
+
+import io
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from sde_vae.data.cache.record_cache import Picture, Skipped
+from sde_vae.data.dataset import DataOptions
+from sde_vae.errors import BadInput, choose
+
+FORMATS = ("PNG", "JPEG")
+MAX_PIXELS = 2**26  # 8192 x 8192; below where Pillow itself begins to warn
+FILTERS = {
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "hamming": Image.Resampling.HAMMING,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+GREY, COLOUR = ("1", "L", "LA"), ("RGB", "RGBA", "P", "PA")
+MODES = {1: "L", 3: "RGB"}
+
+
+class Decoded(NamedTuple):
+    """image: uint8 [size, size, C]. kind: what the file held, which is the same for all files of a tidy data set."""
+
+    image: np.ndarray
+    kind: str
+
+
+class Unfit(BadInput):
+    """The options are wrong for a good picture; `kind` is as in Decoded."""
+
+    def __init__(self, message: str, kind: str):
+        super().__init__(message)
+        self.kind = kind
+
+
+def decode(data: bytes, name: str, options: DataOptions) -> Decoded:
+    """BadInput, naming the file, for anything but a whole PNG or JPEG; Unfit if `options` cannot make an image of it."""
+    picture, kind = _whole(data, name)
+    mode, resampling = _tools(options)
+    if options.channels == 1 and picture.mode in COLOUR:
+        raise Unfit(f"{name}: is in colour ({picture.mode}), and config.data.channels is 1: set it to 3", kind)
+    picture = _cropped(picture.convert(mode), name, options.crop, kind)
+    size = (options.image_size, options.image_size)
+    if picture.size != size:
+        picture = picture.resize(size, resampling)
+    return Decoded(np.asarray(picture).reshape(*size, options.channels), kind)
+
+
+def pictures(
+    names: Sequence[str],
+    read: Callable[[int], bytes],
+    options: DataOptions,
+    attributes: np.ndarray | None = None,
+    alike: bool = True,
+) -> Iterator[Picture | Skipped]:
+    """Decodes read(0), read(1), ... in order; attributes[i] goes with image i.
+
+    With `alike`, files of another size or number of channels than the first good one are errors. An error is raised, or with
+    options.skip_corrupt handed on as Skipped, unless the options are to blame, or more than half of the files.
+    """
+    _tools(options)  # what is wrong here is not the fault of a file, and not to be skipped
+    first: tuple[str, str] | None = None
+    skipped = []
+
+    def one(i: int) -> Decoded | BadInput:
+        try:
+            return decode(read(i), names[i], options)
+        except BadInput as error:
+            return error
+
+    for i, item in enumerate(_in_order(one, len(names))):
+        # Before anything else: the options that fit the others need not fit an odd one.
+        if alike and first and isinstance(item, Decoded | Unfit) and item.kind != first[1]:
+            item = BadInput(f"{names[i]}: is {item.kind}, while {first[0]} is {first[1]}: all must be alike")
+        if isinstance(item, Decoded):
+            first = first or (names[i], item.kind)
+            yield Picture(item.image, None if attributes is None else attributes[i])
+            continue
+        if isinstance(item, Unfit):
+            raise item
+        if not options.skip_corrupt:
+            raise BadInput(f"{item} (config.data.skip_corrupt=True leaves such files out)")
+        skipped.append(str(item))
+        yield Skipped(skipped[-1])
+    if 2 * len(skipped) > len(names):  # perhaps it is the first one that is odd
+        raise BadInput(
+            f"config.data.dir: {len(skipped)} of {len(names)} files cannot be used: {'; '.join(skipped[:3])}"
+        )
+
+
+def preparation(options: DataOptions) -> dict[str, int | str | bool]:
+    """The part of a cache's key that says what was done to the pictures."""
+    fields = ("image_size", "channels", "crop", "filter", "skip_corrupt")
+    return {field: getattr(options, field) for field in fields}
+
+
+def _tools(options: DataOptions) -> tuple[str, Image.Resampling]:
+    """Pillow's mode and filter."""
+    if options.channels not in MODES:
+        raise BadInput(f"config.data.channels: got {options.channels}, expected 1 (grey) or 3 (colour)")
+    return MODES[options.channels], choose("config.data.filter", options.filter, FILTERS)
+
+
+def _whole(data: bytes, name: str) -> tuple[Image.Image, str]:
+    try:
+        picture = Image.open(io.BytesIO(data), formats=FORMATS)
+        if picture.width * picture.height > MAX_PIXELS:
+            raise Image.DecompressionBombError(f"{picture.width}x{picture.height} is over {MAX_PIXELS} pixels")
+        wide = ";16" in str([tile[3] for tile in picture.tile])  # bits; Pillow would drop the lower ones silently
+        picture.load()
+        picture = ImageOps.exif_transpose(picture)
+        alpha = picture.convert("RGBA").getchannel("A").getextrema()[0] if picture.has_transparency_data else 255
+    except UnidentifiedImageError:
+        raise BadInput(f"{name}: not a PNG or JPEG") from None
+    except Exception as error:  # strangers' bytes: Pillow's decoders raise a dozen kinds
+        raise BadInput(f"{name}: corrupt or truncated ({error})") from None
+    if wide or picture.mode not in GREY + COLOUR:
+        mode = f"{picture.mode} with 16 bits" if wide else picture.mode
+        raise BadInput(f"{name}: is of mode {mode}, which 8-bit grey or RGB cannot hold: convert it")
+    if alpha < 255:
+        raise BadInput(f"{name}: is transparent in places: flatten it onto a background")
+    picture.info.pop("transparency", None)  # Pillow would warn that it is lost
+    return picture, f"{picture.width}x{picture.height} {'grey' if picture.mode in GREY else 'colour'}"
+
+
+def _cropped(picture: Image.Image, name: str, crop: int, kind: str) -> Image.Image:
+    width, height = picture.size
+    if crop > min(width, height):
+        raise Unfit(f"{name}: is {width}x{height}, smaller than config.data.crop={crop}", kind)
+    if crop == 0 and width != height:
+        raise Unfit(
+            f"{name}: is {width}x{height}, not square: set config.data.crop, to {min(width, height)} or less", kind
+        )
+    side = crop or width
+    left, top = (width - side) // 2, (height - side) // 2
+    return picture.crop((left, top, left + side, top + side))
+
+
+def _in_order(function: Callable[[int], Decoded | BadInput], n: int) -> Iterator[Decoded | BadInput]:
+    """function(0), ..., function(n - 1) by threads (Pillow decodes without the GIL), a bounded number ahead of the reader."""
+    workers = min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future] = deque()
+        for i in range(n):
+            waiting.append(pool.submit(function, i))
+            if len(waiting) >= 16 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,0 +1,121 @@
+"""What evaluators work with: a trained model on host arrays, the data, and the networks of the metrics."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from sde_vae.data.dataset import Images
+from sde_vae.diffusion.gaussians import DiagGaussian
+from sde_vae.inference.aggregate_posterior import encode_images
+from sde_vae.inference.compiled import compile_model
+from sde_vae.inference.model import Model
+from sde_vae.inference.resume_cache import ResumeCache
+from sde_vae.metrics.sets.extractors import Extractor
+
+
+class MetricNetworks(NamedTuple):
+    """The networks of metrics.
+
+    lpips      metric name -> distance(x, y) of images on [0, 1]
+    extractor  features for FD and KID, or None
+    weights    network -> which weights it has, reported beside its figures
+    moments    folder where the moments of real images are kept
+    """
+
+    lpips: dict[str, Callable]
+    extractor: Extractor | None
+    weights: dict[str, str]
+    moments: Path
+
+
+class Attributes(NamedTuple):
+    """What the data say of their images beside the pixels: integers, one row an image of `train` or `test`, one column a name."""
+
+    names: tuple[str, ...]
+    train: np.ndarray
+    test: np.ndarray
+
+
+class EvalData(NamedTuple):
+    """The data of an evaluation.
+
+    train and held_out are uint8, perhaps not in memory. test holds the first images of held_out, those that are reconstructed, float32
+    in [-1, 1]. name and fingerprint (of train) identify them. attributes are of train and test, or None where the data have none.
+    """
+
+    name: str
+    fingerprint: str
+    levels: int
+    train: Images
+    held_out: Images
+    test: np.ndarray
+    attributes: Attributes | None = None
+
+
+class EvalContext(NamedTuple):
+    """All that an evaluator reads. encode, decode, invert, sample and trajectory are those of `inference.compiled.Compiled`, with the evaluation's key.
+
+    `latent` is the number of latent dimensions, `samples` the number of new images, `batch_size` that of whatever an evaluator
+    compiles itself. Results with a label are kept in `cache` until the evaluation is complete.
+    """
+
+    model: Model
+    encode: Callable[..., DiagGaussian]
+    decode: Callable[..., np.ndarray]
+    invert: Callable[..., np.ndarray]
+    sample: Callable[..., np.ndarray]
+    trajectory: Callable[..., np.ndarray]
+    data: EvalData
+    networks: MetricNetworks
+    cache: ResumeCache
+    latent: int
+    samples: int
+    batch_size: int
+    seed: int
+
+    @property
+    def figures(self) -> Path:
+        """The folder where evaluators save their figures; it belongs to this evaluation, as all of `cache` does."""
+        return self.cache.directory / "figures"
+
+
+# An evaluator yields (name, value): a new metric is a new file, and no loop is edited for it.
+Evaluator = Callable[[EvalContext], Iterator[tuple[str, Any]]]
+
+
+def make_context(
+    model: Model,
+    data: EvalData,
+    networks: MetricNetworks,
+    cache: ResumeCache,
+    latent: int,
+    samples: int,
+    batch_size: int,
+    seed: int,
+) -> EvalContext:
+    """Compile `model` for the images of `data`."""
+    compiled, key = compile_model(model, data.test.shape[1:], latent, batch_size, cache), jax.random.key(seed)
+    return EvalContext(
+        model=model,
+        encode=compiled.encode,
+        decode=partial(compiled.decode, key),
+        invert=compiled.invert,
+        sample=partial(compiled.sample, key),
+        trajectory=partial(compiled.trajectory, key),
+        data=data,
+        networks=networks,
+        cache=cache,
+        latent=latent,
+        samples=samples,
+        batch_size=batch_size,
+        seed=seed,
+    )
+
+
+def encode_train(context: EvalContext, most: int) -> tuple[np.ndarray, DiagGaussian]:
+    """Return (which training images, their posteriors): at most `most` of them, evenly spaced."""
+    return encode_images(context.encode, context.data.train, context.data.levels, most)

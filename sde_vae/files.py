@@ -1,0 +1,39 @@
+"""Files that are never half-written: each replaces the old one in a single move."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` in one move: a reader sees the old file or the new one, whole."""
+    _replace(path, lambda file: file.write(text.encode()))
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Replace a .npy file in one move."""
+    _replace(path, lambda file: np.save(file, array, allow_pickle=False))
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Replace a .npz file in one move; `arrays` are under their names."""
+    _replace(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def _replace(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a JSON file in one move; keys are sorted. Raises ValueError for numbers that JSON lacks (nan, inf)."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")

@@ -1,0 +1,43 @@
+"""Run a compiled function over any number of examples, in batches of few sizes."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from sde_vae.errors import BadInput
+from sde_vae.inference.resume_cache import ResumeCache
+
+
+def batched_map(
+    function: Callable, batch_size: int, *arrays: np.ndarray, label: str | None = None, cache: ResumeCache | None = None
+) -> np.ndarray:
+    """Return function(*batches) over all rows of `arrays`, concatenated on the host; `function` returns one array.
+
+    A batch has `batch_size` rows, or for fewer rows the next power of two: another number of rows seldom compiles again. A batch is
+    filled up with copies of the last row, and cut afterwards. With a `label`, a progress bar counts the examples; with `cache` too,
+    every batch is kept under that label, and a run that was stopped finds them there. Raises BadInput if a labelled result is not
+    finite: a mean over it would vanish from the figures.
+    """
+    n = len(arrays[0])
+    size = min(batch_size, 1 << (n - 1).bit_length())
+
+    def compute(start: int) -> np.ndarray:
+        rows = np.minimum(np.arange(start, start + size), n - 1)
+        return np.asarray(jax.device_get(function(*(a[rows] for a in arrays))))[: n - start]
+
+    outputs = []
+    with tqdm(total=n, desc=label, unit="image", disable=label is None) as bar:
+        for number, start in enumerate(range(0, n, size)):
+            make = lambda start=start: compute(start)
+            outputs.append(cache.array(label, number, make) if cache and label else make())
+            bar.update(len(outputs[-1]))
+    result = np.concatenate(outputs)
+    if label and not np.all(np.isfinite(result)):
+        failed = int(np.sum(~np.isfinite(result.reshape(n, -1)).all(axis=1)))
+        raise BadInput(
+            f"{label}: {failed} of {n} are not finite; if config.sampling.solver or inverter is ode, "
+            "set larger rtol and atol, otherwise more config.sampling.steps or another solver"
+        )
+    return result

@@ -1,0 +1,78 @@
+"""What a trained model does, compiled, over host arrays of any length."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sde_vae.arrays import keys_of
+from sde_vae.diffusion.gaussians import DiagGaussian
+from sde_vae.inference.batched_map import batched_map
+from sde_vae.inference.decoding import start, there_and_back, trajectory
+from sde_vae.inference.model import Model, decode_latents
+from sde_vae.inference.resume_cache import ResumeCache
+from sde_vae.inference.sampling import Sampler, make_encode, make_sampler, new_images, zeros
+from sde_vae.types import Indices, Keys, Points, PRNGKey
+
+# Steps of a decoding that a plot of its trajectory shows.
+STOPS = 8
+
+
+class Compiled(NamedTuple):
+    """Functions of numpy arrays. Images are float32 [n, H, W, C] in [-1, 1]. All noise is a function of `key` and of each example's `index` [n].
+
+    encode(x)                              q(z | x_0)
+    decode(key, z, index, label[, x_T])    x, from a random x_T unless one is given
+    invert(z, x, label)                    the x_T from which z decodes to x, and what it decodes to: [n, 2, H, W, C]
+    sample(key, index, label)              new x, from the prior, or of z ~ N(0, I) if there is none
+    trajectory(key, z, index)              x_t and E[x_0 | x_t, z] along a decoding: [n, stops, 2, H, W, C]
+
+    A model that decodes in one pass has neither inversions nor trajectories. A label shows a progress bar, and with a cache keeps the
+    result until the evaluation is complete.
+    """
+
+    encode: Callable[..., DiagGaussian]
+    decode: Callable[..., np.ndarray]
+    invert: Callable[..., np.ndarray]
+    sample: Sampler
+    trajectory: Callable[..., np.ndarray]
+
+
+def compile_model(
+    model: Model,
+    shape: tuple[int, int, int],
+    latent_dim: int,
+    batch_size: int,
+    cache: ResumeCache | None = None,
+) -> Compiled:
+    """Compile each function at its first call, and again only for batches of another size."""
+    decoder = model.decoder
+
+    def begin(key: PRNGKey, index: Indices) -> tuple[Keys, Points]:
+        return start(decoder.sde, key, zeros(len(index), shape), index)
+
+    decode_random = jax.jit(lambda key, z, i: decode_latents(model, z, *begin(key, i)))
+    decode_given = jax.jit(lambda key, z, i, x_T: decode_latents(model, z, begin(key, i)[0], x_T))
+    follow = jax.jit(lambda key, z, i: trajectory(decoder, STOPS, model.score(z), *begin(key, i)))
+    # A deterministic solver asks for keys and draws nothing from them.
+    invert = jax.jit(
+        lambda z, x: there_and_back(model.inverter, model.score(z), keys_of(jax.random.key(0), jnp.arange(len(x))), x)
+    )
+
+    def decode_all(
+        key: PRNGKey, z: np.ndarray, index: np.ndarray, label: str | None = None, x_T: np.ndarray | None = None
+    ) -> np.ndarray:
+        if x_T is None:
+            return batched_map(partial(decode_random, key), batch_size, z, index, label=label, cache=cache)
+        return batched_map(partial(decode_given, key), batch_size, z, index, x_T, label=label, cache=cache)
+
+    return Compiled(
+        encode=make_encode(model.encode, batch_size),
+        decode=decode_all,
+        invert=lambda z, x, label=None: batched_map(invert, batch_size, z, x, label=label, cache=cache),
+        sample=make_sampler(new_images(model, latent_dim, shape), batch_size, cache),
+        trajectory=lambda key, z, index: batched_map(partial(follow, key), batch_size, z, index),
+    )

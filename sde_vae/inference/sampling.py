@@ -1,0 +1,75 @@
+"""New images: from the prior, or from new latent codes."""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sde_vae.arrays import keys_of, normal
+from sde_vae.diffusion.gaussians import DiagGaussian
+from sde_vae.inference.batched_map import batched_map
+from sde_vae.inference.decoding import Decoder, decode, evaluations, start
+from sde_vae.inference.model import Model, decode_latents, latent_evaluations
+from sde_vae.inference.resume_cache import ResumeCache
+from sde_vae.types import Indices, Points, PRNGKey, ScoreFn
+
+# Generate(key, index) -> new images, one for each index, whatever the batch
+Generate = Callable[[PRNGKey, Indices], Points]
+# Sampler(key, index, label) -> new images on the host; with a label, a progress bar
+Sampler = Callable[..., np.ndarray]
+
+
+def from_prior(decoder: Decoder, prior: ScoreFn, shape: tuple[int, ...]) -> Generate:
+    """Return a generator of samples of the unconditional model."""
+    return lambda key, index: decode(decoder, prior, *start(decoder.sde, key, zeros(len(index), shape), index))
+
+
+def from_latents(model: Model, latent_dim: int, shape: tuple[int, ...]) -> Generate:
+    """Return a generator of decodings of z ~ N(0, I)."""
+
+    def generate(key: PRNGKey, index: Indices) -> Points:
+        key_z, key = jax.random.split(key)
+        z = normal(keys_of(key_z, index), zeros(len(index), (latent_dim,)))
+        return decode_latents(model, z, *start(model.decoder.sde, key, zeros(len(index), shape), index))
+
+    return generate
+
+
+def new_images(model: Model, latent_dim: int, shape: tuple[int, ...]) -> Generate:
+    """Return a generator of samples of the prior; of a model without one, of decodings of z ~ N(0, I)."""
+    if model.prior is None:
+        return from_latents(model, latent_dim, shape)
+    return from_prior(model.decoder, model.prior, shape)
+
+
+def make_sampler(generate: Generate, batch_size: int, cache: ResumeCache | None = None) -> Sampler:
+    """Compile a generator, to be run over any number of examples."""
+    compiled = jax.jit(generate)
+    return lambda key, index, label=None: batched_map(
+        partial(compiled, key), batch_size, index, label=label, cache=cache
+    )
+
+
+def sample_evaluations(model: Model, latent_dim: int, shape: tuple[int, ...]) -> int:
+    """Return how often the score is evaluated to make a batch of new images of this shape."""
+    if model.prior is None:
+        return latent_evaluations(model, zeros(shape[0], (latent_dim,)), shape)
+    return evaluations(model.decoder, model.prior, shape)
+
+
+def make_encode(encode: Callable[[Points], DiagGaussian], batch_size: int) -> Callable[[np.ndarray], DiagGaussian]:
+    """Compile an encoder, to be run over any number of images [n, H, W, C] in [-1, 1]."""
+    compiled = jax.jit(lambda x: jnp.stack(encode(x), axis=1))
+
+    def encode_all(x: np.ndarray, label: str | None = None) -> DiagGaussian:
+        both = batched_map(compiled, batch_size, x, label=label)
+        return DiagGaussian(both[:, 0], both[:, 1])
+
+    return encode_all
+
+
+def zeros(n: int, shape: tuple[int, ...]) -> jax.Array:
+    """Return float32 zeros [n, *shape]: the shape and precision of a batch to come."""
+    return jnp.zeros((n, *shape), jnp.float32)

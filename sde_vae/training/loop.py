@@ -1,0 +1,148 @@
+"""The training loop: one stage, from its newest checkpoint to its last step."""
+
+import contextlib
+import math
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import jax
+from tqdm import tqdm
+
+from sde_vae.data.dataset import Images
+from sde_vae.data.pipeline import prefetch
+from sde_vae.errors import Diverged
+from sde_vae.training.checkpoints import Checkpoints
+from sde_vae.training.logs import MetricsLog
+from sde_vae.training.parallel import parallelise
+from sde_vae.training.stage import Stage
+from sde_vae.training.train_state import init_state, make_update
+from sde_vae.types import Frozen, Metrics
+
+
+class Stopped(Exception):
+    """SIGTERM arrived where it need not be waited for."""
+
+
+class StopRequest:
+    """Becomes true when SIGTERM arrives; restores the old handler on exit."""
+
+    def __init__(self) -> None:
+        self.requested = self._waits_for_nothing = False
+
+    def __enter__(self) -> "StopRequest":
+        self._old = signal.signal(signal.SIGTERM, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, self._old)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        self._raise()
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """For work that keeps what it has made by itself: Stopped is raised in the middle of it."""
+        self._waits_for_nothing = True
+        try:
+            self._raise()
+            yield
+        finally:
+            self._waits_for_nothing = False
+
+    def _raise(self) -> None:
+        if self.requested and self._waits_for_nothing:
+            raise Stopped
+
+
+def train_stage(
+    stage: Stage, frozen: Frozen, directory: Path, stop: StopRequest, synthetic: Images | None = None
+) -> bool:
+    """Train to the last step. True when done; False if `stop` was requested, with the state saved.
+
+    Raises Diverged with the step, the term and the last good checkpoint. A checkpoint is saved only after every loss up to
+    it was seen to be finite.
+    """
+    place, update = parallelise(
+        lambda axis_name: make_update(stage.method, stage.optimiser, stage.ema_decay, axis_name),
+        stage.parallel,
+        stage.batch_size,
+        jax.local_devices(),
+        f"config.stages.{stage.name}.batch_size",
+    )
+    init_key, train_key = jax.random.split(jax.random.key(stage.seed))
+    fresh = jax.jit(lambda key: init_state(stage.method, stage.optimiser, key))
+
+    with Checkpoints(directory / "checkpoints", stage.name, stage.keep) as checkpoints:
+        state = checkpoints.restore_latest(jax.eval_shape(fresh, init_key))
+        if state is None:
+            state, start = fresh(init_key), 0
+        else:
+            start = int(state.step)
+        data = stage.open_data(synthetic)
+        if (before := checkpoints.data_state(start) if start else None) is not None:
+            data.check(before, str(directory / "checkpoints" / str(start)))
+        if start >= stage.steps:
+            print(f"{stage.name}: finished at step {start}")
+            return True
+        frozen = stage.prepare(frozen)
+
+        saved, seen = start, []
+        # Not the first step, which compiles.
+        clock = Clock()
+        with (
+            MetricsLog(directory, start) as log,
+            tqdm(total=stage.steps, initial=start, desc=stage.name, unit="step") as bar,
+            contextlib.closing(prefetch(data.batches(start, stage.steps), place)) as batches,
+        ):
+            for step, batch in enumerate(batches, start + 1):
+                state, metrics = update(state, frozen, train_key, batch)
+                seen.append((step, metrics))
+                bar.update()
+
+                # Asked once a step: a signal that comes later is for the next one, or it would leave without saving.
+                stopping = stop.requested
+                saving = step % stage.checkpoint_every == 0 or step == stage.steps or stopping
+                if step % stage.log_every == 0 or saving:
+                    values = _finite(seen, directory / "checkpoints" / str(saved) if saved else None)
+                    seen.clear()
+                    rate = clock.rate(step)
+                    bar.set_postfix(loss=f"{values['loss']:.4g}")
+                    if step % stage.log_every == 0 or step == stage.steps:
+                        log.write(step, values | ({"steps_per_second": rate} if rate else {}))
+                if saving:
+                    checkpoints.save(state, data.state(step))
+                    saved = step
+                if stopping:
+                    return step == stage.steps
+    return True
+
+
+class Clock:
+    """Steps per second between two readings, the compiling first one left out."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, float] | None = None
+
+    def rate(self, step: int) -> float | None:
+        now, last = time.perf_counter(), self._last
+        self._last = (step, now)
+        return (step - last[0]) / (now - last[1]) if last else None
+
+
+def _finite(seen: list[tuple[int, Metrics]], checkpoint: Path | None) -> dict[str, float]:
+    """The newest metrics as floats; raises Diverged at the first step with a term that is not finite."""
+    values: dict[str, float] = {}
+    for step, metrics in jax.device_get(seen):
+        values = {name: float(value) for name, value in metrics.items()}
+        # The total is named last: it says least about where the trouble came from.
+        for name in sorted(values, key=lambda name: name == "loss"):
+            if not math.isfinite(values[name]):
+                good = (
+                    f"the last good checkpoint is {checkpoint}" if checkpoint else "no checkpoint was saved before it"
+                )
+                raise Diverged(f"step {step}: {name} is {values[name]}; {good}")
+    return values

@@ -1,0 +1,131 @@
+"""A run's folder: config.json says what it was trained with, and nothing else is trained over it."""
+
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from sde_vae.errors import BadInput
+from sde_vae.files import write_json
+from sde_vae.training.renamed_fields import renamed
+
+STAGES = ("prior", "encoder", "correction", "latent")
+# What may change between two commands on one workdir: it does not alter what a finished stage has learnt.
+FREE = (
+    "parallel",
+    "keep_checkpoints",
+    "data.dir",
+    "data.cache",
+    "data.workers",
+    "sampling.",
+    "eval.",
+    *(f"stages.{stage}.{field}" for stage in STAGES for field in ("steps", "checkpoint_every", "log_every")),
+)
+# What only that stage reads, and may change until it has begun: a stage can be added to a run that is trained.
+OF_STAGE = {
+    "encoder": ("stages.encoder.", "synthetic."),
+    "correction": ("stages.correction.", "model.correction."),
+    "latent": ("stages.latent.", "model.latent_prior."),
+}
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+Flat = dict[str, Any]  # "section.field" -> value
+
+
+def facts() -> dict[str, Any]:
+    """Return the command, the versions and the devices of this process."""
+    return {
+        "command": " ".join(["python", *sys.argv]),
+        "versions": {name: version(name) for name in PACKAGES},
+        "devices": [d.device_kind for d in jax.devices()],
+    }
+
+
+def claim(workdir: Path, config: Flat, defaults: Flat, data: dict[str, Any]) -> None:
+    """Write WORKDIR/config.json, with the facts of the `data` too. Raises BadInput as `check` does."""
+    check(workdir, config, defaults)
+    write_json(workdir / "config.json", {"config": nested(config), "data": data, **facts()})
+
+
+def check(workdir: Path, config: Flat, defaults: Flat) -> None:
+    """Raise BadInput, naming the field, if the checkpoints in `workdir` were trained with another config.
+
+    FREE fields may differ, and those that only a stage without checkpoints reads (OF_STAGE).
+    """
+    if not has_checkpoints(workdir) or not (workdir / "config.json").exists():
+        return
+    # A field that an older config lacks had its default: a new field's default is what was done before it.
+    old, new = as_json(defaults) | read_config(workdir), as_json(config)
+    begun = lambda stage: has_checkpoints(workdir, stage)
+    free = (*FREE, *(field for stage, fields in OF_STAGE.items() if not begun(stage) for field in fields))
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name) and not name.startswith(free):
+            raise BadInput(
+                f"config.{name}: got {new.get(name)!r}, but {workdir} was trained with {old.get(name)!r}; "
+                "set that value, or take another --workdir (to use a trained run as it is, give --workdir without --config)"
+            )
+
+
+def check_prior(other: Path, expected: Flat, field: str) -> None:
+    """Raise BadInput, naming `field`, if the run in `other` was trained with other values of these fields.
+
+    Its arrays would fit, and mean something else.
+    """
+    if not (other / "config.json").exists():
+        return
+    theirs = read_config(other, field)
+    for name, value in expected.items():
+        if theirs.get(name) != value:
+            raise BadInput(
+                f"{field}: {other} was trained with config.{name} {theirs.get(name)!r}, expected {value!r}; give a prior that "
+                "was trained alike"
+            )
+
+
+def read_facts(workdir: Path, field: str = "--workdir") -> dict[str, Any]:
+    """Return what WORKDIR/config.json holds. Raises BadInput, naming `field`, if that is not the config of a run."""
+    path = workdir / "config.json"
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise BadInput(f"{field}: {path} is not the config of a run; expected a trained workdir") from error
+    if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
+        raise BadInput(f"{field}: {path} is not the config of a run; expected a trained workdir")
+    return found
+
+
+def read_config(workdir: Path, field: str = "--workdir") -> Flat:
+    """Return the config of the run in `workdir`; one of an earlier version has its fields renamed."""
+    return renamed(flatten(read_facts(workdir, field)["config"]))
+
+
+def has_checkpoints(workdir: Path, stage: str = "*") -> bool:
+    """Return whether the stage, or any, has a checkpoint in `workdir`."""
+    return any(workdir.glob(f"{stage}/checkpoints/[0-9]*"))
+
+
+def as_json(config: Flat) -> Flat:
+    """Return the fields as JSON gives them back: tuples are lists."""
+    return json.loads(json.dumps(config))
+
+
+def flatten(config: dict[str, Any], prefix: str = "") -> Flat:
+    """Return {"section.field": value} of a nested dict."""
+    flat: Flat = {}
+    for name, value in config.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def nested(flat: Flat) -> dict[str, Any]:
+    """Return the nested dict of {"section.field": value}: `flatten` undone."""
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        *sections, last = name.split(".")
+        section = tree
+        for part in sections:
+            section = section.setdefault(part, {})
+        section[last] = value
+    return tree

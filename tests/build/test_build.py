@@ -1,0 +1,241 @@
+"""Every config builds and traces; every wrong value is refused by name."""
+
+import importlib
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sde_vae.build.evaluation import build_metric_networks, evaluated_split
+from sde_vae.build.stages import build
+from sde_vae.data.dataset import Dataset, Split
+from sde_vae.errors import BadInput
+from sde_vae.training.train_state import init_state, make_update
+from sde_vae.types import Batch
+
+CONFIGS = sorted(p.stem for p in (Path(__file__).parent.parent / "configs").glob("[!_]*_*.py"))
+STAGES = {
+    "scorevae": ["prior", "encoder"],
+    "scorevae_lifted": ["prior", "encoder"],
+    "diffusevae": ["prior", "encoder"],
+    "scorevae_plus": ["prior", "encoder", "correction"],
+}
+# Every field that the contract promises, so that one override works on any config.
+CONTRACT = [
+    "seed",
+    "parallel",
+    "data.name",
+    "data.dir",
+    "data.image_size",
+    "model.latent_dim",
+    "loss.beta",
+    "loss.times",
+    "loss.weight",
+    "sampling.solver",
+    "sampling.steps",
+    "sampling.guidance",
+    "eval.n",
+    "eval.evaluators",
+    "prior.checkpoint",
+] + [
+    f"stages.{stage}.{field}"
+    for stage in ("prior", "encoder", "correction", "latent")
+    for field in ("steps", "batch_size", "checkpoint_every", "log_every", "learning_rate")
+]
+
+
+def load(name):
+    return importlib.import_module(f"configs.{name}").get_config()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_config_builds_and_its_train_steps_trace(name):
+    config = load(name)
+    for field in CONTRACT:
+        value = config
+        for part in field.split("."):
+            value = value[part]
+    experiment = build(config)
+    assert [stage.name for stage in experiment.stages] == STAGES.get(
+        name.rpartition("_")[0].removesuffix("_fashion"), ["encoder"]
+    )
+    trained = {}
+    for stage in experiment.stages:
+        state = jax.eval_shape(lambda key, s=stage: init_state(s.method, s.optimiser, key), jax.random.key(0))
+        x = jax.ShapeDtypeStruct((stage.batch_size, *experiment.shape), jnp.float32)
+        batch = Batch(x, jax.ShapeDtypeStruct((stage.batch_size,), jnp.int32))
+        update = make_update(stage.method, stage.optimiser, stage.ema_decay)
+        frozen = stage.frozen(*(trained[name] for name in stage.depends_on))
+        new_state, metrics = jax.eval_shape(update, state, frozen, jax.random.key(0), batch)
+        trained[stage.name] = state.params
+        assert jax.tree.map(lambda a: (a.shape, a.dtype), new_state) == jax.tree.map(
+            lambda a: (a.shape, a.dtype), state
+        )
+        assert metrics["loss"].shape == ()
+
+
+def test_celeba64_has_the_papers_size():
+    """The widest level is 3 x 128 channels at 4x4, and a flat map of it goes to 512 means and 512 log-variances."""
+    experiment = build(load("scorevae_celeba64"))
+    encoder = jax.eval_shape(experiment.method.init, jax.random.key(0))
+    assert encoder["mean"]["kernel"].shape == encoder["log_var"]["kernel"].shape == (4 * 4 * 384, 512)
+    q = jax.eval_shape(experiment.method.encode, encoder, None, jax.ShapeDtypeStruct((2, 64, 64, 3), jnp.float32))
+    assert q.mean.shape == (2, 512)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        (
+            "method",
+            "score_vea",
+            "config.method: unknown name 'score_vea'; known: beta_vae, diff_decoder, diffuse_vae, score_vae",
+        ),
+        ("sde.name", "vpp", "config.sde.name: unknown name 'vpp'; known: cosine_vp, sub_vp, ve, vp"),
+        (
+            "sampling.solver",
+            "euler",
+            "config.sampling.solver: unknown name 'euler'; known: ancestral, ddim, dpm_solver_pp_2m, euler_maruyama",
+        ),
+        ("model.dtype", "float16", "config.model.dtype: unknown name 'float16'; known: bfloat16, float32"),
+        ("eval.evaluators", ("fid",), "config.eval.evaluators: unknown name 'fid'; known: averages, bits_per_dim"),
+        ("stages.prior.steps", 0, "config.stages.prior.steps: got 0, expected at least 1"),
+        ("stages.encoder.learning_rate", -1.0, "config.stages.encoder.learning_rate: got -1.0, expected above 0"),
+        ("stages.correction.steps", -5, "config.stages.correction.steps: got -5, expected at least 0"),
+        ("model.encoder.statistics", -1, "config.model.encoder.statistics: got -1, expected at least 0"),
+        ("model.encoder.dropout", -0.1, "config.model.encoder.dropout: got -0.1, expected in [0, 1)"),
+        ("model.correction.dropout", 1.0, "config.model.correction.dropout: got 1.0, expected in [0, 1)"),
+        ("sampling.guidance", float("nan"), "config.sampling.guidance: got nan, expected a finite number"),
+        ("sampling.guidance", float("inf"), "config.sampling.guidance: got inf, expected a finite number"),
+        (
+            "loss.kl_warmup",
+            5_000_000,
+            "config.loss.kl_warmup: got 5000000, expected at most config.stages.encoder.steps, ",
+        ),
+        ("draws.n", -1, "config.draws.n: got -1, expected at least 0"),
+        ("draws.share", 1.0, "config.draws.share: got 1.0, expected between 0 and 1"),
+        ("optim.decay", "linear", "config.optim.decay: unknown name 'linear'; known: constant, cosine"),
+        ("data.image_size", 9, "config.data.image_size: got 9, which config.model.prior.multipliers halve 1 times"),
+        ("data.crop", -1, "config.data.crop: got -1, expected at least 0"),
+        ("data.filter", "cubic", "config.data.filter: unknown name 'cubic'; known: bicubic, bilinear, box"),
+        ("eval.n", 2, "config.eval.n: got 2, expected at least 4"),
+        ("eval.split", "all", "config.eval.split: unknown name 'all'; known: test, train, valid"),
+        ("eval.lpips", ("squeeze",), "config.eval.lpips: unknown name 'squeeze'; known: alex, vgg"),
+        (
+            "eval.extractor",
+            "inception",
+            "config.eval.extractor: unknown name 'inception'; known: efflite0, fid, none, pixels",
+        ),
+        ("model.prior.channels", 6, "config.model.prior.channels: got 6, expected a multiple of 4"),
+    ],
+)
+def test_bad_values_are_refused(field, value, message):
+    config = load("scorevae_digits")
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(BadInput) as error:
+        build(config)
+    assert message in str(error.value)
+
+
+def test_who_draws_what_the_encoder_trains_on():
+    """The prior that the method stands on, another run's, or nobody."""
+    for name in ("scorevae_digits", "diffusevae_digits"):
+        config = load(name)
+        assert build(config).drawn_from is None
+        config.draws.n = 10
+        experiment = build(config)
+        assert experiment.drawn_from is experiment.prior
+        assert [stage.draws for stage in experiment.stages] == [0, 10]
+    for name in ("betavae_digits", "diffdecoder_digits"):
+        config = load(name)
+        config.draws.n = 10
+        with pytest.raises(BadInput, match=r"config\.draws\.n: got 10, but .* has no prior to draw images from; name"):
+            build(config)
+        config.prior.checkpoint = "runs/other"
+        experiment = build(config)
+        assert experiment.prior is None
+        assert experiment.drawn_from.score
+
+
+def test_guidance_without_a_score_that_knows_no_z_is_refused():
+    config = load("diffdecoder_digits")
+    config.sampling.guidance = 1.5
+    with pytest.raises(BadInput, match=r"sampling.guidance: got 1.5, expected 1: .* config.loss.latent_dropout is 0"):
+        build(config)
+    config.loss.latent_dropout = 0.1
+    build(config)
+
+
+def test_a_warm_up_may_last_as_long_as_the_training():
+    config = load("betavae_digits")
+    config.loss.kl_warmup = config.stages.encoder.steps
+    assert build(config).stages
+    config.loss.kl_warmup += 1
+    with pytest.raises(BadInput, match="beta would not reach its value"):
+        build(config)
+
+
+def test_a_correction_on_the_priors_features_is_a_small_one():
+    config, sizes = load("scorevae_plus_digits"), {}
+    for body in ("unet", "head"):
+        config.model.correction.body = body
+        correction = next(stage for stage in build(config).stages if stage.name == "correction")
+        params = jax.eval_shape(correction.method.init, jax.random.key(0))
+        sizes[body] = sum(leaf.size for leaf in jax.tree.leaves(params))
+    assert 0 < 5 * sizes["head"] < sizes["unet"]
+
+
+def test_the_level_at_which_a_prior_finishes_a_vae_is_the_configs(monkeypatch):
+    config, seen = load("diffusevae_digits"), []
+    config.sampling.prior_above = -3.0
+    monkeypatch.setattr(
+        "sde_vae.build_methods.diffuse_vae", lambda sde, vae, prior, log_snr: (seen.append(log_snr), vae)[1]
+    )
+    build(config)
+    assert seen == [-3.0]
+    config.sampling.prior_above = 30.0
+    with pytest.raises(BadInput, match=r"prior_above: got 30.0, expected a logSNR between -10.0 and"):
+        build(config)
+
+
+def test_data_of_another_shape_or_name_is_refused():
+    config = load("scorevae_digits")
+    config.data.image_size = 16
+    with pytest.raises(BadInput, match=r"got 16, 1, but the images of digits are 8x8x1"):
+        build(config).load()
+    config.data.name = "cifar"
+    with pytest.raises(
+        BadInput, match=r"config.data.name \(or tfds:NAME\): unknown name 'cifar'; known: avatars, celeba"
+    ):
+        build(config).load()
+    with pytest.raises(BadInput, match=r"config.data.dir: not given; expected .*img_align_celeba"):
+        build(load("scorevae_celeba64")).load()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"eval.extractor": "fid"}, "config.eval.fid_weights: expected the file of the FID's Inception"),
+        (
+            {"eval.lpips": ("alex",), "eval.lpips_dir": "nowhere"},
+            "config.eval.lpips_dir: expected alex.pth .* found neither",
+        ),
+        ({"eval.extractor": "fid", "eval.fid_weights": "nowhere.pth"}, "nowhere.pth: cannot be read"),
+    ],
+)
+def test_weights_that_are_not_there_are_asked_for(changes, message):
+    config = load("scorevae_digits")
+    config.update_from_flattened_dict(changes)
+    with pytest.raises(BadInput, match=message):
+        build_metric_networks(config)
+
+
+def test_data_without_the_split_to_evaluate_says_which_it_has():
+    data = Dataset("mine", {"train": Split(np.zeros((3, 8, 8, 1), np.uint8))})
+    with pytest.raises(BadInput, match=r"config.eval.split: got 'test', but mine has only train"):
+        evaluated_split(load("scorevae_digits"), data)
+    config = load("scorevae_digits")
+    config.eval.split = "train"
+    assert evaluated_split(config, data) is data.splits["train"].images

@@ -1,0 +1,46 @@
+"""An evaluation that is stopped goes on where it was, and never with what belongs to another one."""
+
+import numpy as np
+import pytest
+
+from sde_vae.inference.batched_map import batched_map
+from sde_vae.inference.resume_cache import ResumeCache
+
+
+def counted(calls, stop_at=None):
+    def function(x):
+        if len(calls) == stop_at:
+            raise KeyboardInterrupt
+        calls.append(len(x))
+        return 2 * x
+
+    return function
+
+
+def test_finished_batches_are_not_computed_again(tmp_path):
+    x = np.arange(10.0)
+    calls = []
+    with pytest.raises(KeyboardInterrupt):
+        batched_map(counted(calls, stop_at=2), 4, x, label="a b", cache=ResumeCache(tmp_path / "p", {"step": 1}))
+    again = batched_map(counted(calls), 4, x, label="a b", cache=ResumeCache(tmp_path / "p", {"step": 1}))
+    np.testing.assert_array_equal(again, 2 * x)
+    assert len(calls) == 3
+
+
+def test_parts_of_another_key_are_thrown_away(tmp_path):
+    first = ResumeCache(tmp_path / "p", {"step": 1, "shape": (2, 3)})
+    assert first.values("a", lambda: {"x": 1.0}) == {"x": 1.0}
+    assert ResumeCache(tmp_path / "p", {"step": 1, "shape": (2, 3)}).values("a", lambda: {"x": 2.0}) == {"x": 1.0}
+    assert ResumeCache(tmp_path / "p", {"step": 2, "shape": (2, 3)}).values("a", lambda: {"x": 2.0}) == {"x": 2.0}
+
+
+def test_a_damaged_part_is_made_again(tmp_path):
+    parts = ResumeCache(tmp_path / "p", {})
+    parts.array("a", 0, lambda: np.arange(3))
+    path = tmp_path / "p" / "a" / "000000.npy"
+    path.write_bytes(path.read_bytes()[:-4])
+    np.testing.assert_array_equal(parts.array("a", 0, lambda: np.arange(5)), np.arange(5))
+    (tmp_path / "p" / "b.json").write_text("{")
+    assert parts.values("b", lambda: {"y": 1}) == {"y": 1}
+    parts.discard()
+    assert not (tmp_path / "p").exists()

@@ -1,0 +1,375 @@
+"""The commands, run as a user runs them: resuming, stopping, and bad input."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from configs import scorevae_digits
+from sde_vae.build.stages import build
+from sde_vae.errors import BadInput
+from sde_vae.training import workdir
+from sde_vae.training.checkpoints import Checkpoints
+from sde_vae.training.logs import read
+from sde_vae.training.train_state import init_state
+
+ROOT = Path(__file__).parent.parent
+TINY = {"channels": 8, "multipliers": (1,)}
+SMALL = {
+    **{f"model.{net}.{field}": value for net in ("prior", "encoder") for field, value in TINY.items()},
+    "model.latent_dim": 3,
+    "stages.prior.steps": 12,
+    "stages.encoder.steps": 12,
+    "stages.prior.checkpoint_every": 4,
+    "stages.encoder.checkpoint_every": 4,
+    "stages.prior.log_every": 1,
+    "stages.encoder.log_every": 1,
+    "optim.warmup": 2,
+    "sampling.steps": 3,
+    "eval.n": 9,
+    "eval.samples": 16,
+    "eval.batch_size": 8,
+}
+
+
+def command(mode, workdir, config="scorevae_digits", **changes):
+    fields = SMALL | changes
+    return [
+        *(
+            sys.executable,
+            "main.py",
+            "--config",
+            f"configs/{config}.py",
+            "--mode",
+            mode,
+            "--workdir",
+            str(workdir),
+        ),
+        *(f"--config.{name}={value}" for name, value in fields.items()),
+    ]
+
+
+def start(args):
+    env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"JAX_PLATFORMS": "cpu"}
+    return subprocess.Popen(args, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(args):
+    process = start(args)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def wait_for(condition, process, seconds=200):
+    deadline = time.time() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.time() < deadline, "timed out"
+        time.sleep(0.02)
+
+
+def logged(workdir, stage):
+    rows = read(workdir / stage / "metrics.jsonl")
+    return [{k: v for k, v in row.items() if k != "steps_per_second"} for row in rows]
+
+
+def final_state(workdir, stage):
+    config = scorevae_digits.get_config()
+    config.update_from_flattened_dict(SMALL)
+    spec = {s.name: s for s in build(config).stages}[stage]
+    abstract = jax.eval_shape(lambda key: init_state(spec.method, spec.optimiser, key), jax.random.key(0))
+    with Checkpoints(workdir / stage / "checkpoints", stage) as checkpoints:
+        return checkpoints.restore_latest(abstract)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that was never stopped."""
+    workdir = tmp_path_factory.mktemp("whole")
+    code, _, err = run(command("train", workdir))
+    assert code == 0, err
+    return workdir
+
+
+def assert_same_run(workdir, whole):
+    for stage in ("prior", "encoder"):
+        assert logged(workdir, stage) == logged(whole, stage)
+        assert [row["step"] for row in logged(whole, stage)] == list(range(1, 13))
+        a, b = final_state(workdir, stage), final_state(whole, stage)
+        assert int(a.step) == 12
+        jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_killed_again_and_again_it_ends_as_if_never_killed(whole, tmp_path):
+    for stage, step in [("prior", 6), ("encoder", 1), ("encoder", 9)]:
+        process = start(command("train", tmp_path))
+        wait_for(lambda stage=stage, step=step: len(logged(tmp_path, stage)) >= step, process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    code, _, err = run(command("train", tmp_path))
+    assert code == 0, err
+    assert_same_run(tmp_path, whole)
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(whole, tmp_path):
+    process = start(command("train", tmp_path, **{"stages.prior.checkpoint_every": 1000}))
+    wait_for(lambda: len(logged(tmp_path, "prior")) >= 2, process)
+    process.terminate()
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    assert "stopped by SIGTERM" in out
+    assert [p.name for p in (tmp_path / "prior" / "checkpoints").iterdir()] == [str(len(logged(tmp_path, "prior")))]
+    assert run(command("train", tmp_path))[0] == 0
+    assert_same_run(tmp_path, whole)
+
+
+@pytest.fixture(scope="module")
+def evaluated(whole):
+    """What the evaluation of the whole run printed."""
+    code, out, err = run(command("eval", whole))
+    assert code == 0, err
+    return out
+
+
+def test_evaluation_writes_what_the_contract_names(whole, evaluated):
+    metrics = json.loads((whole / "eval" / "metrics.json").read_text())
+    expected = {"baseline/pca/l2", "baseline/mean_image/l2", "n", "seed"}
+    expected |= {f"reconstruction/{metric}" for metric in ("l2", "mse", "psnr", "nfe")}
+    expected |= {f"reconstruction_of_mean/{metric}_stderr" for metric in ("l2", "mse", "psnr")}
+    expected |= {f"bits_per_dim/{term}" for term in ("total", "kl", "prior", "diffusion", "reconstruction")}
+    assert expected <= metrics.keys()
+    assert (metrics["n"], metrics["reconstruction/nfe"]) == (9, 4)
+    total = sum(metrics[f"bits_per_dim/{term}"] for term in ("kl", "prior", "diffusion", "reconstruction"))
+    np.testing.assert_allclose(metrics["bits_per_dim/total"], total, rtol=1e-6)
+    page = (whole / "eval" / "report.html").read_text()
+    assert page.count('src="data:image/png;base64,') == 6
+    # Self-contained: nothing is fetched.
+    assert not re.findall(r"(?:src|href)=.https?:", page)
+    assert "ScoreVAE" in evaluated
+    assert str(whole / "eval" / "report.html") in evaluated
+    assert not (whole / "eval" / "parts").exists()
+
+
+def test_an_evaluation_that_was_killed_goes_on_and_ends_the_same(whole, evaluated, tmp_path):
+    again = tmp_path / "again"
+    shutil.copytree(whole, again, ignore=shutil.ignore_patterns("eval"))
+    process = start(command("eval", again))
+    wait_for(lambda: (again / "eval" / "parts" / "reconstruct_from_the_mean").is_dir(), process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    made = again / "eval" / "parts" / "reconstruct" / "000000.npy"
+    before = made.stat().st_mtime_ns
+    process = start(command("eval", again))
+    wait_for(lambda: (again / "eval" / "parts" / "reconstruction.json").exists(), process)
+    assert made.stat().st_mtime_ns == before
+    process.communicate(timeout=200)
+    assert process.returncode == 0
+    a, b = (json.loads((w / "eval" / "metrics.json").read_text()) for w in (whole, again))
+    for metrics in (a, b):
+        for name in [name for name in metrics if name.startswith("seconds/")]:
+            del metrics[name]
+    assert a == b
+
+
+@pytest.mark.parametrize(
+    ("name", "modes", "evaluators"),
+    [
+        ("scorevae_plus", ("train", "eval"), ("reconstruction", "multi_sample")),
+        ("diffdecoder", ("train", "eval"), ("reconstruction", "bits_per_dim")),
+        (
+            "betavae",
+            ("train", "eval", "sample"),
+            ("reconstruction", "samples", "bits_per_dim", "latents", "latent_prior"),
+        ),
+    ],
+)
+def test_the_other_methods(name, modes, evaluators, tmp_path):
+    small = {f"model.{net}.{field}": value for net in ("decoder", "correction") for field, value in TINY.items()}
+    small |= {f"stages.{stage}.steps": 3 for stage in ("prior", "encoder")} | {"model.latent_prior.hidden": 16}
+    small |= {"stages.correction.steps": 3 if name == "scorevae_plus" else 0}
+    small |= {"stages.latent.steps": 3 if "latent_prior" in evaluators else 0, "eval.evaluators": str(evaluators)}
+    for mode in modes:
+        code, _, err = run(command(mode, tmp_path, config=f"{name}_digits", **small))
+        assert code == 0, err
+    metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())
+    assert metrics["reconstruction/nfe"] == (1 if name == "betavae" else 4)
+    assert ("one_step/l2" in metrics) == ("multi_sample" in evaluators)
+    if name == "betavae":
+        assert metrics["bits_per_dim/diffusion"] == 0
+        assert "prior/bits_per_dim/total" not in metrics
+        assert all(f"latent_prior/{prior}/fd_pixels" in metrics for prior in ("normal", "gaussian", "diffusion"))
+        assert np.load(tmp_path / "samples" / "samples.npy").shape == (64, 8, 8, 1)
+
+
+def test_sampling(whole):
+    code, _, err = run(command("sample", whole))
+    assert code == 0, err
+    drawn = np.load(whole / "samples" / "samples.npy")
+    assert drawn.shape == (64, 8, 8, 1)
+    assert 0 <= drawn.min() <= drawn.max() <= 1
+
+
+def test_another_workdirs_prior(whole, tmp_path):
+    code, _, err = run(command("train", tmp_path, **{"prior.checkpoint": whole, "stages.encoder.steps": 2}))
+    assert code == 0, err
+    assert not (tmp_path / "prior").exists()
+    assert len(logged(tmp_path, "encoder")) == 2
+    # From the same prior the encoder takes the same steps, up to the learning rate's decay over other lengths.
+    assert logged(tmp_path, "encoder")[0] == logged(whole, "encoder")[0]
+
+
+def test_a_method_without_a_prior_trains_on_anothers_draws(whole, tmp_path):
+    """They are drawn once: what goes on later, by another solver even, goes on with the same. And they are trained on."""
+    changes = {"prior.checkpoint": whole} | {f"model.decoder.{f}": v for f, v in TINY.items()}
+    train = lambda folder, **more: run(command("train", folder, config="betavae_digits", **changes | more))
+    code, _, err = train(tmp_path / "a", **{"draws.n": 20, "stages.encoder.steps": 2, "optim.decay": "constant"})
+    assert code == 0, err
+    drawn = np.load(tmp_path / "a" / "draws" / "images.npy")
+    assert (drawn.shape, drawn.dtype) == ((20, 8, 8, 1), np.uint8)
+    more = {"stages.encoder.steps": 4, "optim.decay": "constant"}
+    code, _, err = train(tmp_path / "a", **more, **{"draws.n": 20, "sampling.steps": 5})
+    assert code == 0, err
+    np.testing.assert_array_equal(np.load(tmp_path / "a" / "draws" / "images.npy"), drawn)
+    code, _, err = train(tmp_path / "b", **more)
+    assert code == 0, err
+    assert not (tmp_path / "b" / "draws").exists()
+    a, b = logged(tmp_path / "a", "encoder"), logged(tmp_path / "b", "encoder")
+    assert [row["step"] for row in a] == [row["step"] for row in b] == [1, 2, 3, 4]
+    assert a[0]["loss"] != b[0]["loss"]
+    outcome = train(tmp_path / "a", **more, **{"draws.n": 20, "draws.share": 0.25})
+    assert_refused(outcome, r"config.draws.share: got 0.25, but .* was trained with 0.5")
+
+
+def test_an_encoder_decodes_with_another_prior(whole, evaluated, tmp_path):
+    """Its own prior under another name changes nothing; another one changes the decodings, and not the codes."""
+    other, copy = tmp_path / "other", tmp_path / "copy"
+    code, _, err = run(command("train", other, **{"seed": 7, "stages.encoder.steps": 1}))
+    assert code == 0, err
+    shutil.copytree(whole, copy, ignore=shutil.ignore_patterns("eval"))
+    # As if it had learnt from other images.
+    for told in (other / "prior" / "checkpoints").glob("*/meta/metadata"):
+        told.write_text(re.sub(r'"fingerprint": "\w+"', '"fingerprint": "other"', told.read_text()))
+    found = [json.loads((whole / "eval" / "metrics.json").read_text())]
+    for prior in (whole, other):
+        code, out, err = run(command("eval", copy, **{"eval.prior": prior, "eval.evaluators": "('reconstruction',)"}))
+        assert code == 0, err
+        assert ("note: config.eval.prior was trained on other images" in out) == (prior == other)
+        found.append(json.loads((copy / "eval" / "metrics.json").read_text()))
+    assert found[0]["reconstruction/l2"] == found[1]["reconstruction/l2"] != found[2]["reconstruction/l2"]
+    assert found[0]["latent/kl"] == found[1]["latent/kl"] == found[2]["latent/kl"]
+
+
+def test_a_prior_of_another_sde_is_refused(whole):
+    outcome = run(command("train", whole.parent / "none", **{"prior.checkpoint": whole, "sde.beta_max": 10.0}))
+    assert_refused(
+        outcome, f"config.prior.checkpoint: {whole} was trained with config.sde.beta_max 20.0, expected 10.0"
+    )
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    changes = {"stages.prior.learning_rate": 1e30, "optim.clip": 1e30, "optim.warmup": 6, "optim.decay": "constant"}
+    code, _, err = run(command("train", tmp_path, **changes, **{"stages.prior.checkpoint_every": 1}))
+    assert code == 1
+    assert re.search(
+        r"error: step \d+: \S+ is (nan|inf|-inf); the last good checkpoint is \S+/prior/checkpoints/\d+\n", err
+    )
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stages.prior.stepz": 3}, r"--config.stages.prior.stepz=3: there is no such field"),
+        ({"stages.prior.steps": "many"}, r"--config.stages.prior.steps=many: invalid literal for int"),
+        (
+            {"loss.weight": "likelyhood"},
+            "config.loss.weight: unknown name 'likelyhood'; known: likelihood, min_snr, p2",
+        ),
+        ({"prior.checkpoint": "nowhere"}, "config.prior.checkpoint: expected checkpoints of the stage 'prior'"),
+        (
+            {"stages.prior.batch_size": 2000},
+            "config.stages.prior.batch_size: got 2000, but digits has 1077 images to train on",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, changes, message):
+    assert_refused(run(command("train", tmp_path, **changes)), message)
+
+
+def test_a_run_from_before_a_field_was_had_its_default(tmp_path):
+    trained, defaults = {"a": {"b": (1, 2)}}, {"a": {"b": (0,), "new": 0}}
+    (tmp_path / "prior" / "checkpoints" / "10").mkdir(parents=True)
+    workdir.claim(tmp_path, trained, trained)
+    workdir.check(tmp_path, {"a": {"b": (1, 2), "new": 0}}, defaults)
+    with pytest.raises(BadInput, match=r"config\.a\.new: got 1, but .* was trained with 0"):
+        workdir.check(tmp_path, {"a": {"b": (1, 2), "new": 1}}, defaults)
+    with pytest.raises(BadInput, match=r"config\.a\.b: got \[3\], but .* was trained with \[1, 2\]"):
+        workdir.check(tmp_path, {"a": {"b": (3,), "new": 0}}, defaults)
+
+
+@pytest.mark.parametrize(("stage", "net"), [("latent", "latent_prior"), ("correction", "correction")])
+def test_a_stage_can_be_added_to_a_run_until_it_has_begun(tmp_path, stage, net):
+    def config(encoder, added, channels):
+        rates = {"encoder": {"learning_rate": encoder}, stage: {"learning_rate": added}}
+        return {"stages": rates, "model": {net: {"channels": channels}}}
+
+    (tmp_path / "encoder" / "checkpoints" / "10").mkdir(parents=True)
+    workdir.claim(tmp_path, config(1e-3, 1e-3, 64), {})
+    workdir.check(tmp_path, config(1e-3, 2e-3, 32), {})
+    with pytest.raises(BadInput, match=r"config\.stages\.encoder\.learning_rate: got 0\.002, but"):
+        workdir.check(tmp_path, config(2e-3, 1e-3, 64), {})
+    (tmp_path / stage / "checkpoints" / "10").mkdir(parents=True)
+    with pytest.raises(BadInput, match=rf"config\.model\.{net}\.channels: got 32, but"):
+        workdir.check(tmp_path, config(1e-3, 1e-3, 32), {})
+    with pytest.raises(BadInput, match=rf"config\.stages\.{stage}\.learning_rate: got 0\.002, but"):
+        workdir.check(tmp_path, config(1e-3, 2e-3, 64), {})
+
+
+def test_a_workdir_is_not_trained_over_with_another_config(whole):
+    changes = {"model.prior.channels": 16}
+    assert_refused(
+        run(command("train", whole, **changes)), "config.model.prior.channels: got 16, but .* was trained with 8"
+    )
+
+
+def test_a_mistyped_prior_does_not_claim_the_workdir(whole, tmp_path):
+    assert run(command("train", tmp_path, **{"prior.checkpoint": "nowhere"}))[0] == 2
+    assert not (tmp_path / "config.json").exists()
+
+
+def assert_refused(outcome, message):
+    code, _, err = outcome
+    assert code == 2, err
+    errors = [line for line in err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1, err
+    assert re.search(message, errors[0]), errors[0]
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "--config: expected a config file"),
+        (["--config", "configs/none.py", "--mode", "train"], "got configs/none.py, but there is no such file"),
+        (["--config", "configs/scorevae_digits.py"], "--mode: unknown name 'none'; known: eval, sample, train"),
+        (["--config", "configs/scorevae_digits.py", "--mode", "train", "--wrong"], "wrong"),
+        (
+            ["--config", "configs/scorevae_digits.py", "--mode", "eval", "--workdir", "none"],
+            "--workdir: expected checkpoints",
+        ),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(args, message):
+    code, _, err = run([sys.executable, "main.py", *args])
+    assert code == 2, err
+    assert message in err
+    assert len(err.strip().splitlines()) == 1, err

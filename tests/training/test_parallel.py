@@ -1,0 +1,77 @@
+"""plain = jit = pmap = data = fsdp, on any number of devices."""
+
+from functools import cache, partial
+
+import jax
+import numpy as np
+import pytest
+
+from sde_vae.errors import BadInput
+from sde_vae.training.parallel import longest_divisible, parallelise
+from sde_vae.training.train_state import adam, cosine, init_state, make_update
+from tests.helpers.small import awake, image_batch, image_methods
+
+
+def run(update, method, optimiser, frozen, load=lambda batch: batch, steps=2):
+    state = init_state(method, optimiser, jax.random.key(1))
+    for step in range(steps):
+        state, metrics = update(state, frozen, jax.random.key(2), load(image_batch(16, seed=step)))
+    return jax.device_get((state.params, state.ema_params, metrics))
+
+
+def case(name):
+    """(make_update, method, optimiser, frozen). The prior has dropout, so its randomness is tried too."""
+    p, method = image_methods(dropout=0.3)
+    method, frozen = (p, None) if name == "prior" else (method, awake(p.init(jax.random.key(0))))
+    optimiser = adam(1e-3, 100, 2, 1.0, cosine)
+    return partial(make_update, method, optimiser, 0.99), method, optimiser, frozen
+
+
+@cache
+def plain(name):
+    """What one device makes of it, operation by operation, without jit."""
+    make, *rest = case(name)
+    return run(make(None), *rest)
+
+
+# Each compiles a program of its own: every way once at full width, and other device counts across the ways.
+@pytest.mark.parametrize(
+    ("name", "mode", "devices"),
+    [
+        ("score_vae", "jit", 1),
+        ("score_vae", "pmap", 2),
+        ("score_vae", "pmap", 8),
+        ("score_vae", "data", 8),
+        ("score_vae", "fsdp", 8),
+        ("prior", "pmap", 8),
+        ("prior", "data", 4),
+        ("prior", "fsdp", 2),
+    ],
+)
+def test_the_same_numbers(name, mode, devices):
+    make, *rest = case(name)
+    if mode == "jit":
+        got = run(jax.jit(make(None)), *rest, load=jax.device_get)
+    else:
+        place, update = parallelise(make, mode, 16, jax.devices()[:devices])
+        got = run(lambda s, f, k, batch: update(s, f, k, place(batch)), *rest, load=jax.device_get)
+    for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(got), jax.tree.leaves(plain(name)), strict=True):
+        # Adam divides by the root of the second moment: where a gradient is all rounding, its sign is rounding too.
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5, err_msg=jax.tree_util.keystr(path))
+
+
+def test_a_batch_that_the_devices_do_not_divide_is_refused():
+    with pytest.raises(BadInput, match=r"got 12, which 8 devices do not divide; take a multiple of 8"):
+        parallelise(lambda axis: None, "pmap", 12, jax.devices())
+
+
+def test_an_unknown_mode_lists_the_known():
+    with pytest.raises(BadInput, match=r"unknown name 'ddp'; known: data, fsdp, pmap"):
+        parallelise(lambda axis: None, "ddp", 16, jax.devices())
+
+
+def test_fsdp_splits_the_longest_dimension_that_divides():
+    spec = lambda *shape: tuple(longest_divisible(shape, 8))
+    assert spec(3, 3, 64, 128) == (None, None, None, "devices")
+    assert spec(16, 10) == ("devices", None)
+    assert spec(5, 7) == spec() == ()
