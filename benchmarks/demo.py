@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import machine, markdown, record
-from sde_vae import logs
 from sde_vae.errors import BadInput, exit_code
-from sde_vae.tables import Table, figure, tables
+from sde_vae.reporting.tables import Table, figure, tables
+from sde_vae.training import logs
 
 STAGES = ("prior", "encoder", "correction", "latent")
 

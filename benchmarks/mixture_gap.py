@@ -20,10 +20,6 @@ score is the nats by which it loosens the bound, 1/2 int E || sigma (s - s_exact
 Writes benchmarks/results/mixture_gap.{json,md}.
 """
 
-from sde_vae import platform
-
-platform.prepare()
-
 import argparse
 from collections.abc import Callable
 from functools import partial
@@ -34,29 +30,32 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.record import record
-from sde_vae import losses
+from sde_vae import runtime
 from sde_vae.arrays import keys_of, normal
-from sde_vae.method import Method
+from sde_vae.diffusion.kl_penalty import kl_penalty
+from sde_vae.diffusion.losses import denoising
+from sde_vae.diffusion.scores import bayes, noise_of_velocity, score_of_noise
+from sde_vae.diffusion.sdes import VP, diffuse, log_snr_range
+from sde_vae.diffusion.time_samplers import times_uniform_in_log_snr
+from sde_vae.diffusion.weights import likelihood_weighting
 from sde_vae.methods.correction import Corrector, corrected
-from sde_vae.methods.posteriors import lifted, of_noisy
-from sde_vae.methods.prior import condition
+from sde_vae.methods.method import Method
+from sde_vae.methods.posteriors import lifted, noisy_input
+from sde_vae.methods.prior import precondition
 from sde_vae.methods.score_vae import score_vae
-from sde_vae.metrics.images import standard_error
+from sde_vae.metrics.image.distances import standard_error
 from sde_vae.nets.encoder import Encoder
 from sde_vae.nets.mlp import MLP
 from sde_vae.nets.network import Network, network
-from sde_vae.penalties import kl_penalty
-from sde_vae.scores import bayes, noise_of_velocity, score_of_noise
-from sde_vae.sdes import VP, diffuse, log_snr_range
-from sde_vae.tables import figure
-from sde_vae.train_state import adam, cosine, init_state, make_update
+from sde_vae.reporting.tables import figure
+from sde_vae.training.train_state import adam, cosine, init_state, make_update
 from sde_vae.types import Batch, Params, PRNGKey, ScoreFn
-from tests.oracles import Mixture
+from tests.helpers.oracles import Mixture
 
 SDE = VP(t_min=1e-2)
 BATCH, POINTS, NODES, RATE, STATISTICS = 512, 1024, 16, 3e-3, 16
 CHUNK = 256
-TIMES, WEIGHT = losses.uniform_log_snr(SDE, BATCH), losses.likelihood()
+TIMES, WEIGHT = times_uniform_in_log_snr(SDE, BATCH), likelihood_weighting()
 # Score(params, z) -> what is trained.
 Score = Callable[[Params, jax.Array], ScoreFn]
 
@@ -71,14 +70,14 @@ def train(init: Callable[[PRNGKey], Params], score: Score, w: Mixture, steps: in
     def loss(params, frozen, key, batch):
         key_world, key = jax.random.split(key)
         x_0, z = w.sample(key_world, BATCH)
-        total = jnp.mean(losses.denoising(SDE, score(params, z), TIMES, WEIGHT, key, Batch(x_0, batch.index)))
+        total = jnp.mean(denoising(SDE, score(params, z), TIMES, WEIGHT, key, Batch(x_0, batch.index)))
         return total, {"loss": total}
 
-    method, optimiser = Method(init, loss, None, None), adam(RATE, steps, min(100, steps // 5), 1.0, cosine)
+    method, optimiser = Method(init, loss), adam(RATE, steps, min(100, steps // 5), 1.0, cosine)
     update, index = jax.jit(make_update(method, optimiser, 0.999)), jnp.arange(BATCH)
     state = init_state(method, optimiser, jax.random.key(0))
     for _ in tqdm(range(steps), desc=label, unit="step"):
-        state, _ = update(state, None, jax.random.key(1), Batch(jnp.zeros((BATCH, 2)), index))
+        state, _ = update(state, {}, jax.random.key(1), Batch(jnp.zeros((BATCH, 2)), index))
     return state.ema_params
 
 
@@ -88,7 +87,7 @@ class Points:
     def __init__(self, w: Mixture) -> None:
         index = jnp.arange(POINTS)
         x_0, z = w.sample(jax.random.key(11), POINTS)
-        t, _ = losses.uniform_log_snr(SDE, POINTS)(jax.random.key(12), index)
+        t, _ = times_uniform_in_log_snr(SDE, POINTS)(jax.random.key(12), index)
         x = diffuse(SDE, x_0, t, normal(keys_of(jax.random.key(13), index), x_0))
         low, high = log_snr_range(SDE)
         self.nats = np.asarray(0.5 * (high - low) * SDE.sigma(t) ** 2)
@@ -141,8 +140,10 @@ def errors(separation: float, steps: list[int]) -> dict[str, np.ndarray]:
             "by moments": points.errors(lambda z: bayes(prior64, w64.gaussian_log_likelihood(SDE, z))),
         }
     prior = w.marginal_score(SDE)
-    exact = Method(None, None, None, lambda params, frozen, z: prior)
-    posterior = lambda dims: of_noisy(SDE, network(Encoder(MLP(64, 128, 3, zero=False), dims), (2,)))
+    exact = Method(None, None, unconditional=lambda params, frozen: prior)
+    # The exact prior has no parameters.
+    none = {"prior": None}
+    posterior = lambda dims: noisy_input(SDE, network(Encoder(MLP(64, 128, 3, zero=False), dims), (2,)))
     by = lambda q: score_vae(SDE, exact, q, TIMES, WEIGHT, kl_penalty(0.0))
     statistics = network(MLP(STATISTICS, 128, 3, zero=False), (1,))
     encoder, by_lifted = by(posterior(1)), by(lifted(SDE, posterior(1 + STATISTICS), 1, statistics))
@@ -154,17 +155,17 @@ def errors(separation: float, steps: list[int]) -> dict[str, np.ndarray]:
         return params
 
     for n in steps:
-        params = learnt(f"trained, {n}", encoder.init, lambda params, z: encoder.score(params, None, z), n)
+        params = learnt(f"trained, {n}", encoder.init, lambda params, z: encoder.score(params, none, z), n)
     most = max(steps)
-    learnt("lifted", by_lifted.init, lambda params, z: by_lifted.score(params, None, z), most)
+    learnt("lifted", by_lifted.init, lambda params, z: by_lifted.score(params, none, z), most)
 
-    output = lambda net, params, x, t, z: condition(SDE, joined(net, z), params, x, t)
+    output = lambda net, params, x, t, z: precondition(SDE, joined(net, z), params, x, t)
     corrector = Corrector(residual.init, lambda psi, prior, x, t, z, keys: output(residual, psi, x, t, z))
     plus = corrected(SDE, encoder, encoder, corrector, TIMES, WEIGHT)
-    learnt("+ correction", plus.init, lambda psi, z: plus.score(psi, (None, params), z), most)
+    learnt("+ correction", plus.init, lambda psi, z: plus.score(psi, none | {"encoder": params}, z), most)
 
     def as_noise(psi, z):
-        base = encoder.score(params, None, z)
+        base = encoder.score(params, none, z)
         return lambda x, t: base(x, t) + score_of_noise(SDE, output(zero, psi, x, t, z), t)
 
     def by_network(params, z):
@@ -182,11 +183,14 @@ def joined(net: Network, z: jax.Array) -> Network:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.mixture_gap", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        prog="python -m benchmarks.mixture_gap",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--separations", type=float, nargs="+", default=[0.5, 1.0, 2.0])
     parser.add_argument("--steps", type=int, nargs="+", default=[500, 2000, 8000])
     options = parser.parse_args()
-    platform.enable_compilation_cache()
+    runtime.enable_compilation_cache()
     found = {f"{s:g}": errors(s, sorted(options.steps)) for s in options.separations}
     names = list(next(iter(found.values())))
     mean = lambda nats: (float(nats.mean()), standard_error(nats))

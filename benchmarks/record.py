@@ -13,8 +13,8 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
 
-from sde_vae import workdir
-from sde_vae.logs import write_text
+from sde_vae.files import write_text
+from sde_vae.training import workdir
 
 matplotlib.use("Agg")
 

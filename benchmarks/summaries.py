@@ -13,7 +13,7 @@ from benchmarks.comparison.page import complete, fill, full, glance
 from benchmarks.comparison.results import load
 from benchmarks.comparison.statistics import cell, half_width, over_seeds, paired
 from benchmarks.record import RESULTS
-from sde_vae.tables import figure
+from sde_vae.reporting.tables import figure
 
 # Rows with their head, and a caption.
 Made = tuple[list[list[str]], str]
@@ -121,7 +121,7 @@ def differences(result: str) -> Made:
             other = short(names[references.loc[method, reference]])
             cells = [interval(found.mean.loc[place, m], half.loc[place, m]) for m in OF_PAIRS]
             n = found.n.loc[place].max()
-            rows.append([f"{short(method)} − {other}", str(latent), str(n), *cells])
+            rows.append([f"{short(method)} \N{MINUS SIGN} {other}", str(latent), str(n), *cells])
     caption = f"{caption} Differences seed by seed: mean [Student's 95 % interval], bold where the interval excludes 0."
     return rows, caption
 
@@ -141,7 +141,11 @@ def swept(metrics: tuple[str, ...], unit: str, descending: bool, result: str) ->
     frame, headings, caption = runs_of(result)
     runs = frame[frame["row"].notna()]
     summary = over_seeds(runs, metrics)
-    places = runs.drop_duplicates("method").set_index("method")[["series", "at"]].loc[summary.mean.index.get_level_values("method")]
+    places = (
+        runs.drop_duplicates("method")
+        .set_index("method")[["series", "at"]]
+        .loc[summary.mean.index.get_level_values("method")]
+    )
     at = sorted(runs["at"].unique(), reverse=descending)
     rows = [["method", "metric", *(f"{unit} {x:g}" for x in at)]]
     for series in places["series"].unique():
@@ -149,7 +153,9 @@ def swept(metrics: tuple[str, ...], unit: str, descending: bool, result: str) ->
             of = (places["series"] == series).to_numpy()
             cells = {
                 x: cell(mean, error)
-                for x, mean, error in zip(places["at"][of], summary.mean[metric][of], summary.error[metric][of], strict=True)
+                for x, mean, error in zip(
+                    places["at"][of], summary.mean[metric][of], summary.error[metric][of], strict=True
+                )
             }
             if any(cells.values()):
                 rows.append([short(series), headings[metric], *(cells.get(x, "") for x in at)])
@@ -166,7 +172,11 @@ def bounds(result: str) -> Made:
     priors = frame[frame[name].notna()].drop_duplicates(["own_prior", "seed"])
     label = {"": "prior alone"}
     alone = [
-        [label.get(own, "prior of uniform logSNR, alone"), headings["bits_per_dim/total"], cell(run[name], run[f"{name}_stderr"])]
+        [
+            label.get(own, "prior of uniform logSNR, alone"),
+            headings["bits_per_dim/total"],
+            cell(run[name], run[f"{name}_stderr"]),
+        ]
         for own, run in priors.groupby("own_prior", sort=False).first().iterrows()
     ]
     return [head, *([*row, *[""] * (len(head) - len(row))] for row in alone), *rows], caption

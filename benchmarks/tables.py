@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.record import RESULTS, markdown
 from benchmarks.summaries import TABLES
 from sde_vae.errors import BadInput, choose, exit_code
-from sde_vae.logs import write_text
+from sde_vae.files import write_text
 
 ROOT = Path(__file__).parent.parent
 REGION = re.compile(r"(?<=<!-- table: )(\S+)( -->\n)(.*?)(?=<!-- /table -->)", re.DOTALL)
@@ -39,7 +39,9 @@ def filled(page: Path) -> str:
     """The text of `page` with every region made anew. Raises BadInput for a region that is not closed."""
     text = page.read_text()
     if len(MARKER.findall(text)) != 2 * len(REGION.findall(text)):
-        raise BadInput(f"{page}: a region is not closed, or not opened; expected <!-- table: NAME --> ... <!-- /table -->")
+        raise BadInput(
+            f"{page}: a region is not closed, or not opened; expected <!-- table: NAME --> ... <!-- /table -->"
+        )
     return REGION.sub(lambda found: f"{found[1]}{found[2]}{region(found[1], page)}", text)
 
 
@@ -65,7 +67,10 @@ def check(checked: list[Path]) -> int:
     found: list[tuple[Path, str]] = []
     code = exit_code(lambda: found.extend((page, name) for page in checked for name in stale(page)))
     for page, name in found:
-        print(f"{page}: the table {name} is not what benchmarks/results says; run python -m benchmarks.tables", file=sys.stderr)
+        print(
+            f"{page}: the table {name} is not what benchmarks/results says; run python -m benchmarks.tables",
+            file=sys.stderr,
+        )
     return code or int(bool(found))
 
 

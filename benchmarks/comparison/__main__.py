@@ -18,7 +18,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.comparison.plan import Options, overrides
+from benchmarks.arguments import overrides
+from benchmarks.comparison.plan import Options
 from benchmarks.comparison.run import compare
 from benchmarks.comparison.training import prepare
 from sde_vae.errors import exit_code

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from benchmarks.comparison.rows import SYNTHETIC, UNCORRECTED, Row, against_collapse, lifting
-from benchmarks.comparison.settings import with_changes
-from sde_vae.build import build_sde
-from sde_vae.build_objectives import WEIGHTS
-from sde_vae.sdes import log_snr_range
+from sde_vae.build.config import set_fields
+from sde_vae.build.objectives import WEIGHTS
+from sde_vae.build.sdes import build_sde
+from sde_vae.diffusion.sdes import log_snr_range
 
 EULER = {"sampling.solver": "euler_maruyama", "sampling.grid": "uniform_t", "sampling.steps": 250}
 # (title, changes)
@@ -57,7 +57,7 @@ def levers(config: ConfigDict) -> list[Row]:
         ),
         *(Row(name, title, name, plain | more) for name, (title, more) in priors.items()),
     ]
-    configs = [with_changes(config, row.changes).to_dict() for row in found]
+    configs = [set_fields(config, row.changes).to_dict() for row in found]
     return [row for i, row in enumerate(found) if configs[i] not in configs[:i]]
 
 
@@ -71,9 +71,7 @@ def _trained(config: ConfigDict) -> dict[str, Change]:
     encoder = config.stages.encoder
     return {
         **{
-            f"weight_{name}": (f"weight {name}", changes)
-            for name, changes in weights.items()
-            if name != encoder.weight
+            f"weight_{name}": (f"weight {name}", changes) for name, changes in weights.items() if name != encoder.weight
         },
         "uniform_t": ("times uniform in t", {"stages.encoder.times": "uniform_t"}),
         "input_filtered": ("encoder of x_t's linear estimate of x_0 (filtered)", filtered),

@@ -48,7 +48,9 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
     missing = pd.Series(np.nan, frame.index)
     vae, derived = frame["kind"] == "beta-VAE", {}
     for suffix in ("", "_stderr"):
-        of_mean, of_sample = (frame.get(f"{name}/l2{suffix}", missing) for name in ("reconstruction_of_mean", "reconstruction"))
+        of_mean, of_sample = (
+            frame.get(f"{name}/l2{suffix}", missing) for name in ("reconstruction_of_mean", "reconstruction")
+        )
         derived[f"paper/l2{suffix}"] = of_mean.where(vae, of_sample)
     if "multi_sample_mean/mse" in frame:
         one, mean, k = (

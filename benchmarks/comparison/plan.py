@@ -1,6 +1,5 @@
 """What a command of the comparison asks for: its rows, sizes, seeds and configs, and which of them are finished."""
 
-import json
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,13 +9,15 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
+from benchmarks.arguments import as_text
 from benchmarks.comparison import plots, results, sweeps, training
 from benchmarks.comparison.levers import levers
 from benchmarks.comparison.results import Results
 from benchmarks.comparison.rows import Row, methods
-from benchmarks.comparison.settings import BOUND, BUDGETS, CHOSEN, OF_DATA, OF_MACHINE, base_config, with_changes
+from benchmarks.comparison.settings import BOUND, BUDGETS, CHOSEN, OF_DATA, OF_MACHINE, base_config
 from benchmarks.comparison.sweep_rows import bounds, curves
 from benchmarks.record import RESULTS, rounded
+from sde_vae.build.config import set_fields
 from sde_vae.errors import BadInput, choose
 
 ROOT = Path(__file__).parent.parent.parent
@@ -101,7 +102,7 @@ class Comparison:
         return self.directory / f"seed_{seed}" / f"latent_{latent}" / row.folder
 
     def config_of(self, row: Row, latent: int, seed: int) -> ConfigDict:
-        config = with_changes(self.config(latent, seed), row.changes)
+        config = set_fields(self.config(latent, seed), row.changes)
         config.prior.checkpoint = str(self.prior_of(seed, row))
         if row.swapped:
             config.eval.prior = str(self.prior_of(seed + 1, row))
@@ -113,7 +114,9 @@ class Comparison:
         methods = {row.name: facts_of(row) for row in self.rows.values()}
         for record in found.records:
             if record["row"] not in self.rows:
-                raise BadInput(f"{self.path}: has the row {record['row']!r}, which this table lacks; take another --name")
+                raise BadInput(
+                    f"{self.path}: has the row {record['row']!r}, which this table lacks; take another --name"
+                )
             config = self.config_of(self.rows[record["row"]], record["latent"], record["seed"])
             ours, theirs = fields(self.rows[record["row"]], config), training.with_defaults(record["config"])
             if other := [name for name, value in ours.items() if theirs.get(name) != value]:
@@ -127,10 +130,7 @@ class Comparison:
 
     def missing(self, found: Results) -> list[Case]:
         cases = [
-            (row, latent, seed)
-            for seed in range(self.options.seeds)
-            for latent in self.latents
-            for row in self.wanted
+            (row, latent, seed) for seed in range(self.options.seeds) for latent in self.latents for row in self.wanted
         ]
         return [case for case in cases if not found.find(case[0].name, *case[1:])]
 
@@ -166,28 +166,3 @@ def fields(row: Row, config: ConfigDict) -> dict[str, Any]:
     unread += () if row.has_prior else ("prior.", "stages.prior.")
     unread += () if flat["method"] == "diffuse_vae" else ("sampling.prior_above",)
     return {name: value for name, value in flat.items() if not name.startswith(unread)}
-
-
-def as_text(value: Any) -> str:
-    """What `overrides` reads as this value."""
-    if not isinstance(value, str):
-        return json.dumps(value)
-    try:
-        json.loads(value)
-    except json.JSONDecodeError:
-        return value
-    return json.dumps(value)
-
-
-def overrides(arguments: list[str]) -> dict[str, Any]:
-    """--config.section.field=value -> {"section.field": value}; numbers as JSON reads them, the rest as text."""
-    found = {}
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if not name.startswith("--config.") or not equals:
-            raise BadInput(f"{argument}: expected --config.section.field=value")
-        try:
-            found[name.removeprefix("--config.")] = json.loads(value)
-        except json.JSONDecodeError:
-            found[name.removeprefix("--config.")] = value
-    return found

@@ -9,7 +9,7 @@ from benchmarks.comparison import page, results, training
 from benchmarks.comparison.plan import Case, Comparison, Options, fields
 from benchmarks.comparison.results import Record, Results
 from benchmarks.comparison.rows import Row
-from benchmarks.comparison.settings import with_changes
+from sde_vae.build.config import set_fields
 from sde_vae.errors import BadInput
 
 
@@ -59,8 +59,6 @@ def run(comparison: Comparison, case: Case) -> Record | None:
     metrics |= {"seconds/own": own}
     metrics |= {"seconds/all": own + (training.training_seconds(prior / "prior") if row.has_prior else 0.0)}
     image, references = results.strips(images, latent) if comparison.table.with_images else ("", {})
-    # The next row of this folder has an evaluation of its own.
-    training.set_aside(folder, row.name)
     # Compiled programs are of no use to the next row.
     jax.clear_caches()
     return {
@@ -78,7 +76,7 @@ def run(comparison: Comparison, case: Case) -> Record | None:
 
 def train_prior(comparison: Comparison, seed: int, row: Row) -> bool:
     """Train the prior of a seed, or a row's own. False if it was stopped."""
-    config = with_changes(comparison.config(None, seed), row.own_prior)
+    config = set_fields(comparison.config(None, seed), row.own_prior)
     return training.train(config, comparison.prior_of(seed, row), only="prior")
 
 

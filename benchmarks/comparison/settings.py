@@ -1,10 +1,10 @@
 """The configuration that all rows of a comparison share: of a data set, budget, latent size and seed."""
 
-from importlib import import_module
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from sde_vae.build.config import load_config, set_fields
 from sde_vae.errors import BadInput
 
 # Factors on the steps of every stage of the data's config.
@@ -60,17 +60,12 @@ OF_MACHINE = (
 def base_config(data: str, budget: str, changes: dict[str, Any], latent: int | None, seed: int) -> ConfigDict:
     """configs/scorevae_DATA.py with `changes` and what all rows share. With latent None its own latent size. Raises BadInput."""
     try:
-        config = import_module(f"configs.scorevae_{data}").get_config()
-    except ModuleNotFoundError as error:
-        # A module that the config imports and that is missing is no wrong --data.
-        if not str(error.name).startswith("configs.scorevae_"):
-            raise
-        raise BadInput(f"--data: got {data!r}, but there is no configs/scorevae_{data}.py") from error
+        config = load_config(f"scorevae_{data}")
+    except BadInput as error:
+        raise BadInput(f"--data: got {data!r}, but configs/scorevae_{data}.py is none: {error}") from error
     if taken := [name for name in changes if name.startswith(RESERVED)]:
-        raise BadInput(
-            f"--config.{taken[0]}: the comparison sets this itself; see benchmarks/comparison/settings.py"
-        )
-    config = with_changes(config, changes)
+        raise BadInput(f"--config.{taken[0]}: the comparison sets this itself; see benchmarks/comparison/settings.py")
+    config = set_fields(config, changes)
     prior, encoder, correction = (config.stages[stage] for stage in ("prior", "encoder", "correction"))
     prior.steps *= BUDGETS[budget]
     encoder.steps *= BUDGETS[budget]
@@ -86,14 +81,4 @@ def base_config(data: str, budget: str, changes: dict[str, Any], latent: int | N
         config.model.latent_dim = latent
     # The table decides which evaluators run.
     config.eval.evaluators, config.eval.lpips = (), ("alex",)
-    return config
-
-
-def with_changes(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
-    """A copy with {"section.field": value} set. Raises BadInput for a field that does not exist, or a value of another type."""
-    config = ConfigDict(config.to_dict()).lock()
-    try:
-        config.update_from_flattened_dict(changes)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadInput(f"--config: {' '.join(str(error).split())}; configs/default.py has all fields") from error
     return config

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from sde_vae.tables import figure
+from sde_vae.reporting.tables import figure
 
 # Of Student's interval.
 LEVEL = 0.95

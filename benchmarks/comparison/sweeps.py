@@ -25,7 +25,9 @@ def bounds(results: Results) -> Figure:
         label = own.where(runs["own_prior"] != "", "the prior alone")
         # Once a seed, as rows share a prior.
         once = runs.assign(label=label).drop_duplicates(["label", "seed"], keep="last")
-        for ls, (label, level) in zip((":", "--", "-."), once.groupby("label", sort=False)[name].mean().items(), strict=False):
+        for ls, (label, level) in zip(
+            (":", "--", "-."), once.groupby("label", sort=False)[name].mean().items(), strict=False
+        ):
             axes[0, 0].axhline(level, color="black", lw=1, ls=ls, label=label)
     return _with_legend(figure, axes)
 

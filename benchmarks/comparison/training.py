@@ -3,22 +3,26 @@
 import json
 import math
 import os
-import shutil
 import zlib
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-import main as commands
-from sde_vae import logs, platform, workdir
-from sde_vae.build import build
-from sde_vae.build_eval import build_judges
-from sde_vae.checkpoints import describe
+from sde_vae import runtime
+from sde_vae.build.experiment import build
+from sde_vae.build.fields import default_config
+from sde_vae.build.metric_networks import build_metric_networks
+from sde_vae.build.parameters import load_prior
+from sde_vae.evaluate import evaluate_run
+from sde_vae.run import Run
+from sde_vae.trainer import train_stages
+from sde_vae.training import logs, workdir
+from sde_vae.training.checkpoints import describe
 
 
 def prepare() -> None:
-    platform.enable_compilation_cache()
+    runtime.enable_compilation_cache()
 
 
 def check(config: ConfigDict) -> None:
@@ -28,38 +32,31 @@ def check(config: ConfigDict) -> None:
 
 def check_networks(config: ConfigDict) -> None:
     """Raise BadInput if a network that the metrics need is missing."""
-    build_judges(config)
+    build_metric_networks(config)
 
 
 def with_defaults(config: dict[str, Any]) -> dict[str, Any]:
     """{"section.field": value} of every field, with the default for one that an older config lacks."""
-    return workdir.told(config, commands.DEFAULTS)
+    defaults, given = (workdir.as_json(workdir.flatten(of)) for of in (default_config().to_dict(), config))
+    return defaults | given
 
 
 def train(config: ConfigDict, directory: Path, only: str = "") -> bool:
     """Train all stages that are not finished, or one. False if training was stopped, with its state saved."""
     experiment = build(config)
     stages = tuple(stage for stage in experiment.stages if only in ("", stage.name))
-    return commands.train(config, experiment._replace(stages=stages), directory)
+    return train_stages(config, experiment._replace(stages=stages), directory)
 
 
 def evaluate(config: ConfigDict, directory: Path) -> tuple[dict[str, Any], Path]:
-    """(metrics, the reconstructions.npz)."""
-    commands.eval_(config, build(config), directory)
-    return json.loads((directory / "eval" / "metrics.json").read_text()), directory / "eval" / "reconstructions.npz"
-
-
-def set_aside(directory: Path, name: str) -> None:
-    """Rename the evaluation, for the next one to start anew."""
-    done = directory / f"eval_{name}"
-    if done.exists():
-        shutil.rmtree(done)
-    (directory / "eval").rename(done)
+    """(metrics, the reconstructions.npz). What was evaluated with the same settings is kept."""
+    evaluation = evaluate_run(Run(directory, config))
+    return evaluation.metrics, evaluation.directory / "reconstructions.npz"
 
 
 def prior_digest(config: ConfigDict, directory: Path) -> str:
     """Eight digits that tell one prior's parameters from another's."""
-    params = commands.load_prior(config, build(config), directory).params
+    params = load_prior(config, build(config), directory).params
     return f"{zlib.crc32(json.dumps(describe(params), sort_keys=True).encode()):08x}"
 
 
@@ -69,7 +66,7 @@ def versions() -> dict[str, str]:
 
 def share_synthetic(folder: Path, prior: Path) -> None:
     """Link the folder of synthetic images to that of the prior: they are the same for all rows of a seed."""
-    link, shared = folder / "draws", prior / "draws"
+    link, shared = folder / "synthetic", prior / "synthetic"
     shared.mkdir(parents=True, exist_ok=True)
     if not link.is_symlink():
         link.parent.mkdir(parents=True, exist_ok=True)

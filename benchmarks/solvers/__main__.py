@@ -10,16 +10,14 @@ Writes benchmarks/results/solvers_DATA.{json,md,png}. Measurements are cached in
 resumes, and seeds, budgets and solvers can be added.
 """
 
-from sde_vae import platform
-
-platform.prepare()
-
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
+from benchmarks.arguments import overrides
 from benchmarks.record import RESULTS, record, save_png
 from benchmarks.solvers import plots
 from benchmarks.solvers.candidates import (
@@ -36,62 +34,58 @@ from benchmarks.solvers.candidates import (
 from benchmarks.solvers.figures import figures
 from benchmarks.solvers.measure import Bench
 from benchmarks.solvers.page import page
-from main import DEFAULTS, load_frozen, load_stage, parse
-from sde_vae import workdir
-from sde_vae.build import build
-from sde_vae.build_eval import build_judges, build_subject, evaluated_split
-from sde_vae.checkpoints import describe
+from sde_vae import load, runtime
+from sde_vae.build.evaluation import build_eval_data
+from sde_vae.build.metric_networks import build_metric_networks
 from sde_vae.data.dataset import fingerprint
 from sde_vae.errors import BadInput, choose, exit_code
-from sde_vae.evaluators.distribution import fd_name
-from sde_vae.evaluators.subject import Subject
-from sde_vae.metrics.pixels import load_pixels
-from sde_vae.parts import Parts
+from sde_vae.evaluators.context import EvalContext, make_context
+from sde_vae.evaluators.set_distances import fd_name
+from sde_vae.inference.resume_cache import ResumeCache
+from sde_vae.metrics.sets.pixels import load_pixels
 from sde_vae.solvers.step import rescale
+from sde_vae.training.checkpoints import describe
 
 ROOT = Path(__file__).parent.parent.parent
 REFERENCE = ("uniform_t", "uniform_log_snr")
 
 
-def find_run(options: argparse.Namespace, changes: list[str]) -> tuple[Subject, int]:
+def open_run(options: argparse.Namespace, changes: dict[str, Any]) -> tuple[EvalContext, int]:
     """(the run's model, data and metric networks; the encoder's step). Raises BadInput that names the command that trains it."""
-    directory = (options.workdir or ROOT / "runs" / f"scorevae_{options.data}").absolute()
-    path = f"configs/scorevae_{options.data}.py"
-    argv = [sys.argv[0], f"--config={ROOT / path}", "--mode=eval", f"--workdir={directory}", *changes]
-    config, _, _ = parse(argv)
+    directory = (options.workdir or ROOT / "runs" / f"scorevae_{options.data}").expanduser().absolute()
     if not (directory / "encoder" / "checkpoints").is_dir():
-        train = f"python main.py --config {path} --mode train --workdir {directory}"
+        train = f"python main.py --config configs/scorevae_{options.data}.py --mode train --workdir {directory}"
         raise BadInput(f"--workdir: expected a trained run in {directory}, found none; this trains it: {train}")
-    workdir.check(directory, config.to_dict(), DEFAULTS)
-    config.eval.n, config.eval.split, config.eval.lpips = options.n, options.split, ("alex",)
-
-    experiment = build(config)
-    final = experiment.final
-    encoder = load_stage(config, experiment, directory, final.name)
-    frozen = load_frozen(config, experiment, directory, final)
-    judges = build_judges(config)
-    judges = judges._replace(extractor=judges.extractor or load_pixels(config.data.channels))
+    asked = {"eval.n": options.n, "eval.split": options.split, "eval.lpips": ("alex",)}
+    run = load(directory, changes | asked)
+    data = build_eval_data(run.config, run.experiment.load())
+    networks = build_metric_networks(run.config)
+    networks = networks._replace(extractor=networks.extractor or load_pixels(run.config.data.channels))
     key = {
-        "config": config.to_dict(),
-        "held out": fingerprint(evaluated_split(config, experiment.load())),
-        "judges": [judges.weights, judges.extractor.identity],
-        "prior": describe(frozen),
-        "encoder": describe(encoder.params),
+        "config": run.config.to_dict(),
+        "held out": fingerprint(data.held_out),
+        "networks": [networks.weights, networks.extractor.identity],
+        "frozen": describe(run.frozen),
+        "trained": describe(run.trained.params),
         "rho and churn": [RHO, CHURN],
     }
-    parts = Parts(directory / "benchmarks" / "solvers", key)
-    return build_subject(config, experiment, encoder.params, frozen, None, judges, parts), encoder.step
+    cache = ResumeCache(directory / "benchmarks" / "solvers", key)
+    of = run.config
+    context = make_context(
+        run.model, data, networks, cache, of.model.latent_dim, of.eval.samples, of.eval.batch_size, of.seed
+    )
+    return context, run.trained.step
 
 
-def plan(subject: Subject, options: argparse.Namespace) -> tuple[list[Candidate], list[Candidate], list[Candidate]]:
+def plan(context: EvalContext, options: argparse.Namespace) -> tuple[list[Candidate], list[Candidate], list[Candidate]]:
     """(the reference on each of its grids, the candidates that decode, those that invert)."""
-    sde, inverters = subject.model.decoder.sde, [name for name in INVERTERS if name in options.solvers]
+    sde, inverters = context.model.decoder.sde, [name for name in INVERTERS if name in options.solvers]
     references = [candidate(sde, "euler_maruyama", grid, options.reference) for grid in options.reference_grids]
     decoders = list(candidates(sde, options.solvers, options.nfe))
     inversions = list(candidates(sde, inverters, options.nfe, rescale))
     if ADAPTIVE in options.solvers:
-        decoders += adaptive_candidates(subject)
-        inversions += adaptive_candidates(subject, rescale)
+        decoders += adaptive_candidates(context)
+        inversions += adaptive_candidates(context, rescale)
     return references, decoders, inversions
 
 
@@ -100,9 +94,9 @@ def measure(options: argparse.Namespace, changes: list[str]) -> None:
         choose("--solvers", name, dict.fromkeys([*SOLVERS, ADAPTIVE]))
     if min(options.seeds, options.reference, *options.nfe) < 1:
         raise BadInput("--seeds, --reference, --nfe: expected numbers of at least 1")
-    subject, step = find_run(options, changes)
-    bench = Bench(subject)
-    references, decoders, inversions = plan(subject, options)
+    context, step = open_run(options, overrides(changes))
+    bench = Bench(context)
+    references, decoders, inversions = plan(context, options)
     total = options.seeds * sum(c.nfe for c in references + decoders) + 2 * sum(c.nfe for c in inversions)
     with tqdm(total=total, unit="evaluation", smoothing=0.1) as bar:
 
@@ -123,9 +117,9 @@ def measure(options: argparse.Namespace, changes: list[str]) -> None:
         "n": len(bench.test),
         "seeds": options.seeds,
         "step": step,
-        "latent_dim": subject.latent,
-        "fd": fd_name(subject.judges.extractor),
-        "weights": subject.judges.weights,
+        "latent_dim": context.latent,
+        "fd": fd_name(context.networks.extractor),
+        "weights": context.networks.weights,
         "rho": RHO,
         "churn": CHURN,
     }
@@ -137,7 +131,8 @@ def measure(options: argparse.Namespace, changes: list[str]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.solvers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        prog="python -m benchmarks.solvers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", required=True)
     parser.add_argument("--workdir", type=Path)
     parser.add_argument("--n", type=int, default=256)
@@ -147,7 +142,7 @@ def main() -> int:
     parser.add_argument("--reference_grids", nargs="+", default=REFERENCE, choices=REFERENCE)
     parser.add_argument("--split", default="valid")
     parser.add_argument("--solvers", nargs="+", default=[*SOLVERS, ADAPTIVE])
-    platform.enable_compilation_cache()
+    runtime.enable_compilation_cache()
     return exit_code(lambda: measure(*parser.parse_known_args()))
 
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from sde_vae.build_sampling import GRIDS
-from sde_vae.evaluators.decoding import Decoder, Finish, evaluations
-from sde_vae.evaluators.subject import Subject
-from sde_vae.sdes import SDE
+from sde_vae.build.sampling import GRIDS
+from sde_vae.diffusion.sdes import SDE
+from sde_vae.evaluators.context import EvalContext
+from sde_vae.inference.decoding import Decoder, Finish, evaluations
 from sde_vae.solvers.exponential import ddim, dpm_solver_pp_2m
 from sde_vae.solvers.heun import heun
 from sde_vae.solvers.langevin import langevin, predictor_corrector
@@ -87,17 +87,17 @@ def candidates(sde: SDE, solvers: list[str], budgets: list[int], finish: Finish 
                 yield candidate(sde, solver, grid, steps, finish)
 
 
-def adaptive_candidates(subject: Subject, finish: Finish = denoise) -> Iterator[Candidate]:
+def adaptive_candidates(context: EvalContext, finish: Finish = denoise) -> Iterator[Candidate]:
     """The adaptive solver at each tolerance. Its evaluations depend on the score: they are counted for a batch, and are those of the
     slowest image.
     """
-    model, x = subject.model, jnp.asarray(subject.data.test[: subject.batch_size])
+    model, x = context.model, jnp.asarray(context.data.test[: context.batch_size])
     sde = model.decoder.sde
     last = _counted(sde, euler_maruyama, 1, finish) - _counted(sde, euler_maruyama, 1, rescale)
     for tolerance in TOLERANCES:
         decoder = Decoder(sde, ode(tolerance, tolerance), GRIDS["uniform_t"](sde, 1, RHO), rescale)
         count = lambda decoder=decoder: {"nfe": evaluations(decoder, model.score(model.encode(x).mean), x.shape)}
-        nfe = subject.parts.values(f"nfe of {ADAPTIVE} {tolerance}", count)["nfe"]
+        nfe = context.cache.values(f"nfe of {ADAPTIVE} {tolerance}", count)["nfe"]
         yield Candidate(ADAPTIVE, f"tolerance {tolerance:g}", 1, nfe + last, decoder._replace(finish=finish))
 
 

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
 from benchmarks.solvers.candidates import Candidate
-from sde_vae.metrics.images import standard_error
+from sde_vae.metrics.image.distances import standard_error
 
 # Lower is better. The first two are means over images, the last is of the whole set.
 PER_IMAGE = ("l2", "lpips_alex")

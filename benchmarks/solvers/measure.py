@@ -12,14 +12,15 @@ import numpy as np
 from benchmarks.solvers.candidates import Candidate
 from sde_vae.arrays import expand, fold
 from sde_vae.data.dataset import to_unit
-from sde_vae.evaluators.decoding import start
-from sde_vae.evaluators.distribution import features, to_bytes
-from sde_vae.evaluators.subject import Model, Subject
-from sde_vae.metrics.frechet import frechet_distance, moments
-from sde_vae.metrics.images import l2, psnr
+from sde_vae.evaluators.context import EvalContext
+from sde_vae.evaluators.set_distances import features, to_bytes
+from sde_vae.inference.batched_map import batched_map
+from sde_vae.inference.decoding import start
+from sde_vae.inference.model import Model
+from sde_vae.metrics.image.distances import l2, psnr
+from sde_vae.metrics.sets.frechet import frechet_distance, moments
 from sde_vae.solvers.grids import Grid
 from sde_vae.solvers.step import Solver, denoise, rescale
-from sde_vae.streaming import stream
 from sde_vae.types import Keys, Points
 
 # travel(z, keys, x, times) -> x at times[-1]
@@ -47,12 +48,12 @@ def travel_with(model: Model, solver: Solver) -> Travel:
 class Bench:
     """`reconstruct` and `invert` return {metric: [one an image]}, where "fd" is a number, or {} if an image is not finite."""
 
-    def __init__(self, subject: Subject):
-        self.subject, self.model, self.size = subject, subject.model, subject.batch_size
-        self.posterior = subject.encode(subject.data.test)
-        self.test = to_unit(subject.data.test)
+    def __init__(self, context: EvalContext):
+        self.context, self.model, self.size = context, context.model, context.batch_size
+        self.posterior = context.encode(context.data.test)
+        self.test = to_unit(context.data.test)
         self.index = np.arange(len(self.test), dtype=np.int32)
-        self.originals = moments(features(subject, self.test, "the originals"))
+        self.originals = moments(features(context, self.test, "the originals"))
         self.travel = functools.cache(lambda solver: travel_with(self.model, solver))
         sde, shape = self.model.decoder.sde, self.test.shape[1:]
         self.begin = jax.jit(lambda key, i: start(sde, key, jnp.zeros((len(i), *shape)), i))
@@ -67,8 +68,8 @@ class Bench:
         def decode(z, index):
             return self.denoised(z, travel(z, *self.begin(key, index), candidate.decoder.grid))
 
-        make = lambda: self._judge(stream(decode, self.size, z, self.index))
-        return self.subject.parts.values(f"{candidate.name} seed {seed}", make)
+        make = lambda: self._distances(batched_map(decode, self.size, z, self.index))
+        return self.context.cache.values(f"{candidate.name} seed {seed}", make)
 
     def invert(self, candidate: Candidate) -> dict[str, Any]:
         """psnr of the images decoded from their inverted noise x_T, given the mean of q(z | x_0)."""
@@ -81,17 +82,17 @@ class Bench:
             return rescale(sde, self.model.score(z), travel(z, keys, x_T, candidate.decoder.grid), sde.t_min)
 
         def make() -> dict[str, Any]:
-            x = stream(there_and_back, self.size, self.posterior.mean, self.subject.data.test, self.index)
+            x = batched_map(there_and_back, self.size, self.posterior.mean, self.context.data.test, self.index)
             return {"psnr": psnr(to_unit(x), self.test).tolist()} if np.isfinite(x).all() else {}
 
-        return self.subject.parts.values(f"invert {candidate.name}", make)
+        return self.context.cache.values(f"invert {candidate.name}", make)
 
-    def _judge(self, x: np.ndarray) -> dict[str, Any]:
+    def _distances(self, x: np.ndarray) -> dict[str, Any]:
         if not np.isfinite(x).all():
             return {}
-        x, judges = to_unit(x), self.subject.judges
-        lpips = stream(judges.lpips["lpips_alex"], self.size, x, self.test).astype(np.float64)
-        fd = frechet_distance(moments(stream(judges.extractor.features, self.size, to_bytes(x))), self.originals)
+        x, networks = to_unit(x), self.context.networks
+        lpips = batched_map(networks.lpips["lpips_alex"], self.size, x, self.test).astype(np.float64)
+        fd = frechet_distance(moments(batched_map(networks.extractor.features, self.size, to_bytes(x))), self.originals)
         return {
             "l2": l2(x, self.test).tolist(),
             "psnr": psnr(x, self.test).tolist(),

@@ -4,7 +4,7 @@ from typing import Any
 
 from benchmarks.record import markdown
 from benchmarks.solvers.figures import DISTANCES, Row
-from sde_vae.tables import figure
+from sde_vae.reporting.tables import figure
 
 Found = dict[str, Any]
 # The last column: the adaptive solver and the reference, which have no budget.
@@ -63,7 +63,10 @@ def _notes(found: Found, budgets: list[int]) -> list[str]:
         "Ratio of the best with at most 10 evaluations to the reference: "
         + of_each("at_10_over_reference_by_metric", lambda m, at: f"{at['ratio']:.3f} ({at['solver']}, {at['grid']})")
         + ".",
-        *(f"Best {_label(found, m)} of each solver (NFE): {', '.join(_best(found['rows'], m))}." for m in DISTANCES[1:]),
+        *(
+            f"Best {_label(found, m)} of each solver (NFE): {', '.join(_best(found['rows'], m))}."
+            for m in DISTANCES[1:]
+        ),
         f"Inversion: images decoded from z and their inverted x_T; NFE of one direction. Without inversion the PSNR is "
         f"{cell(reference, 'psnr')} dB.",
         "\n".join(markdown(inversions)),

@@ -1,33 +1,30 @@
 """Throughput of the data pipeline relative to the demo's train steps, and growth of its memory.
 
-    python -m benchmarks.speed.data [digits mnist5k fashion_mnist avatars32 ...]
+python -m benchmarks.speed.data [digits mnist5k fashion_mnist avatars32 ...]
 """
-
-from sde_vae import platform
-
-platform.prepare()
 
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from importlib import import_module
 
 import jax
 import psutil
-from benchmarks.record import record
 
-from sde_vae.build import build
+from benchmarks.record import record
+from sde_vae.build.config import load_config
+from sde_vae.build.experiment import build
 from sde_vae.data.pipeline import Pipeline
-from sde_vae.parallel import parallelise
-from sde_vae.train import Stage
-from sde_vae.train_state import init_state, make_update
+from sde_vae.training.parallel import parallelise
+from sde_vae.training.stage import Stage
+from sde_vae.training.train_state import init_state, make_update
+from sde_vae.types import Frozen
 
 ROUNDS, BATCHES, STEPS = 3, 100, 10
 EPOCHS = 5
 
 
-def stepper(stage: Stage, frozen) -> Callable[[int], None]:
+def stepper(stage: Stage, frozen: Frozen) -> Callable[[int], None]:
     """Returns run(n): n train steps on one batch that is on the device already, so that only the steps are timed."""
     place, update = parallelise(
         lambda axis: make_update(stage.method, stage.optimiser, stage.ema_decay, axis),
@@ -69,11 +66,11 @@ def growth(pipeline: Pipeline) -> float:
 
 
 def main(names: list[str]) -> None:
-    experiments = {name: build(import_module(f"configs.scorevae_{name}").get_config()) for name in names}
+    experiments = {name: build(load_config(f"scorevae_{name}")) for name in names}
     pipelines = {name: e.stages[0].open_data(None) for name, e in experiments.items()}
-    prior, encoder = build(import_module("configs.scorevae_digits").get_config()).stages
-    frozen = jax.jit(prior.method.init)(jax.random.key(0))
-    steppers = {"prior": stepper(prior, None), "encoder": stepper(encoder, frozen)}
+    prior, encoder = build(load_config("scorevae_digits")).stages
+    frozen = {"prior": jax.jit(prior.method.init)(jax.random.key(0))}
+    steppers = {"prior": stepper(prior, {}), "encoder": stepper(encoder, frozen)}
     for run in steppers.values():
         run(2)
     for pipeline in pipelines.values():
@@ -98,7 +95,13 @@ def main(names: list[str]) -> None:
         f"The demo's train steps (8x8 digits, batch {prior.batch_size}) consume {medians['prior']:,.0f} (prior) and "
         f"{medians['encoder']:,.0f} (encoder) images/s. Medians of {ROUNDS} interleaved rounds, no worker processes."
     )
-    head = ["pipeline", "images/s ↑", "relative to the demo's faster step ↑", f"memory growth over {EPOCHS} epochs, MiB ↓", "images"]
+    head = [
+        "pipeline",
+        "images/s ↑",
+        "relative to the demo's faster step ↑",
+        f"memory growth over {EPOCHS} epochs, MiB ↓",
+        "images",
+    ]
     record("data", "The data pipeline", {"images_per_second": rates, "mib_grown": grown}, head, rows, notes)
 
 

@@ -5,10 +5,6 @@
 The FID's Inception runs with random weights: the arithmetic is the same.
 """
 
-from sde_vae import platform
-
-platform.prepare()
-
 import statistics
 import tempfile
 import time
@@ -17,12 +13,12 @@ from pathlib import Path
 import jax
 import numpy as np
 import safetensors.numpy
-from benchmarks.record import record
 
-from sde_vae.metrics.efficientnet import SIDE, load_efficientnet
-from sde_vae.metrics.inception import load_inception
-from sde_vae.metrics.inception_weights import body_shapes
-from sde_vae.metrics.lpips import load_lpips
+from benchmarks.record import record
+from sde_vae.metrics.image.lpips import load_lpips
+from sde_vae.metrics.networks.inception_weights import body_shapes
+from sde_vae.metrics.sets.efficientnet import SIDE, load_efficientnet
+from sde_vae.metrics.sets.inception import load_inception
 
 ROUNDS = 3
 

@@ -6,28 +6,24 @@ Decodes with the untrained networks of configs/scorevae_DATA.py. On CPU a gradie
 of one, and an unrolled loop many times slower to compile. LIMITS are the aims.
 """
 
-from sde_vae import platform
-
-platform.prepare()
-
 import argparse
 import itertools
 import statistics
 import time
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from benchmarks.record import record
-from benchmarks.solvers.candidates import SOLVERS
 from tqdm import tqdm
 
+from benchmarks.record import record
+from benchmarks.solvers.candidates import SOLVERS
 from sde_vae.arrays import fold
-from sde_vae.build import build
-from sde_vae.evaluators.decoding import start
-from sde_vae.sdes import SDE
+from sde_vae.build.config import load_config
+from sde_vae.build.experiment import build
+from sde_vae.diffusion.sdes import SDE
+from sde_vae.inference.decoding import start
 from sde_vae.solvers.grids import uniform_log_snr
 from sde_vae.solvers.step import Solver, integrate
 from sde_vae.types import Latents, ScoreFn
@@ -38,15 +34,15 @@ LIMITS = {"time": 1.15, "compile": 3.0}
 
 def guided(data: str) -> tuple[SDE, jax.Array, jax.Array, Callable[[Latents], ScoreFn]]:
     """(the SDE, a batch of latents, images of their shape, z -> its score)."""
-    config = import_module(f"configs.scorevae_{data}").get_config()
+    config = load_config(f"scorevae_{data}")
     experiment = build(config)
-    params, frozen = (jax.jit(method.init)(jax.random.key(0)) for method in (experiment.method, experiment.prior))
+    params, prior = (jax.jit(of.init)(jax.random.key(0)) for of in (experiment.final.method, experiment.prior))
     z = jax.random.normal(jax.random.key(1), (BATCH, config.model.latent_dim))
     return (
         experiment.decoder.sde,
         z,
         jnp.zeros((BATCH, *experiment.shape)),
-        lambda z: experiment.method.score(params, frozen, z),
+        lambda z: experiment.final.method.score(params, {"prior": prior}, z),
     )
 
 
@@ -101,7 +97,10 @@ def seconds(run: Callable[[], Any]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.speed.solver_loops", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        prog="python -m benchmarks.speed.solver_loops",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--data", action="append")
     names = parser.parse_args().data or ["digits", "fashion_mnist"]
     jax.config.update("jax_enable_compilation_cache", False)
