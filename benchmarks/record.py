@@ -34,16 +34,16 @@ def record(
     """
     facts = workdir.facts() | {"machine": machine(), "load_at_end": round(os.getloadavg()[0], 1)} | facts
     write_json(RESULTS / f"{name}.json", {"figures": figures, **facts}, depth=3)
-    write_page(name, title, [*markdown([head, *rows]), "", notes], facts)
+    write_page(RESULTS / f"{name}.md", title, [*markdown([head, *rows]), "", notes], facts)
     print(title, *markdown([head, *rows]), f"page: {RESULTS / f'{name}.md'}", sep="\n")
 
 
-def write_page(name: str, title: str, lines: list[str], facts: dict[str, Any]) -> None:
-    """Write NAME.md: a title, `lines`, and a last line with the command, machine and versions of `facts`."""
+def write_page(path: Path, title: str, lines: list[str], facts: dict[str, Any]) -> None:
+    """Write a page: a title, `lines`, and a last line with the command, machine and versions of `facts`."""
     versions = ", ".join(f"{package} {version}" for package, version in facts["versions"].items())
     load = f" (load {facts['load_at_end']} at the end)" if "load_at_end" in facts else ""
     made = f"Made by `{facts['command']}` on {facts['machine']}{load}; {versions}."
-    write_text(RESULTS / f"{name}.md", "\n".join([f"# {title}", "", *lines, "", made]) + "\n")
+    write_text(path, "\n".join([f"# {title}", "", *lines, "", made]) + "\n")
 
 
 def machine() -> str:

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmarks.comparison.columns import IMAGES, LATENTS
-from benchmarks.comparison.page import complete, fill, full, glance
+from benchmarks.comparison.page import complete, full, glance, heading
 from benchmarks.comparison.results import load
 from benchmarks.comparison.statistics import cell, half_width, over_seeds, paired
 from benchmarks.record import RESULTS
@@ -75,15 +74,14 @@ class Summary(NamedTuple):
     make: Callable[[str], Made]
 
 
-def runs_of(result: str) -> tuple[pd.DataFrame, dict[str, str], str]:
-    """(a run a row, metric -> heading, the beginning of a caption)."""
+def runs_of(result: str) -> tuple[pd.DataFrame, str]:
+    """(a run a row, the beginning of a caption)."""
     frame = complete(load(RESULTS / f"{result}.json").frame())
-    headings = {metric: fill(text, frame) for metric, text in (IMAGES | LATENTS).items()}
     n, split = (frame[name].dropna().iloc[-1] for name in ("n", "split"))
     counts = sorted(frame.groupby(["latent", "method"]).size().unique())
     seeds = f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else f"{counts[0]} seed{'s' * int(counts[0] > 1)}"
     extractor = frame["name_of_fd"].iloc[-1]
-    return frame, headings, f"{n:.0f} images of the split {split}, {seeds}; FD is `{extractor}`."
+    return frame, f"{n:.0f} images of the split {split}, {seeds}; FD is `{extractor}`."
 
 
 def short(method: str) -> str:
@@ -93,29 +91,29 @@ def short(method: str) -> str:
 
 def by_latents(metrics: tuple[str, ...], result: str) -> Made:
     """A row a method; in each cell a figure for each latent size."""
-    frame, headings, caption = runs_of(result)
-    head, *rows = glance(frame, headings, metrics)
+    frame, caption = runs_of(result)
+    head, *rows = glance(frame, metrics)
     return [head, *([short(row[0]), *row[1:]] for row in rows)], f"{caption} Beta is 0.01 unless stated."
 
 
 def with_errors(metrics: tuple[str, ...], result: str) -> Made:
     """A row a method, of one latent size and seed."""
-    frame, headings, caption = runs_of(result)
+    frame, caption = runs_of(result)
     (latent,) = frame["latent"].unique()
-    table = full(frame, {metric: headings[metric] for metric in metrics})
+    table = full(frame, metrics)
     rows = [[short(row[1]), *row[3:]] for row in table]
     return rows, f"{latent} latents, {caption} ± is one standard error over the images."
 
 
 def differences(result: str) -> Made:
     """Mean differences seed by seed with Student's 95 percent intervals, in bold where they exclude 0."""
-    frame, headings, caption = runs_of(result)
+    frame, caption = runs_of(result)
     names = frame.drop_duplicates("row").set_index("row")["method"]
     references = frame.drop_duplicates("method").set_index("method")
-    rows = [["difference", "latents", "seeds", *(headings[metric] for metric in OF_PAIRS)]]
+    rows = [["difference", "latents", "seeds", *(heading(metric, frame) for metric in OF_PAIRS)]]
     for reference in ("rival", "uncorrected"):
         found = paired(frame, reference, OF_PAIRS)
-        half = half_width(found.error, found.n)
+        half = half_width(found)
         for place in found.mean.index:
             latent, method = place
             other = short(names[references.loc[method, reference]])
@@ -138,7 +136,7 @@ def interval(mean: float, half: float) -> str:
 
 def swept(metrics: tuple[str, ...], unit: str, descending: bool, result: str) -> Made:
     """Lines of a sweep: a row for each series and metric, a column for each abscissa."""
-    frame, headings, caption = runs_of(result)
+    frame, caption = runs_of(result)
     runs = frame[frame["row"].notna()]
     summary = over_seeds(runs, metrics)
     places = (
@@ -158,7 +156,7 @@ def swept(metrics: tuple[str, ...], unit: str, descending: bool, result: str) ->
                 )
             }
             if any(cells.values()):
-                rows.append([short(series), headings[metric], *(cells.get(x, "") for x in at)])
+                rows.append([short(series), heading(metric, frame), *(cells.get(x, "") for x in at)])
     (latent,) = frame["latent"].unique()
     return rows, f"{latent} latents, {caption} ± is one standard error over the images."
 
@@ -167,14 +165,14 @@ def bounds(result: str) -> Made:
     """The sweep over beta, after the bounds of the priors alone."""
     metrics = ("bits_per_dim/total", "bits_per_dim/above_prior", "latent/kl")
     (head, *rows), caption = swept(metrics, "beta", True, result)
-    frame, headings, _ = runs_of(result)
+    frame, _ = runs_of(result)
     name = "prior/bits_per_dim/total"
     priors = frame[frame[name].notna()].drop_duplicates(["own_prior", "seed"])
     label = {"": "prior alone"}
     alone = [
         [
             label.get(own, "prior of uniform logSNR, alone"),
-            headings["bits_per_dim/total"],
+            heading("bits_per_dim/total", frame),
             cell(run[name], run[f"{name}_stderr"]),
         ]
         for own, run in priors.groupby("own_prior", sort=False).first().iterrows()

@@ -21,15 +21,13 @@ from pathlib import Path
 from benchmarks.arguments import overrides
 from benchmarks.comparison.plan import Options
 from benchmarks.comparison.run import compare
-from benchmarks.comparison.training import prepare
+from sde_vae import runtime
 from sde_vae.errors import exit_code
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.comparison",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "python -m benchmarks.comparison", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", required=True)
     parser.add_argument("--seeds", type=int, default=3)
@@ -40,7 +38,7 @@ def main() -> int:
     parser.add_argument("--name")
     parser.add_argument("--workdir", type=Path)
     options, rest = parser.parse_known_args()
-    prepare()
+    runtime.enable_compilation_cache()
     return exit_code(lambda: compare(Options(**vars(options)), overrides(rest)))
 
 

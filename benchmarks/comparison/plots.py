@@ -22,8 +22,7 @@ def draw(results: Results) -> Figure:
     frame = frame[frame["row"].notna()]
     looks, latents = looks_of(frame), sorted(frame["latent"].unique())
     shown = {latent: images_of(results, frame, latent) for latent in latents}
-    named = [name for name in ("original", "mean image", "PCA") if any(name in of for of in shown.values())]
-    rows = [*named, *looks]
+    rows = [*(n for n in ("original", "mean image", "PCA") if any(n in of for of in shown.values())), *looks]
     # An image is as wide as there is room for, and all of them together no higher than wide.
     height = 0.3 + 1.05 * len(rows) * min(IMAGE, (WIDTH - NAMES) / len(shown) / SHOWN, WIDTH / len(rows))
     below = 0.2 * ceil(len(looks) / panels.ABREAST) + max(3.6, 0.2 * len(looks) * (len(latents) == 1))
@@ -36,32 +35,30 @@ def draw(results: Results) -> Figure:
 
 def looks_of(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Method -> its line, in the order of `frame`. With synthetic images: the same, but dashed and hollow."""
-    first = frame.drop_duplicates("method")
-    families = first["row"].str.removesuffix("_synthetic")
-    places = {family: i for i, family in enumerate(families.unique())}
-    hollow = {"ls": "--", "mfc": "white"}
-    synthetic = first["row"].str.endswith("_synthetic")
+    rows = dict(zip(frame["method"], frame["row"], strict=True))
+    families = list(dict.fromkeys(row.removesuffix("_synthetic") for row in rows.values()))
+    dashed = {True: {"ls": "--", "mfc": "white"}, False: {"ls": "-"}}
     return {
-        method: style(places[family]) | (hollow if dashed else {"ls": "-"})
-        for method, family, dashed in zip(first["method"], families, synthetic, strict=True)
+        method: style(families.index(row.removesuffix("_synthetic"))) | dashed[row.endswith("_synthetic")]
+        for method, row in rows.items()
     }
 
 
 def style(i: int) -> dict[str, Any]:
     """Of 40 methods: ten colours, dark and pale, with four kinds of line and mark."""
-    dark, pale = plt.get_cmap("tab20").colors[::2], plt.get_cmap("tab20").colors[1::2]
+    colours = plt.get_cmap("tab20").colors
+    kind = i // 10 % 4
     return {
-        "color": (*dark, *pale)[i % 20],
-        "ls": ("-", "--", ":", "-.")[i // 10 % 4],
-        "marker": "os^D"[i // 10 % 4],
+        "color": (*colours[::2], *colours[1::2])[i % 20],
+        "ls": ("-", "--", ":", "-.")[kind],
+        "marker": "os^D"[kind],
     }
 
 
 def images_of(results: Results, frame: pd.DataFrame, latent: int) -> dict[str, np.ndarray]:
     """Title -> [n, H, W, C]: the references, and every method that was run with this latent size."""
     named = {name.removesuffix(f", {latent}"): strip for name, strip in results.references.items()}
-    with_image = frame[(frame["latent"] == latent) & (frame["image"] != "")].sort_values("seed", kind="stable")
-    first = with_image.drop_duplicates("method")
+    first = frame[(frame["latent"] == latent) & (frame["image"] != "")].sort_values("seed").drop_duplicates("method")
     named |= dict(zip(first["method"], first["image"], strict=True))
     return {name: decode(strip) for name, strip in named.items() if not name.startswith("PCA,")}
 
@@ -73,8 +70,7 @@ def _grid(part: Any, rows: list[str], shown: dict[int, dict[str, np.ndarray]]) -
         for ax, named in zip(line, shown.values(), strict=True):
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
-            empty = np.ones_like(named["original"])
-            ax.imshow(strip(named.get(name, empty)), cmap="gray", vmin=0, vmax=1)
+            ax.imshow(strip(named.get(name, np.ones_like(named["original"]))), cmap="gray", vmin=0, vmax=1)
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
     for ax, latent in zip(axes[0], shown, strict=True):
         ax.set_title(f"{latent} latents", fontsize=10)

@@ -23,11 +23,12 @@ from benchmarks.record import rounded, write_json
 # Images of a strip.
 SHOWN = 8
 REFERENCES = {"original": "original", "mean image": "baseline/mean_image", "PCA": "baseline/pca"}
+PLACE = ("row", "latent", "seed")
 PARTS = ("config", "made", "metrics")
 # Facts of a method that lacks them.
 NONE = {"rival": "", "uncorrected": "", "own_prior": "", "series": "", "at": 0.0, "synthetic": False, "swapped": False}
-# A trained and evaluated row: "row" (its name), "latent", "seed", "prior" (a digest), "image" (a strip, or ""), and the
-# dicts "config", "made" (machine, versions) and "metrics".
+# A trained and evaluated row: its PLACE, "prior" (a digest), "image" (a strip, or ""), and the dicts "config", "made"
+# (machine, versions) and "metrics".
 Record = dict[str, Any]
 
 
@@ -40,23 +41,22 @@ class Results:
     references: dict[str, str] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
 
-    def find(self, row: str, latent: int, seed: int) -> Record | None:
-        place = (row, latent, seed)
-        return next((r for r in self.records if (r["row"], r["latent"], r["seed"]) == place), None)
+    def find(self, *place: str | int) -> Record | None:
+        return next((record for record in self.records if place_of(record) == place), None)
 
     def add(self, record: Record) -> None:
         """In the order of `methods`, then by seed and latent size; in place of an older one."""
-        others = [r for r in self.records if any(r[name] != record[name] for name in ("row", "latent", "seed"))]
-        order = list(self.methods)
+        others, order = [r for r in self.records if place_of(r) != place_of(record)], list(self.methods)
         self.records = sorted([*others, record], key=lambda r: (order.index(r["row"]), r["seed"], r["latent"]))
 
     def frame(self) -> pd.DataFrame:
-        """A run a row; columns: its place, the facts of its method, and its metrics."""
-        of = lambda r: {name: r[name] for name in ("row", "latent", "seed", "prior", "image")}
-        # The metric "method" is the kind of a model, without its settings.
-        kind = lambda r: {"kind": r["metrics"].get("method")}
-        runs = [r["metrics"] | kind(r) | of(r) | NONE | self.methods[r["row"]] for r in self.records]
-        return pd.DataFrame(runs)
+        """A run a row; columns: its place, the facts of its method, and its metrics ("method" among them as "kind")."""
+        of = lambda r: {name: r[name] for name in (*PLACE, "prior", "image")} | {"kind": r["metrics"].get("method")}
+        return pd.DataFrame([r["metrics"] | of(r) | NONE | self.methods[r["row"]] for r in self.records])
+
+
+def place_of(record: Record) -> tuple[str, int, int]:
+    return tuple(record[name] for name in PLACE)
 
 
 def load(path: Path) -> Results:
@@ -64,31 +64,34 @@ def load(path: Path) -> Results:
     if not path.exists():
         return Results()
     read = json.loads(path.read_text())
-    names, common = read.pop("metrics"), read.pop("common")
-    records = []
+    names, common, records = read.pop("metrics"), read.pop("common"), []
     for row in read.pop("rows"):
-        metrics = {name: value for name, value in zip(names, row.pop("metrics"), strict=True) if value is not None}
-        whole = {part: common[part] | row.pop(part, {}) for part in ("config", "made")}
-        records.append({"prior": "", "image": ""} | row | whole | {"metrics": common["metrics"] | metrics})
+        metrics = {name: v for name, v in zip(names, row.pop("metrics"), strict=True) if v is not None}
+        parts = {part: common[part] | row.pop(part, {}) for part in ("config", "made")}
+        records.append({"prior": "", "image": ""} | row | parts | {"metrics": common["metrics"] | metrics})
     return Results(read, read.pop("methods"), read.pop("references"), records)
 
 
 def save(path: Path, results: Results) -> None:
     """Write the file anew. Of the seeds of a row and latent size the first keeps its image."""
-    records = rounded(results.records)
+    records, rows, seen = rounded(results.records), [], set()
     common = {part: _common([record[part] for record in records]) for part in PARTS}
     names = sorted({name for record in records for name in record["metrics"]} - common["metrics"].keys())
-    rows, seen = [], set()
     for record in records:
-        place = (record["row"], record["latent"])
-        row = {name: record[name] for name in ("row", "latent", "seed", "prior") if record[name] != ""}
-        differs = {part: _without(record[part], common[part]) for part in ("config", "made")}
-        row |= {part: of for part, of in differs.items() if of}
-        row["metrics"] = [record["metrics"].get(name) for name in names]
-        rows.append(row | ({"image": record["image"]} if record["image"] and place not in seen else {}))
-        seen.add(place)
+        differs = {part: {n: v for n, v in record[part].items() if n not in common[part]} for part in PARTS[:2]}
+        image = record["image"] if place_of(record)[:2] not in seen else ""
+        row = {name: record[name] for name in (*PLACE, "prior")} | differs | {"image": image}
+        rows.append(
+            {n: v for n, v in row.items() if v not in ("", {})} | {"metrics": [record["metrics"].get(n) for n in names]}
+        )
+        seen.add(place_of(record)[:2])
     written = results.facts | {"methods": results.methods, "common": common, "references": results.references}
     write_json(path, written | {"metrics": names, "rows": rows}, depth=2)
+
+
+def _common(dicts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The items that all have."""
+    return {n: v for n, v in (dicts or [{}])[0].items() if all(n in d and d[n] == v for d in dicts)}
 
 
 @contextmanager
@@ -103,29 +106,18 @@ def locked(path: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def _common(dicts: list[dict[str, Any]]) -> dict[str, Any]:
-    """The items that all have."""
-    first = dicts[0] if dicts else {}
-    return {n: value for n, value in first.items() if all(n in d and d[n] == value for d in dicts)}
-
-
-def _without(whole: dict[str, Any], common: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in whole.items() if name not in common}
-
-
 def strips(images: Path, latent: int) -> tuple[str, dict[str, str]]:
     """(the reconstructions, the references) of an evaluation's reconstructions.npz, as strips of the first SHOWN images."""
     with np.load(images, allow_pickle=False) as arrays:
         of = {title: encode(arrays[name]) for title, name in REFERENCES.items() if name in arrays}
-        if "PCA" in of:
-            of[f"PCA, {latent}"] = of.pop("PCA")
-        return encode(arrays["reconstruction"]), of
+        return encode(arrays["reconstruction"]), {
+            f"PCA, {latent}" if n == "PCA" else n: strip for n, strip in of.items()
+        }
 
 
 def encode(images: np.ndarray) -> str:
     """[n, H, W, C] on [0, 1] -> a PNG of the first SHOWN side by side, in base64."""
-    few = np.round(255 * images[:SHOWN]).astype(np.uint8)
-    joined = np.concatenate(list(few), axis=1)
+    joined = np.concatenate(list(np.round(255 * images[:SHOWN]).astype(np.uint8)), axis=1)
     buffer = io.BytesIO()
     Image.fromarray(joined[..., 0] if joined.shape[-1] == 1 else joined).save(buffer, "PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
@@ -133,6 +125,5 @@ def encode(images: np.ndarray) -> str:
 
 def decode(strip: str) -> np.ndarray:
     """What `encode` took, rounded to 256 levels."""
-    joined = np.asarray(Image.open(io.BytesIO(base64.b64decode(strip)))) / 255
-    joined = joined[..., None] if joined.ndim == 2 else joined
+    joined = np.atleast_3d(np.asarray(Image.open(io.BytesIO(base64.b64decode(strip)))) / 255)
     return np.stack(np.split(joined, joined.shape[1] // joined.shape[0], axis=1))

@@ -8,7 +8,6 @@ from benchmarks import record
 from benchmarks.comparison import page, results, training
 from benchmarks.comparison.plan import Case, Comparison, Options, fields
 from benchmarks.comparison.results import Record, Results
-from benchmarks.comparison.rows import Row
 from sde_vae.build.config import set_fields
 from sde_vae.errors import BadInput
 
@@ -16,21 +15,20 @@ from sde_vae.errors import BadInput
 def compare(options: Options, changes: dict[str, Any]) -> None:
     """Run a command of the comparison. Raises BadInput before anything is trained."""
     comparison = Comparison(options, changes)
-    missing = comparison.missing(comparison.load())
+    missing = comparison.missing(found := comparison.load())
     # A config that does not build, or a missing network, is found now. A seed is never what is wrong.
-    for row, latent, seed in {(row.name, latent): (row, latent, seed) for row, latent, seed in missing}.values():
-        training.check(comparison.config_of(row, latent, seed))
+    for case in {(row.name, latent): (row, latent, seed) for row, latent, seed in missing}.values():
+        training.check(comparison.config_of(*case))
     if missing:
         training.check_networks(comparison.config_of(*missing[0]))
     else:
-        write(comparison, comparison.load())
-    for k, case in enumerate(missing, 1):
-        row, latent, seed = case
+        write(comparison, found)
+    for k, (row, latent, seed) in enumerate(missing, 1):
         # Another process may have finished it in the meantime.
         if comparison.load().find(row.name, latent, seed):
             continue
         print(f"\n[{k}/{len(missing)}] {row.title}, {latent} latents, seed {seed}")
-        made = run(comparison, case)
+        made = run(comparison, (row, latent, seed))
         if made is None:
             return
         with results.locked(comparison.path):
@@ -43,11 +41,12 @@ def compare(options: Options, changes: dict[str, Any]) -> None:
 def run(comparison: Comparison, case: Case) -> Record | None:
     """Train what is not trained yet, priors included, and evaluate. None if training was stopped, with its state saved."""
     row, latent, seed = case
-    config, folder = comparison.config_of(*case), comparison.folder(*case)
-    priors = [(seed, row), *([(seed + 1, row)] if row.swapped else [])] if row.has_prior else []
-    if not all(train_prior(comparison, *of) for of in priors):
-        return None
-    prior = comparison.prior_of(seed, row)
+    config, folder, prior = comparison.config_of(*case), comparison.folder(*case), comparison.prior_of(row, seed)
+    seeds = [seed, *([seed + 1] if row.swapped else [])] if row.has_prior else []
+    for of in seeds:
+        of_prior = set_fields(comparison.config(None, of), row.own_prior)
+        if not training.train(of_prior, comparison.prior_of(row, of), only="prior"):
+            return None
     if row.synthetic:
         training.share_synthetic(folder, prior)
     if not training.train(config, folder):
@@ -55,16 +54,14 @@ def run(comparison: Comparison, case: Case) -> Record | None:
     metrics, images = training.evaluate(config, folder)
     if metrics["step"] != (steps := config.stages[row.stages[-1]].steps):
         raise BadInput(f"{folder}: was trained for {metrics['step']} steps, expected {steps}; take another --workdir")
-    own = sum(training.training_seconds(folder / stage) for stage in row.stages)
-    metrics |= {"seconds/own": own}
-    metrics |= {"seconds/all": own + (training.training_seconds(prior / "prior") if row.has_prior else 0.0)}
+    metrics["seconds/own"] = sum(training.training_seconds(folder / stage) for stage in row.stages)
+    of_prior = training.training_seconds(prior / "prior") if row.has_prior else 0.0
+    metrics["seconds/all"] = metrics["seconds/own"] + of_prior
     image, references = results.strips(images, latent) if comparison.table.with_images else ("", {})
     # Compiled programs are of no use to the next row.
     jax.clear_caches()
     return {
-        "row": row.name,
-        "latent": latent,
-        "seed": seed,
+        **dict(zip(results.PLACE, (row.name, latent, seed), strict=True)),
         "prior": training.prior_digest(config, folder) if row.has_prior else "",
         "made": {"machine": record.machine(), "versions": training.versions()},
         "config": fields(row, config),
@@ -74,29 +71,18 @@ def run(comparison: Comparison, case: Case) -> Record | None:
     }
 
 
-def train_prior(comparison: Comparison, seed: int, row: Row) -> bool:
-    """Train the prior of a seed, or a row's own. False if it was stopped."""
-    config = set_fields(comparison.config(None, seed), row.own_prior)
-    return training.train(config, comparison.prior_of(seed, row), only="prior")
-
-
 def write(comparison: Comparison, found: Results) -> None:
     """NAME.json, and NAME.md and NAME.png of what is read from it."""
     found.facts["command"] = comparison.command(found)
     results.save(comparison.path, found)
-    written, path = results.load(comparison.path), record.RESULTS / comparison.name
-    title = f"{comparison.options.table.capitalize()}: {comparison.options.data}"
-    record.write_page(comparison.name, title, page.lines(written), made_by(written))
-    record.save_png(comparison.table.draw(written), record.RESULTS / f"{comparison.name}.png")
-    print(f"page: {path.with_suffix('.md')}")
-
-
-def made_by(found: Results) -> dict[str, Any]:
-    """Command, machines and versions, for the last line of a page."""
-    made = [of["made"] for of in found.records]
-    versions = {package: {one["versions"][package] for one in made} for package in made[0]["versions"]}
-    return {
-        "command": found.facts["command"],
-        "machine": "; ".join(sorted({one["machine"] for one in made})),
-        "versions": {package: " or ".join(sorted(of)) for package, of in versions.items()},
+    written, folder = results.load(comparison.path), comparison.path.parent
+    made = [of["made"] for of in written.records]
+    versions = {
+        package: " or ".join(sorted({one["versions"][package] for one in made})) for package in made[0]["versions"]
     }
+    machine = "; ".join(sorted({one["machine"] for one in made}))
+    facts = {"command": written.facts["command"], "machine": machine, "versions": versions}
+    title = f"{comparison.options.table.capitalize()}: {comparison.options.data}"
+    record.write_page(folder / f"{comparison.name}.md", title, page.lines(written), facts)
+    record.save_png(comparison.table.draw(written), folder / f"{comparison.name}.png")
+    print(f"page: {folder / comparison.name}.md")

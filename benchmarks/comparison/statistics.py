@@ -15,7 +15,7 @@ from sde_vae.reporting.tables import figure
 
 # Of Student's interval.
 LEVEL = 0.95
-PLACE = ("latent", "method")
+PLACE = ["latent", "method"]
 
 
 class Summary(NamedTuple):
@@ -27,10 +27,7 @@ class Summary(NamedTuple):
 
     def text(self) -> pd.DataFrame:
         """Cells "mean ± error", empty where there is no figure."""
-        cells = {
-            name: [cell(value, error) for value, error in zip(self.mean[name], self.error[name], strict=True)]
-            for name in self.mean
-        }
+        cells = {name: [*map(cell, self.mean[name], self.error[name])] for name in self.mean}
         return pd.DataFrame(cells, index=self.mean.index)
 
 
@@ -39,41 +36,31 @@ def over_seeds(frame: pd.DataFrame, metrics: Iterable[str]) -> Summary:
     metrics = [name for name in metrics if name in frame]
     values = frame[metrics].astype(float).replace([np.inf, -np.inf], np.nan)
     errors = frame.reindex(columns=[f"{name}_stderr" for name in metrics]).astype(float).set_axis(metrics, axis=1)
-    by = [frame[name] for name in PLACE]
-    groups = values.groupby(by, sort=False)
-    n = groups.count()
-    of_images = errors.where(values.notna()).groupby(by, sort=False).mean()
-    return Summary(groups.mean(), groups.sem().where(n > 1, of_images), n)
+    of_seeds, of_images = (
+        of.groupby([frame[name] for name in PLACE], sort=False) for of in (values, errors.where(values.notna()))
+    )
+    n = of_seeds.count()
+    return Summary(of_seeds.mean(), of_seeds.sem().where(n > 1, of_images.mean()), n)
 
 
 def paired(frame: pd.DataFrame, reference: str, metrics: Iterable[str]) -> Summary:
-    """The differences to the row that the column `reference` names, on the same latent size and seed, where two seeds or more have
-    both.
-    """
-    metrics = [name for name in metrics if name in frame]
-    runs = frame[["row", *PLACE, "seed", reference, *metrics]]
-    # Without a reference there is no pair; pandas would take two missing keys for equal.
-    pairs = runs[runs[reference].fillna("") != ""].merge(
-        runs[["row", "latent", "seed", *metrics]],
-        left_on=[reference, "latent", "seed"],
-        right_on=["row", "latent", "seed"],
-        suffixes=("", " of the reference"),
-    )
+    """Differences to the row that the column `reference` names, of equal latent size and seed, where two seeds or more have both."""
+    metrics, place = [name for name in metrics if name in frame], ["latent", "seed"]
+    ours = frame[frame[reference].fillna("") != ""]
+    pairs = ours.merge(frame, left_on=[reference, *place], right_on=["row", *place], suffixes=("", " of the reference"))
     theirs = pairs[[f"{name} of the reference" for name in metrics]].to_numpy()
-    difference = pd.concat([pairs[list(PLACE)], pairs[metrics] - theirs], axis=1)
-    summary = over_seeds(difference, metrics)
-    enough = summary.n.gt(1).any(axis=1)
-    return Summary(*(of[enough].where(summary.n[enough] > 1) for of in summary))
+    summary = over_seeds(pairs[PLACE].join(pairs[metrics] - theirs), metrics)
+    return Summary(*(of[summary.n.gt(1).any(axis=1)].where(summary.n > 1) for of in summary))
 
 
-def half_width(error: pd.DataFrame, n: pd.DataFrame) -> pd.DataFrame:
+def half_width(differences: Summary) -> pd.DataFrame:
     """Half of Student's interval of LEVEL."""
-    return error * student.ppf((1 + LEVEL) / 2, n - 1)
+    return differences.error * student.ppf((1 + LEVEL) / 2, differences.n - 1)
 
 
 def starred(differences: Summary) -> pd.DataFrame:
     """Cells "mean ± error", with a star where Student's interval does not hold 0."""
-    clear = differences.mean.abs() > half_width(differences.error, differences.n)
+    clear = differences.mean.abs() > half_width(differences)
     return differences.text() + clear.map(lambda outside: "*" if outside else "")
 
 

@@ -11,55 +11,42 @@ LENGTHS = (0.25, 0.5, 1, 2, 4)
 
 def bounds(config: ConfigDict) -> list[Row]:
     """What z is worth in likelihood: trained with the likelihood weight, at beta 1 (the bound itself) and below."""
-    uniform = {"stages.prior.times": "uniform_log_snr"}
+    lifted, uniform = lifting(config) | UNCORRECTED, {"stages.prior.times": "uniform_log_snr"}
     swept = {
         "score_vae": ("ScoreVAE", PLAIN | UNCORRECTED),
-        "lifted": ("ScoreVAE, lifted", lifting(config) | UNCORRECTED),
-        "lifted_uniform": ("ScoreVAE, lifted, prior of uniform logSNR", lifting(config) | UNCORRECTED | uniform),
+        "lifted": ("ScoreVAE, lifted", lifted),
+        "lifted_uniform": ("ScoreVAE, lifted, prior of uniform logSNR", lifted | uniform),
         "diff_decoder": ("DiffDecoder", {"method": "diff_decoder"}),
         "beta_vae": ("VAE, learnt variance", LEARNT_VARIANCE),
     }
-    sweep = [
-        Row(
-            f"{name}_bound_{beta:g}",
-            f"{title}, beta {beta:g}",
-            f"{name}_bound_{beta:g}",
-            changes | {"loss.beta": beta, "stages.encoder.weight": "likelihood"},
-            has_prior="ScoreVAE" in title,
-            series=title,
-            at=beta,
-        )
+    weight = {"stages.encoder.weight": "likelihood"}
+    sweep = {
+        f"{name}_bound_{beta:g}": (f"{title}, beta {beta:g}", changes | weight | {"loss.beta": beta}, title, beta)
         for name, (title, changes) in swept.items()
         for beta in BETAS
-    ]
-    (collapsed,) = (row for row in sweep if row.name == "diff_decoder_bound_1")
-    remedies = [
-        collapsed._replace(
-            name=f"{collapsed.name}_{name}",
-            title=f"{collapsed.title}, {title}",
-            folder=f"{collapsed.name}_{name}",
-            changes=collapsed.changes | changes,
-            series=f"{collapsed.series}, {title}",
-        )
-        for name, (title, changes) in against_collapse(config).items()
-    ]
-    return [*sweep, *remedies]
+    }
+    title, changes, series, beta = sweep["diff_decoder_bound_1"]
+    for name, (remedy, more) in against_collapse(config).items():
+        sweep[f"diff_decoder_bound_1_{name}"] = (f"{title}, {remedy}", changes | more, f"{series}, {remedy}", beta)
+    return [Row(name, title, changes, series=series, at=at) for name, (title, changes, series, at) in sweep.items()]
 
 
 def curves(config: ConfigDict) -> list[Row]:
     """Four methods, each trained anew for every number of steps, since a learning rate may fall over the whole training."""
     base, beta = config.stages.encoder.steps, config.loss.beta
     names = ("score_vae", "lifted", f"beta_vae_{beta:g}", f"diff_decoder_{beta:g}")
+    steps = [round(base * length) for length in LENGTHS]
     return [
-        row._replace(
-            name=f"{row.name}_{steps}",
-            title=f"{row.title}, {steps} steps",
-            folder=f"{row.folder}_{steps}",
-            changes=row.changes | {"stages.encoder.steps": steps},
-            series=row.title,
-            at=steps,
+        Row(
+            f"{row.name}_{n}",
+            f"{row.title}, {n} steps",
+            row.changes | {"stages.encoder.steps": n},
+            "",
+            False,
+            row.title,
+            n,
         )
         for row in methods(config)
         if row.name.removesuffix("_synthetic") in names
-        for steps in (round(base * length) for length in LENGTHS)
+        for n in steps
     ]

@@ -9,7 +9,6 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from sde_vae import runtime
 from sde_vae.build.experiment import build
 from sde_vae.build.fields import default_config
 from sde_vae.build.metric_networks import build_metric_networks
@@ -19,10 +18,6 @@ from sde_vae.run import Run
 from sde_vae.trainer import train_stages
 from sde_vae.training import logs, workdir
 from sde_vae.training.checkpoints import describe
-
-
-def prepare() -> None:
-    runtime.enable_compilation_cache()
 
 
 def check(config: ConfigDict) -> None:
