@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from sde_vae import runtime
 from sde_vae.build.config import fields, find_config, load_config, require_field, set_fields
 from sde_vae.build.fields import default_config
 from sde_vae.errors import BadInput, choose, exit_code
 from sde_vae.evaluate import evaluate_run
-from sde_vae.export import encode_to, reconstruct_to, sample_to
+from sde_vae.export import encode_to, free_name, reconstruct_to, sample_to
 from sde_vae.run import Run, find_workdir, trained_config
 from sde_vae.trainer import train
 from sde_vae.training import workdir as workdirs
@@ -67,7 +66,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         command = parse(words)
-        runtime.enable_compilation_cache()
         MODES[command.mode](command)
 
     return exit_code(work)
@@ -172,7 +170,7 @@ def _eval(command: Command) -> None:
 
 def _sample(command: Command) -> None:
     run = _run(command)
-    out = Path(command.output).expanduser() if command.output else command.directory / "samples"
+    out = Path(command.output).expanduser() if command.output else free_name(command.directory / "samples")
     sample_to(run, command.n, command.sample_seed, out)
 
 
@@ -182,7 +180,7 @@ def _encode(command: Command) -> None:
 
 
 def _reconstruct(command: Command) -> None:
-    out = Path(command.output).expanduser() if command.output else command.directory / "reconstructions"
+    out = Path(command.output).expanduser() if command.output else free_name(command.directory / "reconstructions")
     reconstruct_to(_run(command), _input(command), out)
 
 

@@ -88,6 +88,16 @@ def write_images(out: Path, images: np.ndarray, names: list[str]) -> None:
     print(f"images    {out}: {len(files)} PNG files; the first of them in {out.with_name(f'{out.name}.png')}")
 
 
+def free_name(path: Path) -> Path:
+    """Return `path`, or PATH_2, PATH_3, ... where there is something already."""
+    n = 1
+    free = path
+    while free.exists():
+        n += 1
+        free = path.with_name(f"{path.name}_{n}")
+    return free
+
+
 def refuse_existing(path: Path) -> None:
     """Raise BadInput if there is a file, or a folder that is not empty, where the output would go."""
     if path.is_file() or (path.is_dir() and any(path.iterdir())):

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from sde_vae import runtime
 from sde_vae.build.config import set_fields
 from sde_vae.build.experiment import Experiment, build
 from sde_vae.build.fields import default_config
@@ -60,6 +61,7 @@ def load(workdir: str | Path, changes: dict[str, Any] | None = None) -> "Run":
     >>> run.sample(4).shape
     (4, 8, 8, 1)
     """
+    runtime.enable_compilation_cache()
     directory = find_workdir(workdir)
     config = trained_config(directory)
     changed = set_fields(config, changes or {})
@@ -77,7 +79,7 @@ def find_workdir(workdir: str | Path) -> Path:
         return PACKAGED / str(workdir)
     packaged = ", ".join(sorted(p.parent.name for p in PACKAGED.glob("*/config.json"))) or "none"
     raise BadInput(
-        f"--workdir: {directory} is not a trained run: it has no config.json; packaged runs by name: {packaged}"
+        f"workdir: {directory} is not a trained run: it has no config.json; packaged runs by name: {packaged}"
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
+from sde_vae import runtime
 from sde_vae.build.experiment import Experiment, build
 from sde_vae.build.fields import default_config
 from sde_vae.build.parameters import load_frozen, load_prior, other_images
@@ -32,6 +33,7 @@ def train(config: ConfigDict, directory: str | Path) -> bool:
     >>> sde_vae.train(config, "runs/mine")  # doctest: +SKIP
     True
     """
+    runtime.enable_compilation_cache()
     directory = Path(directory).expanduser()
     return train_stages(config, build(config), directory)
 

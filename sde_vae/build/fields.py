@@ -35,11 +35,11 @@ def _real(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def at_least(low: float) -> Allowed:
+def at_least(low: int | float) -> Allowed:
     return Allowed(f"at least {low:g}", lambda v: _real(v) and v >= low)
 
 
-def above(low: float) -> Allowed:
+def above(low: int | float) -> Allowed:
     return Allowed(f"above {low:g}", lambda v: _real(v) and v > low)
 
 
