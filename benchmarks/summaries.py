@@ -74,14 +74,14 @@ class Summary(NamedTuple):
     make: Callable[[str], Made]
 
 
-def runs_of(result: str) -> tuple[pd.DataFrame, str]:
-    """(a run a row, the beginning of a caption)."""
+def runs_of(result: str, metrics: tuple[str, ...]) -> tuple[pd.DataFrame, str]:
+    """(a run a row; the beginning of a caption: images, seeds, and what FD is)."""
     frame = complete(load(RESULTS / f"{result}.json").frame())
     n, split = (frame[name].dropna().iloc[-1] for name in ("n", "split"))
     counts = sorted(frame.groupby(["latent", "method"]).size().unique())
     seeds = f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else f"{counts[0]} seed{'s' * int(counts[0] > 1)}"
-    extractor = frame["name_of_fd"].iloc[-1]
-    return frame, f"{n:.0f} images of the split {split}, {seeds}; FD is `{extractor}`."
+    fd = f" FD is `{frame['name_of_fd'].iloc[-1]}`." if any(name.endswith("/fd") for name in metrics) else ""
+    return frame, f"{n:.0f} images of the split {split}, {seeds}.{fd}"
 
 
 def short(method: str) -> str:
@@ -91,14 +91,14 @@ def short(method: str) -> str:
 
 def by_latents(metrics: tuple[str, ...], result: str) -> Made:
     """A row a method; in each cell a figure for each latent size."""
-    frame, caption = runs_of(result)
+    frame, caption = runs_of(result, metrics)
     head, *rows = glance(frame, metrics)
     return [head, *([short(row[0]), *row[1:]] for row in rows)], f"{caption} Beta is 0.01 unless stated."
 
 
 def with_errors(metrics: tuple[str, ...], result: str) -> Made:
     """A row a method, of one latent size and seed."""
-    frame, caption = runs_of(result)
+    frame, caption = runs_of(result, metrics)
     (latent,) = frame["latent"].unique()
     table = full(frame, metrics)
     rows = [[short(row[1]), *row[3:]] for row in table]
@@ -107,7 +107,7 @@ def with_errors(metrics: tuple[str, ...], result: str) -> Made:
 
 def differences(result: str) -> Made:
     """Mean differences seed by seed with Student's 95 percent intervals, in bold where they exclude 0."""
-    frame, caption = runs_of(result)
+    frame, caption = runs_of(result, OF_PAIRS)
     names = frame.drop_duplicates("row").set_index("row")["method"]
     references = frame.drop_duplicates("method").set_index("method")
     rows = [["difference", "latents", "seeds", *(heading(metric, frame) for metric in OF_PAIRS)]]
@@ -136,7 +136,7 @@ def interval(mean: float, half: float) -> str:
 
 def swept(metrics: tuple[str, ...], unit: str, descending: bool, result: str) -> Made:
     """Lines of a sweep: a row for each series and metric, a column for each abscissa."""
-    frame, caption = runs_of(result)
+    frame, caption = runs_of(result, metrics)
     runs = frame[frame["row"].notna()]
     summary = over_seeds(runs, metrics)
     places = (
@@ -165,7 +165,7 @@ def bounds(result: str) -> Made:
     """The sweep over beta, after the bounds of the priors alone."""
     metrics = ("bits_per_dim/total", "bits_per_dim/above_prior", "latent/kl")
     (head, *rows), caption = swept(metrics, "beta", True, result)
-    frame, _ = runs_of(result)
+    frame, _ = runs_of(result, metrics)
     name = "prior/bits_per_dim/total"
     priors = frame[frame[name].notna()].drop_duplicates(["own_prior", "seed"])
     label = {"": "prior alone"}

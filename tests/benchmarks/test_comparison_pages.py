@@ -2,42 +2,44 @@
 
 import shlex
 
-import compare
-import compare_page
-import compare_seeds as seeds
 import numpy as np
+import pandas as pd
 import pytest
-from compare_glance import glance
-from compare_paired import of_beta_vae, of_uncorrected, paired
 
-from sde_vae import logs
-from sde_vae.errors import BadInput
-from tests.compared import of_table
+from benchmarks.arguments import overrides
+from benchmarks.comparison import page, results
+from benchmarks.comparison.columns import IMAGES, LATENTS
+from benchmarks.comparison.run import write
+from benchmarks.comparison.statistics import cell, over_seeds, paired, starred
+from tests.helpers.compared import of_table, record_of, results_of
 
-MADE = {"prior": "", "machine": "one", "versions": {"jax": "1"}}
+
+def tables_of(lines):
+    """The markdown tables of a page, each a list of rows of cells, the head first."""
+    tables, rows = [], []
+    for line in [*lines, ""]:
+        if line.startswith("|"):
+            rows.append(line[2:-2].split(" | "))
+        elif rows:
+            tables.append([rows[0], *rows[2:]])
+            rows = []
+    return tables
 
 
-def test_a_page_of_rows_that_are_not_kept_is_not_written_over(tmp_path, monkeypatch):
-    monkeypatch.setattr(compare_page, "RESULTS", tmp_path)
-    row = of_table("compare", tmp_path).rows["lifted"]
-    told = [{"latent": 4, "method": row.title}, {"latent": 4, "method": "PCA"}]
-    logs.write_json(tmp_path / "t.json", {"figures": {"rows": told}})
-    compare_page.check("t", [{"latent": 4, "row": row}])
-    compare_page.check("another", [])
-    with pytest.raises(BadInput, match=r"tells of 'ScoreVAE, lifted, beta 0.01' with 4 latents.*--name"):
-        compare_page.check("t", [{"latent": 8, "row": row}])
+def saved(comparison, records):
+    """The results of these rows, as they are read from the file."""
+    results.save(comparison.path, results_of(comparison, records))
+    return results.load(comparison.path)
 
 
 def test_a_page_names_the_command_that_makes_all_of_it(tmp_path):
-    """Whatever the last of several was, without the folder that it ran in and what is so anyway."""
-    comparison = of_table("compare", tmp_path, {"prior.weight": "velocity", "loss.weight": "velocity"})
-    found = [
-        {"row": comparison.rows[name], "latent": latent, "seed": seed}
-        for name, latent, seed in (("lifted", 16, 0), ("beta_vae_1", 4, 2), ("lifted", 4, 0))
-    ]
+    """Whatever the last of several was, without its folder and without what is so anyway."""
+    comparison = of_table("compare", tmp_path, {"stages.prior.weight": "velocity", "stages.encoder.weight": "velocity"})
+    places = (("lifted", 16, 0), ("beta_vae_1", 4, 2), ("lifted", 4, 0))
+    found = results_of(comparison, [record_of(comparison, *place) for place in places])
     assert comparison.command(found) == (
-        "python benchmarks/compare.py --data digits --table compare --name t --seeds 3 --latents 4 16 --rows lifted beta_vae_1 "
-        "--config.prior.weight=velocity"
+        "python -m benchmarks.comparison --data digits --table compare --name t --seeds 3 --latents 4 16 --rows lifted beta_vae_1 "
+        "--config.stages.prior.weight=velocity"
     )
 
 
@@ -46,102 +48,105 @@ def test_that_command_says_its_values_as_it_reads_them(tmp_path):
     changes = {"model.likelihood.learn_log_var": True, "eval.lpips_dir": "/somewhere", "sampling.prior_below": None}
     changes |= {"data.name": "a b", "loss.beta": 0.5, "eval.fid_weights": "/else", "data.filter": "1"}
     comparison = of_table("compare", tmp_path)
-    comparison.told = changes
-    words = shlex.split(comparison.command([{"row": comparison.rows["lifted"], "latent": 4, "seed": 0}]))
-    told = compare.overrides([word for word in words if word.startswith("--config.")])
-    assert told == {
-        name: value for name, value in changes.items() if name not in ("eval.lpips_dir", "eval.fid_weights")
+    comparison.given = changes
+    words = shlex.split(comparison.command(results_of(comparison, [record_of(comparison, "lifted")])))
+    machine = ("eval.lpips_dir", "eval.fid_weights")
+    assert overrides([word for word in words if word.startswith("--config.")]) == {
+        name: value for name, value in changes.items() if name not in machine
     }
 
 
 @pytest.mark.parametrize("table", ["bounds", "curves"])
-def test_a_sweep_is_told_and_drawn_of_what_its_evaluators_tell(tmp_path, monkeypatch, table):
-    monkeypatch.setattr(compare_page, "RESULTS", tmp_path)
-    monkeypatch.setattr(compare_page, "record", lambda *args, **facts: told.append(args))
-    told, comparison = [], of_table(table, tmp_path)
-    metrics = {
-        "n": 9,
-        "split": "valid",
-        "method": "ScoreVAE",
-        "reconstruction/fd_pixels": 0.1,
-        "reconstruction/kid_pixels": 0.2,
-        "reconstruction/l2": 1.0,
-    }
-    metrics |= {"reconstruction/mse": 0.1, "latent/kl": 3.0, "seconds/encoder": 5.0, "seconds/prior": 6.0}
-    metrics |= {"average/l2": 0.9, "average/mse": 0.1, "average/decodings": 8.0} if table == "curves" else {}
-    bits = {"bits_per_dim/total": 3.0, "bits_per_dim/above_prior": 0.1, "prior/bits_per_dim/total": 2.9}
-    metrics |= bits if table == "bounds" else {}
-    found = [
-        {"row": row, "latent": latent, "seed": seed, "metrics": metrics, "directory": tmp_path, "made": MADE}
-        for row in comparison.rows.values()
-        for latent, seed in ((4, 0), (4, 1), (8, 0))
-    ]
-    compare_page.write(compare_page.Page("page", table, "digits", "small", ""), found, comparison.table.draw)
-    ((_, _, _, head, rows, notes),) = told
-    assert len(rows) == len(comparison.rows)
-    assert ("bits/dim" in head) == ("bits/dim are bounds" in notes) == (table == "bounds")
-    assert ("l2, average" in head) == ("the mean of 8 decodings" in notes) == (table == "curves")
-    assert "another seed's prior" not in notes
-    assert (tmp_path / "page.png").stat().st_size > 10_000
+def test_a_sweep_is_tabulated_and_drawn_of_what_its_evaluators_measure(tmp_path, table):
+    comparison = of_table(table, tmp_path)
+    metrics = {"split": "valid", "reconstruction/mse": 0.1, "latent/kl": 3.0, "image": ""}
+    if table == "curves":
+        metrics |= {"multi_sample_mean/l2": 0.9, "multi_sample_mean/mse": 0.1, "multi_sample/decodings": 8.0}
+    else:
+        metrics |= {"bits_per_dim/total": 3.0, "bits_per_dim/above_prior": 0.1, "prior/bits_per_dim/total": 2.9}
+    places = ((4, 0), (4, 1), (8, 0))
+    records = [record_of(comparison, name, *place, **metrics) for name in comparison.rows for place in places]
+    write(comparison, results_of(comparison, records))
+    text = (tmp_path / "t.md").read_text()
+    glance = tables_of(text.splitlines())[0]
+    assert [row[0] for row in glance[1:]] == [row.title for row in comparison.rows.values()]
+    assert ("bits/dim ↓" in glance[0]) == ("Bits/dim is an upper bound" in text) == (table == "bounds")
+    assert ("l2, mean of 8 ↓" in glance[0]) == ("the mean of 8 decodings" in text) == (table == "curves")
+    assert "Another seed's prior" not in text
+    assert text.splitlines()[-1].startswith("Made by `python -m benchmarks.comparison --data digits")
+    assert (tmp_path / "t.png").stat().st_size > 5_000
 
 
-def test_what_is_in_the_latents_is_a_table_of_its_own(tmp_path, monkeypatch):
+def test_the_latents_are_a_table_of_their_own(tmp_path):
     """Without the baselines, which have none, and without what was not measured."""
-    monkeypatch.setattr(compare_page, "RESULTS", tmp_path)
-    monkeypatch.setattr(compare_page, "record", lambda *args, **facts: told.append(args))
-    told, comparison = [], of_table("compare", tmp_path)
-    metrics = {"n": 9, "split": "test", "method": "ScoreVAE", "reconstruction/fd_pixels": 0.1, "reconstruction/l2": 1.0}
-    metrics |= {
-        "reconstruction/kid_pixels": 0.2,
-        "baseline/pca/l2": 2.0,
-        "latent/kl": 3.0,
-        "latent/mig": 0.25,
-        "latent_prior/gaussian/fd_pixels": 0.5,
-    }
-    metrics |= {"seconds/encoder": 5.0, "seconds/prior": 6.0}
-    found = [
-        {"row": comparison.rows["lifted"], "latent": 4, "seed": s, "metrics": metrics, "made": MADE} for s in (0, 1)
-    ]
-    compare_page.write(compare_page.Page("page", "compare", "digits", "small", ""), found, lambda *args: None)
-    ((_, _, figures, _, rows, notes),) = told
+    comparison = of_table("compare", tmp_path)
+    metrics = {"baseline/pca/l2": 2.0, "latent/kl": 3.0, "latent/mig": 0.25, "latent_prior/gaussian/fd_pixels": 0.5}
+    records = [record_of(comparison, "lifted", seed=seed, **metrics) for seed in (0, 1)]
+    lines = page.lines(saved(comparison, records))
+    glance, images, latents = tables_of(lines)
     title = comparison.rows["lifted"].title
-    assert [row[0] for row in rows] == ["PCA", title]
-    lines = notes.splitlines()
-    assert [line.split(" | ")[1] for line in lines if line.startswith("| 4 ")] == ["PCA", title, title]
-    assert "MIG" not in next(line for line in lines if line.startswith("| latents | method |"))
-    table = lines.index("| latents | method | seeds | KL | MIG | FD, a Gaussian |")
-    assert lines[table + 2] == f"| 4 | {title} | 2 | 3 | 0.25 | 0.5 |"
-    assert not lines[table + 3]
-    assert "What is in the latents" in notes
-    assert "edited" not in notes
-    assert figures["rows"][-1]["MIG"] == 0.25
+    assert [row[0] for row in glance[1:]] == ["PCA", title]
+    assert [row[1] for row in images[1:]] == ["PCA", title]
+    assert "MIG ↑" not in images[0]
+    assert latents == [
+        ["latents", "method", "seeds", "KL, nats", "MIG ↑", "FD, z ~ Gaussian fit ↓"],
+        ["4", title, "2", "3", "0.25", "0.5"],
+    ]
+    (notes,) = (line for line in lines if line.startswith("The latents. "))
+    assert "exact factors" in notes
+    assert "Edit success" not in notes
 
 
-def test_a_page_begins_at_a_glance(tmp_path, monkeypatch):
-    told, rows = [], of_table("compare", tmp_path).rows
-    monkeypatch.setattr(compare_page, "RESULTS", tmp_path)
-    monkeypatch.setattr(compare_page, "record", lambda *args, **facts: told.append(args))
-    metrics = {"n": 9, "split": "test", "reconstruction/fd_pixels": 0.1, "reconstruction/l2": 1.0, "seconds/prior": 6.0}
-    metrics |= {"reconstruction/kid_pixels": 0.2}
-    found = [
-        {"row": rows[name], "latent": latent, "seed": 0, "metrics": metrics | {"seconds/encoder": 5.0}, "made": MADE}
-        for latent in (4, 8)
-        for name in ("lifted", "lifted_draws")
+def test_a_page_begins_at_a_glance(tmp_path):
+    comparison = of_table("compare", tmp_path)
+    names = ("lifted", "lifted_synthetic")
+    records = [record_of(comparison, name, latent) for latent in (4, 8) for name in names]
+    lines = page.lines(saved(comparison, records))
+    assert tables_of(lines)[0] == [
+        ["latents 4 / 8", "seeds", "l2 ↓", "FD ↓", "KID ↓"],
+        *([comparison.rows[name].title, "1", "1.00 / 1.00", "0.100 / 0.100", "0.200 / 0.200"] for name in names),
     ]
-    compare_page.write(compare_page.Page("page", "compare", "digits", "small", ""), found, lambda *args: None)
-    ((_, _, _, head, glanced, notes),) = told
-    assert head == ["latents 4 / 8", "seeds", "l2", "rFD", "rKID"]
-    assert glanced == [
-        [rows[name].title, "1", "1.00 / 1.00", "0.100 / 0.100", "0.200 / 0.200"] for name in ("lifted", "lifted_draws")
+    assert "*Synthetic images*: 50% of the training images" in "\n".join(lines)
+
+
+def test_a_page_tells_where_priors_of_one_seed_differ(tmp_path):
+    comparison = of_table("compare", tmp_path)
+
+    def text(*priors):
+        records = [record_of(comparison, n, prior=p) for n, p in zip(("lifted", "score_vae"), priors, strict=True)]
+        return "\n".join(page.lines(saved(comparison, records)))
+
+    assert "on several machines" not in text("a", "a")
+    assert "on several machines" in text("a", "b")
+
+
+def test_at_a_glance_sizes_stand_side_by_side_and_what_was_not_run_is_a_dash():
+    names = {"name_of_fd": "fd_pixels", "name_of_kid": "kid_pixels"}
+    of = lambda method, latent, seeds, **metrics: [
+        {"method": method, "latent": latent, "seed": seed}
+        | names
+        | {f"reconstruction/{n}": v for n, v in metrics.items()}
+        for seed in range(seeds)
     ]
-    assert "| latents | method | seeds |" in notes
-    assert "`and draws`: 50% of what is trained on" in notes
+    two = of("two", 4, 3, l2=1.0)
+    one = [*of("one", 2, 1, l2=12.3456, fd=1271.3, nfe=9), *of("one", 4, 3, l2=1.25, fd=0.04449, nfe=9)]
+    none = of("none", 4, 1, nfe=9)
+    assert page.glance(pd.DataFrame([*none, *two, *one])) == [
+        ["latents 2 / 4", "seeds", "l2 ↓", "FD ↓"],
+        ["two", "- / 3", "- / 1.00", ""],
+        ["one", "1 / 3", "12.3 / 1.25", "1271 / 0.0445"],
+    ]
+    assert page.glance(pd.DataFrame([*two, *one[1:]])) == [
+        ["latents 4", "seeds", "l2 ↓", "FD ↓"],
+        ["two", "3", "1.00", ""],
+        ["one", "3", "1.25", "0.0445"],
+    ]
 
 
 def test_differences_are_seed_by_seed_to_the_beta_vae_of_equal_beta(tmp_path):
-    """Each seed shifts all methods alike and by much; the difference knows nothing of it."""
-    rows = of_table("compare", tmp_path).rows
-    # Of each seed.
+    """Each seed shifts all methods alike and by much; the difference does not depend on it."""
+    comparison = of_table("compare", tmp_path)
+    rows = comparison.rows
     of = {
         "beta_vae_0.01": (1, 1, 1),
         "beta_vae_1": (50, 50, 50),
@@ -149,73 +154,65 @@ def test_differences_are_seed_by_seed_to_the_beta_vae_of_equal_beta(tmp_path):
         "diffuse_vae": (0.5, 1.2, 1.9),
         "diff_decoder_0.01": (3,),
         "beta_vae_learnt": (70, 70, 70),
-        # Those are of each other.
-        "lifted_draws": (30, 31, 32),
-        "beta_vae_0.01_draws": (20, 20, 20),
-        # And of the ScoreVAE that they correct.
+        # These two are compared with each other.
+        "lifted_synthetic": (30, 31, 32),
+        "beta_vae_0.01_synthetic": (20, 20, 20),
+        # These also with the ScoreVAE that they correct.
         "score_vae_plus_head": (5, 5, 5),
         "score_vae": (6, 6.5, 7),
         "swapped": (80, 80, 80),
         "lifted_plus": (2.2, 2.1),
     }
-    found = [
-        {"row": rows[name], "latent": 4, "seed": seed, "l2": value + 100 * seed}
+    records = [
+        record_of(comparison, name, seed=seed, **{"reconstruction/l2": value + 100.0 * seed})
         for name, values in of.items()
         for seed, value in enumerate(values)
     ]
-    of = lambda run, column: run.get(column)
-    (head, *differences) = paired(found, of, of_beta_vae)
-    # Of one seed nothing is told.
-    assert [row[: head.index("l2") + 1] for row in differences] == [
-        ["4", rows["lifted"].title, "3", "1.20 ± 0.12*"],
-        ["4", rows["diffuse_vae"].title, "3", "0.20 ± 0.40"],
-        ["4", rows["beta_vae_learnt"].title, "3", "20*"],
-        ["4", rows["lifted_draws"].title, "3", "11.00 ± 0.58*"],
-        ["4", rows["score_vae_plus_head"].title, "3", "4*"],
-        ["4", rows["score_vae"].title, "3", "5.50 ± 0.29*"],
-        ["4", rows["swapped"].title, "3", "79*"],
-        ["4", rows["lifted_plus"].title, "2", "1.150 ± 0.050*"],
-    ]
-    (head, *differences) = paired(found, of, of_uncorrected)
-    assert [row[: head.index("l2") + 1] for row in differences] == [
-        ["4", rows["score_vae_plus_head"].title, "3", "-1.50 ± 0.29*"],
-        ["4", rows["lifted_plus"].title, "2", "0.05 ± 0.15"],
-    ]
-    assert paired(found[:2], of, of_beta_vae) == []
-
-
-def test_at_a_glance_sizes_stand_side_by_side_and_what_was_not_run_is_a_dash():
-    seeds = lambda n: {"l2": [1.0] * n}
-    figures = [
-        {"method": "one", "latent": 2, "l2": 12.3456, "rFD": 1271.3, "NFE": 9, "seeds": seeds(1)},
-        {"method": "two", "latent": 4, "l2": 1.0, "seeds": seeds(3)},
-        {"method": "one", "latent": 4, "l2": 1.25, "rFD": 0.04449, "NFE": 9, "seeds": seeds(3)},
-    ]
-    methods = ["none", "two", "one"]
-    assert glance(figures, methods) == [
-        ["latents 2 / 4", "seeds", "l2", "rFD"],
-        ["two", "- / 3", "- / 1.00", ""],
-        ["one", "1 / 3", "12.3 / 1.25", "1271 / 0.0445"],
-    ]
-    assert glance(figures[1:], methods) == [
-        ["latents 4", "seeds", "l2", "rFD"],
-        ["two", "3", "1.00", ""],
-        ["one", "3", "1.25", "0.0445"],
-    ]
+    found = results_of(comparison, records)
+    frame = found.frame()
+    cells = lambda reference: {
+        method: (int(n), text)
+        for (_, method), n, text in (
+            lambda d: zip(d.mean.index, d.n["reconstruction/l2"], starred(d)["reconstruction/l2"], strict=True)
+        )(paired(frame, reference, ["reconstruction/l2"]))
+    }
+    # Of one seed there is no difference.
+    assert cells("rival") == {
+        rows["score_vae"].title: (3, "5.50 ± 0.29*"),
+        rows["score_vae_plus_head"].title: (3, "4*"),
+        rows["lifted"].title: (3, "1.20 ± 0.12*"),
+        rows["lifted_plus"].title: (2, "1.150 ± 0.050*"),
+        rows["lifted_synthetic"].title: (3, "11.00 ± 0.58*"),
+        rows["swapped"].title: (3, "79*"),
+        rows["diffuse_vae"].title: (3, "0.20 ± 0.40"),
+        rows["beta_vae_learnt"].title: (3, "20*"),
+    }
+    assert cells("uncorrected") == {
+        rows["score_vae_plus_head"].title: (3, "-1.50 ± 0.29*"),
+        rows["lifted_plus"].title: (2, "0.05 ± 0.15"),
+    }
+    # The page has both tables.
+    assert [table[0][:4] for table in tables_of(page.lines(found))[-2:]] == [["latents", "method", "seeds", "l2 ↓"]] * 2
+    assert paired(frame[frame["row"] == "lifted"], "rival", ["reconstruction/l2"]).mean.empty
 
 
 def test_over_seeds():
-    runs = [{"a": 1.0, "a_stderr": 9.0}, {"a": 3.0}, {"a": float("nan")}, {}]
-    mean, error = seeds.over_seeds(runs, "a")
-    assert (mean, error) == (2.0, pytest.approx(np.std([1, 3], ddof=1) / np.sqrt(2)))
-    assert seeds.over_seeds(runs[:1], "a") == (1.0, 9.0)
-    assert seeds.over_seeds(runs[3:], "a") == (None, None)
+    at = {"latent": 4, "method": "one"}
+    runs = [{"a": 1.0, "a_stderr": 9.0}, {"a": 3.0}, {"a": float("nan")}, {"a": float("inf")}, {"b": 1.0}]
+    of = lambda some: (lambda s: (s.mean["a"].iloc[0], s.error["a"].iloc[0], s.n["a"].iloc[0]))(
+        over_seeds(pd.DataFrame([at | run for run in some]), ["a", "missing"])
+    )
+    assert of(runs) == (2.0, pytest.approx(np.std([1, 3], ddof=1) / np.sqrt(2)), 2)
+    assert of(runs[:1]) == (1.0, 9.0, 1)
+    mean, error, n = of(runs[2:])
+    assert np.isnan([mean, error]).all()
+    assert n == 0
 
 
 def test_an_error_that_is_rounding_is_not_shown():
-    assert seeds.cell(3.29048387324096, 3e-16) == "3.29"
-    assert seeds.cell(3.29, 0.01) == "3.290 ± 0.010"
-    assert seeds.cell(None, None) == ""
+    assert cell(3.29048387324096, 3e-16) == "3.29"
+    assert cell(3.29, 0.01) == "3.290 ± 0.010"
+    assert cell(float("nan"), float("nan")) == ""
 
 
 def test_the_limit_of_many_decodings():
@@ -226,7 +223,28 @@ def test_the_limit_of_many_decodings():
         common + np.sqrt(v) * rng.standard_normal(100_000),
         common + np.sqrt(v / k) * rng.standard_normal(100_000),
     )
-    found = compare_page.limit(
-        {"average/decodings": k, "average/mse": np.mean(many**2), "reconstruction/mse": np.mean(one**2)}
-    )
-    assert found == pytest.approx(b, abs=0.02)
+    assert page.limit(np.mean(one**2), np.mean(many**2), k) == pytest.approx(b, abs=0.02)
+
+
+def test_the_papers_protocol_tests_a_vae_with_the_posteriors_mean(tmp_path):
+    comparison = of_table("compare", tmp_path)
+    both = {"reconstruction/l2": 2.0, "reconstruction_of_mean/l2": 1.0}
+    records = [
+        record_of(comparison, "lifted", **both),
+        record_of(comparison, "beta_vae_0.01", method="beta-VAE", **both),
+    ]
+    frame = page.complete(results_of(comparison, records).frame())
+    assert dict(zip(frame["row"], frame["paper/l2"], strict=True)) == {"lifted": 2.0, "beta_vae_0.01": 1.0}
+
+
+def test_every_column_has_its_direction_or_unit():
+    neutral = {
+        "KL, nats",
+        "NFE",
+        "training, s",
+        "with the prior, s",
+        "active units",
+        "total correlation, nats",
+        "success before the edit",
+    }
+    assert {text for text in (IMAGES | LATENTS).values() if not text.endswith(("↑", "↓"))} == neutral
