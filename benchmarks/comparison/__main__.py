@@ -11,7 +11,7 @@ Tables: `compare` compares methods on the test split. On the validation split, `
 Writes benchmarks/results/NAME.{json,md,png} after every row; NAME defaults to TABLE_DATA. Rows found in NAME.json are not trained
 again, so the same command resumes, and seeds, latent sizes and rows can be added. Networks are trained in --workdir (by default
 runs/NAME); of several commands at once each takes one of its own. All methods share configs/scorevae_DATA.py with the settings in
-settings.py and --config; --budget paper takes ten times the steps. Needs the extra `metrics`.
+settings.py and --config; --budget paper takes ten times the steps. Needs the extra `benchmarks`.
 """
 
 import argparse

@@ -66,30 +66,22 @@ SHORT = (
 )
 # "{k}" stands for the number of decodings, "{fd}" and "{kid}" for the names of the metrics.
 NOTES = {
-    "paper/l2": "*Paper's protocol*: z is the mean for a VAE and a sample otherwise. Its LPIPS sees images on [0, 1], unclipped; rows "
-    "evaluated before it was added lack it.",
+    "paper/l2": "*Paper's protocol*: z is the mean for a VAE and a sample otherwise; LPIPS gets unclipped images on [0, 1], not on [-1, 1].",
     "reconstruction/l2": "Columns without a further word are of one decoding of one z ~ q(z|x).",
-    "multi_sample_mean/l2": "*Mean of {k}*: the mean of {k} decodings of one image.",
+    "multi_sample_mean/l2": "*Mean of {k}*: the mean of {k} decodings of one image; *mean of ∞*: extrapolated from one and from {k}.",
     "one_step/l2": "*One step*: E[x_0 | x_T, z].",
-    "multi_sample_mean/limit_mse": "*Mean of ∞*: the mse of the mean of infinitely many decodings, extrapolated from one and from {k}.",
-    "from_z/kernel_mse": "*Regression on z*: a kernel regression of the test images on z, fitted to the training images. It bounds from "
-    "above the error that z allows, whatever the decoder.",
-    "reconstruction/fd": "FD is `{fd}`, between reconstructions and originals.",
-    "multi_sample/fd": "*{k} decodings*: FD of {k} decodings of each image together. FD of one decoding each is biased upwards by sampling.",
-    "reconstruction/kid": "KID is `{kid}`, unbiased, of one decoding each.",
-    "bits_per_dim/total": "Bits/dim is an upper bound of the model's negative log-likelihood, whatever it was trained with: for a VAE the "
-    "Gaussian's mass on the grey levels (tails go to the lowest and highest), otherwise the diffusion bound.",
-    "bits_per_dim/above_prior": "*Above the prior*: the bound less the prior's own, paired. It mixes information in z with corrections of the "
-    "prior's errors.",
-    "bits_per_dim/gain_over_shuffled": "*Gained over shuffled z*: the bound with z shuffled over the images, less the bound. This is information in z.",
-    "reconstruction/nfe": "NFE: evaluations of the score in one decoding.",
-    "seconds/own": "*Training*: steps at the median rate, in seconds.",
+    "from_z/kernel_mse": "*Regression on z*: a kernel regression of images on z, fitted to the training images, evaluated on the test images.",
+    "reconstruction/fd": "FD is `{fd}`, KID is `{kid}`, between reconstructions and originals. FD is biased upwards by sampling, KID is not.",
+    "multi_sample/fd": "*{k} decodings*: FD of {k} decodings of each image together.",
+    "bits_per_dim/total": "Bits/dim is an upper bound of the negative log-likelihood, whatever was trained: for a VAE the Gaussian's mass on the grey "
+    "levels (its tails on the lowest and highest), otherwise the diffusion bound.",
+    "bits_per_dim/above_prior": "*Above the prior*: less the prior's own bound, paired; this mixes information in z with corrections of the prior's errors.",
+    "bits_per_dim/gain_over_shuffled": "*Gained over shuffled z*: what an image's own z saves, the KL left out; this is information in z.",
+    "reconstruction/nfe": "NFE: evaluations of the score in one decoding. *Training*: all steps at the median rate.",
     "latent/active_units": "*Active units*: dimensions whose posterior mean varies by more than 0.01 over the images.",
     "latent/total_correlation": "*Total correlation*: of the aggregate posterior, approximated by a Gaussian.",
-    "latent/probe_accuracy": "*Probe*: a linear probe of posterior means, trained on the training images.",
-    "latent/probe_average_precision": "*AP*: average precision of probes of binary attributes.",
-    "latent/dci_disentanglement": "*DCI*: disentanglement by random forests (openreview By-7dz-AZ); informativeness is their accuracy.",
-    "latent/mig": "*MIG*, *TAD*: from the data's exact factors (arXiv:1802.04942, 2209.10677).",
+    "latent/probe_accuracy": "*Probe*: a linear probe of posterior means; *AP*: average precision on binary attributes.",
+    "latent/mig": "*DCI*, *MIG*, *TAD*: from the data's factors (openreview By-7dz-AZ, arXiv:1802.04942, 2209.10677).",
     "latent/edit/success/1": "*Edit success*: the share of images without a class that a pixel classifier assigns to it after a step of strength 1 "
     "along a linear probe's direction.",
     "latent/edit/preserved/1": "*Attributes preserved*: the share of other attributes that the classifier judges as before.",

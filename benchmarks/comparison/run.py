@@ -1,5 +1,6 @@
 """Trains and evaluates the rows that are missing, and writes the table after each."""
 
+from itertools import takewhile
 from typing import Any
 
 import jax
@@ -9,7 +10,10 @@ from benchmarks.comparison import page, results, training
 from benchmarks.comparison.plan import Case, Comparison, Options, fields
 from benchmarks.comparison.results import Record, Results
 from sde_vae.build.config import set_fields
+from sde_vae.build.experiment import build
+from sde_vae.build.metric_networks import build_metric_networks
 from sde_vae.errors import BadInput
+from sde_vae.training import workdir
 
 
 def compare(options: Options, changes: dict[str, Any]) -> None:
@@ -18,9 +22,9 @@ def compare(options: Options, changes: dict[str, Any]) -> None:
     missing = comparison.missing(found := comparison.load())
     # A config that does not build, or a missing network, is found now. A seed is never what is wrong.
     for case in {(row.name, latent): (row, latent, seed) for row, latent, seed in missing}.values():
-        training.check(comparison.config_of(*case))
+        build(comparison.config_of(*case))
     if missing:
-        training.check_networks(comparison.config_of(*missing[0]))
+        build_metric_networks(comparison.config_of(*missing[0]))
     else:
         write(comparison, found)
     for k, (row, latent, seed) in enumerate(missing, 1):
@@ -63,7 +67,7 @@ def run(comparison: Comparison, case: Case) -> Record | None:
     return {
         **dict(zip(results.PLACE, (row.name, latent, seed), strict=True)),
         "prior": training.prior_digest(config, folder) if row.has_prior else "",
-        "made": {"machine": record.machine(), "versions": training.versions()},
+        "made": {"machine": record.machine(), "versions": workdir.facts()["versions"]},
         "config": fields(row, config),
         "metrics": {name: value for name, value in metrics.items() if not name.startswith(row.hidden)},
         "image": image,
@@ -72,7 +76,7 @@ def run(comparison: Comparison, case: Case) -> Record | None:
 
 
 def write(comparison: Comparison, found: Results) -> None:
-    """NAME.json, and NAME.md and NAME.png of what is read from it."""
+    """NAME.json, and NAME.md and NAME.png of what is read from it; print the table at a glance."""
     found.facts["command"] = comparison.command(found)
     results.save(comparison.path, found)
     written, folder = results.load(comparison.path), comparison.path.parent
@@ -83,6 +87,7 @@ def write(comparison: Comparison, found: Results) -> None:
     machine = "; ".join(sorted({one["machine"] for one in made}))
     facts = {"command": written.facts["command"], "machine": machine, "versions": versions}
     title = f"{comparison.options.table.capitalize()}: {comparison.options.data}"
-    record.write_page(folder / f"{comparison.name}.md", title, page.lines(written), facts)
+    lines = page.lines(written)
+    record.write_page(folder / f"{comparison.name}.md", title, lines, facts)
     record.save_png(comparison.table.draw(written), folder / f"{comparison.name}.png")
-    print(f"page: {folder / comparison.name}.md")
+    print(title, *takewhile(bool, lines), f"page: {folder / comparison.name}.md", sep="\n")

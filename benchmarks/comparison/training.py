@@ -11,23 +11,12 @@ from ml_collections import ConfigDict
 
 from sde_vae.build.experiment import build
 from sde_vae.build.fields import default_config
-from sde_vae.build.metric_networks import build_metric_networks
 from sde_vae.build.parameters import load_prior
 from sde_vae.evaluate import evaluate_run
 from sde_vae.run import Run
 from sde_vae.trainer import train_stages
 from sde_vae.training import logs, workdir
 from sde_vae.training.checkpoints import describe
-
-
-def check(config: ConfigDict) -> None:
-    """Raise BadInput if the config does not build."""
-    build(config)
-
-
-def check_networks(config: ConfigDict) -> None:
-    """Raise BadInput if a network that the metrics need is missing."""
-    build_metric_networks(config)
 
 
 def with_defaults(config: dict[str, Any]) -> dict[str, Any]:
@@ -53,10 +42,6 @@ def prior_digest(config: ConfigDict, directory: Path) -> str:
     """Eight digits that tell one prior's parameters from another's."""
     params = load_prior(config, build(config), directory).params
     return f"{zlib.crc32(json.dumps(describe(params), sort_keys=True).encode()):08x}"
-
-
-def versions() -> dict[str, str]:
-    return workdir.facts()["versions"]
 
 
 def share_synthetic(folder: Path, prior: Path) -> None:
