@@ -149,7 +149,7 @@ def difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     changed = {name.split(".")[-1]: value for name, value in now.items() if before.get(name) != value} if before else {}
     if not changed:
         changed = {"step": new["step"]} if old.get("step") != new["step"] else {"model": f"{hash_of(new):08x}"}
-    name = "_".join(f"{field}={value}" for field, value in changed.items())
+    name = "_".join(f"{field}={str(value).rpartition('/')[2]}" for field, value in changed.items())
     return re.sub(r"[^\w.=+-]+", "-", name)[:80]
 
 

@@ -13,6 +13,8 @@ Scalar = Float[Array, ""]
 PerExample = Float[Array, "batch"]  # a time, a logSNR, a loss, a log-density
 Points = Float[Array, "batch *shape"]
 Latents = Float[Array, "batch latent"]
+# Examples among which low-discrepancy times are spread: a number, or a traced one.
+Strata = int | Int[Array, ""]
 Indices = Int[Array, "batch"]
 Keys = Key[Array, "batch"]  # one key per example: see arrays.keys_of
 PRNGKey = Key[Array, ""]

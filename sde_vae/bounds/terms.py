@@ -24,7 +24,7 @@ from sde_vae.diffusion.sdes import SDE, diffuse, log_snr_range
 from sde_vae.diffusion.time_samplers import times_uniform_in_log_snr
 from sde_vae.diffusion.weights import Weight, likelihood_weighting
 from sde_vae.errors import BadInput
-from sde_vae.types import Batch, PerExample, Points, PRNGKey, ScoreFn
+from sde_vae.types import Batch, PerExample, Points, PRNGKey, ScoreFn, Strata
 
 # The one weight under which the diffusion term belongs to a bound.
 LIKELIHOOD = likelihood_weighting()
@@ -51,7 +51,7 @@ def evidence_bound(
     q: DiagGaussian | None,
     score: ScoreFn,
     levels: int,
-    strata: int,
+    strata: Strata,
     key: PRNGKey,
     batch: Batch,
     beta: float = 1.0,
@@ -78,7 +78,7 @@ def prior_kl(sde: SDE, x_0: Points) -> PerExample:
     return 0.5 * jnp.exp(sde.log_snr(T)) * sum_per_example(jnp.square(x_0))
 
 
-def diffusion(sde: SDE, score: ScoreFn, key: PRNGKey, batch: Batch, strata: int) -> PerExample:
+def diffusion(sde: SDE, score: ScoreFn, key: PRNGKey, batch: Batch, strata: Strata) -> PerExample:
     """One-sample estimate of the diffusion term, times uniform in logSNR and stratified over `strata` examples."""
     return denoising(sde, score, times_uniform_in_log_snr(sde, strata), LIKELIHOOD, key, batch)
 

@@ -44,13 +44,16 @@ def load_frozen(config: ConfigDict, experiment: Experiment, directory: Path, sta
 
 
 def trained_model(experiment: Experiment, trained: Trained, frozen: Frozen, latent: Trained | None) -> Model:
-    """Return the model of the final stage, with the diffusion model of its latent codes if that is trained."""
-    latent_prior = experiment.latent.method.unconditional(latent.params, {}) if latent else None
+    """Return the model of the final stage, with the diffusion model of its latent codes if that is trained.
+
+    The parameters are placed on the device once.
+    """
+    latent_prior = experiment.latent.method.unconditional(jax.device_put(latent.params), {}) if latent else None
     return make_model(
         experiment.title,
         experiment.final.method,
-        trained.params,
-        frozen,
+        jax.device_put(trained.params),
+        jax.device_put(frozen),
         experiment.decoder,
         experiment.inverter,
         experiment.prior_below,

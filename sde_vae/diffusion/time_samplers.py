@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 
 from sde_vae.diffusion.sdes import SDE, log_snr_range, log_snr_rate
-from sde_vae.types import Indices, PerExample, PRNGKey
+from sde_vae.types import Indices, PerExample, PRNGKey, Strata
 
 # TimeSampler(key, index) -> (t, dl/dp): a time per example, and the length of logSNR that one draw stands for.
 TimeSampler = Callable[[PRNGKey, Indices], tuple[PerExample, PerExample]]
 
 
-def stratified(key: PRNGKey, index: Indices, strata: int) -> PerExample:
+def stratified(key: PRNGKey, index: Indices, strata: Strata) -> PerExample:
     """Low-discrepancy uniforms (VDM, arXiv:2107.00630, appendix I.1): one shared draw, shifted by index / strata.
 
     Each is uniform on [0, 1); `strata` of them in a row fall one into each of the `strata` equal cells.
@@ -24,7 +24,7 @@ def stratified(key: PRNGKey, index: Indices, strata: int) -> PerExample:
     return jnp.mod(jax.random.uniform(key) + (index % strata) / strata, 1.0)
 
 
-def times_uniform_in_t(sde: SDE, strata: int) -> TimeSampler:
+def times_uniform_in_t(sde: SDE, strata: Strata) -> TimeSampler:
     """Times uniform in [t_min, T]."""
 
     def sample(key: PRNGKey, index: Indices) -> tuple[PerExample, PerExample]:
@@ -34,7 +34,7 @@ def times_uniform_in_t(sde: SDE, strata: int) -> TimeSampler:
     return sample
 
 
-def times_uniform_in_log_snr(sde: SDE, strata: int) -> TimeSampler:
+def times_uniform_in_log_snr(sde: SDE, strata: Strata) -> TimeSampler:
     """Times uniform in logSNR: under the likelihood weight, the estimate with no variance from the weighting."""
     low, high = log_snr_range(sde)
 
