@@ -25,10 +25,10 @@ RESERVED = re.compile(
     r"prior\.checkpoint|stages\.(encoder|correction)\.(steps|batch_size|learning_rate|checkpoint_every|log_every)|"
     r"eval\.(evaluators|lpips|split|name)"
 )
-# Fields of the machine, which do not change what a row is.
+# Fields of the machine and of what it reports on the way, which do not change what a row is.
 OF_MACHINE = re.compile(
     r"parallel|keep_checkpoints|data\.(dir|cache|workers)|prior\.checkpoint|eval\.(prior|batch_size|lpips_dir|fid_weights)|"
-    r"stages\.\w+\.(checkpoint_every|log_every)"
+    r"stages\.\w+\.(checkpoint_every|log_every|preview_every)"
 )
 
 

@@ -93,7 +93,7 @@ def test_the_latents_are_a_table_of_their_own(tmp_path):
         ["4", title, "2", "3", "0.25", "0.5"],
     ]
     (notes,) = (line for line in lines if line.startswith("The latents. "))
-    assert "exact factors" in notes
+    assert "from the data's factors" in notes
     assert "Edit success" not in notes
 
 
