@@ -12,11 +12,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record import machine, markdown, record
+from benchmarks.record import RESULTS, Made, machine, markdown, record
 from sde_vae.errors import BadInput, exit_code
 from sde_vae.reporting.tables import Table, figure, tables
 from sde_vae.training import logs
 
+OF_SUMMARY = {
+    "ScoreVAE": "reconstruction",
+    "ScoreVAE, mean z": "reconstruction_of_mean",
+    "ScoreVAE, z and inverted x_T": "inversion",
+    "PCA, {n} components": "baseline/pca",
+    "mean image": "baseline/mean_image",
+}
 STAGES = ("prior", "encoder", "correction", "latent")
 
 
@@ -58,6 +65,22 @@ def as_markdown(table: Table) -> list[list[str]]:
 
 def last_step(log: Path) -> Any:
     return logs.read(log)[-1]["step"] if log.exists() else None
+
+
+def summary(result: str) -> Made:
+    """The demo's reconstructions beside PCA's and the mean image."""
+    found = json.loads((RESULTS / f"{result}.json").read_text())["figures"]
+    names = {"l2": "l2 ↓", "mse": "mse ↓", "psnr": "PSNR, dB ↑", "fd_pixels": "fd_pixels ↓"}
+    rows = [["", *names.values(), "bits/dim ↓"]]
+    for title, of in OF_SUMMARY.items():
+        bits = ("bits_per_dim/total",) if of == "reconstruction" else ()
+        cells = [figure(found.get(n), found.get(f"{n}_stderr")) for n in (*(f"{of}/{m}" for m in names), *bits)]
+        rows.append([title.format(n=found["latent_dim"]), *cells, *[""] * (1 - len(bits))])
+    caption = (
+        f"{found['n']} digits of the split {found['split']}, {found['latent_dim']} latents, seed {found['seed']}; ± is one standard "
+        "error over the images."
+    )
+    return rows, caption
 
 
 def main() -> int:

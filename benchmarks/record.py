@@ -18,6 +18,8 @@ from sde_vae.training import workdir
 
 matplotlib.use("Agg")
 
+# A table with its head, and a caption.
+Made = tuple[list[list[str]], str]
 RESULTS = Path(__file__).parent / "results"
 # Significant digits of a number in a JSON file: with 8 no figure of a page differs from the unrounded one's.
 DIGITS = 8

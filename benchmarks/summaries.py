@@ -1,6 +1,5 @@
 """The tables of README.md and docs/, each made from one file of benchmarks/results."""
 
-import json
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -8,14 +7,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from benchmarks import demo
 from benchmarks.comparison.page import complete, full, glance, heading
 from benchmarks.comparison.results import load
 from benchmarks.comparison.statistics import cell, half_width, over_seeds, paired
-from benchmarks.record import RESULTS
-from sde_vae.reporting.tables import figure
+from benchmarks.record import RESULTS, Made
+from benchmarks.solvers import summary as solvers
 
-# Rows with their head, and a caption.
-Made = tuple[list[list[str]], str]
 OF_DIGITS = (
     "multi_sample_mean/l2",
     "multi_sample_mean/lpips_alex",
@@ -58,13 +56,6 @@ OF_LEVERS = (
     "bits_per_dim/total",
 )
 OF_PAIRS = ("reconstruction/l2", *OF_DIGITS[:4])
-OF_DEMO = {
-    "ScoreVAE": "reconstruction",
-    "ScoreVAE, mean z": "reconstruction_of_mean",
-    "ScoreVAE, z and inverted x_T": "inversion",
-    "PCA, {n} components": "baseline/pca",
-    "mean image": "baseline/mean_image",
-}
 
 
 class Summary(NamedTuple):
@@ -180,44 +171,6 @@ def bounds(result: str) -> Made:
     return [head, *([*row, *[""] * (len(head) - len(row))] for row in alone), *rows], caption
 
 
-def solvers(result: str) -> Made:
-    """l2 of each solver on the better of its grids, by budget of evaluations."""
-    found = json.loads((RESULTS / f"{result}.json").read_text())["figures"]
-    frame = pd.DataFrame(found["rows"])
-    frame = frame[~frame["grid"].str.startswith("tolerance")]
-    budgets = sorted(frame.loc[frame["solver"] == "ancestral", "nfe"].unique())
-    frame["budget"] = [next(b for b in budgets if nfe <= b) for nfe in frame["nfe"]]
-    frame["score"] = np.log(frame["l2"]).groupby([frame["solver"], frame["grid"]]).transform("mean")
-    best = frame[frame["score"] == frame.groupby("solver")["score"].transform("min")]
-    rows = [["solver", "grid", *(f"NFE ≤ {b}" for b in budgets)]]
-    for (solver, grid), of in best.groupby(["solver", "grid"], sort=False):
-        of = of.set_index("budget")
-        cells = [cell(of["l2"].get(b, np.nan), of["l2_stderr"].get(b, np.nan)) for b in budgets]
-        rows.append([f"`{solver}`", f"`{grid}`", *cells])
-    reference = found["reference"]
-    caption = (
-        f"l2 (↓) of the reconstructions, {found['n']} images of the split {found['split']}, {found['seeds']} seeds. The reference, "
-        f"Euler-Maruyama with {reference['steps']} steps, has {cell(reference['l2'], reference['l2_stderr'])}."
-    )
-    return rows, caption
-
-
-def demo(result: str) -> Made:
-    """The demo's reconstructions beside PCA's and the mean image."""
-    found = json.loads((RESULTS / f"{result}.json").read_text())["figures"]
-    names = {"l2": "l2 ↓", "mse": "mse ↓", "psnr": "PSNR, dB ↑", "fd_pixels": "fd_pixels ↓"}
-    rows = [["", *names.values(), "bits/dim ↓"]]
-    for title, of in OF_DEMO.items():
-        bits = ("bits_per_dim/total",) if of == "reconstruction" else ()
-        cells = [figure(found.get(n), found.get(f"{n}_stderr")) for n in (*(f"{of}/{m}" for m in names), *bits)]
-        rows.append([title.format(n=found["latent_dim"]), *cells, *[""] * (1 - len(bits))])
-    caption = (
-        f"{found['n']} digits of the split {found['split']}, {found['latent_dim']} latents, seed {found['seed']}; ± is one standard "
-        "error over the images."
-    )
-    return rows, caption
-
-
 LENGTHS = ("multi_sample_mean/l2", "reconstruction/fd", "multi_sample/fd")
 TABLES = {
     "comparison_digits": Summary("compare_digits", partial(by_latents, OF_DIGITS)),
@@ -228,6 +181,6 @@ TABLES = {
     "levers_digits": Summary("levers_digits", partial(with_errors, OF_LEVERS)),
     "bounds_digits": Summary("bounds_digits", bounds),
     "curves_digits": Summary("curves_digits", partial(swept, LENGTHS, "steps", False)),
-    "solvers_digits": Summary("solvers_digits", solvers),
-    "demo": Summary("demo", demo),
+    "solvers_digits": Summary("solvers_digits", solvers.summary),
+    "demo": Summary("demo", demo.summary),
 }
