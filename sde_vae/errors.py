@@ -1,4 +1,4 @@
-"""What a command says in one line and an exit code, instead of a traceback."""
+"""Errors that a command reports in one line and an exit code, instead of a traceback."""
 
 import difflib
 import sys
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class BadInput(ValueError):
-    """One line that names the field, the value got, and what is allowed."""
+    """A wrong input, as one line that names the field, the value got and what is allowed."""
 
 
 class Diverged(RuntimeError):
@@ -19,7 +19,7 @@ class Diverged(RuntimeError):
 
 
 def choose(field: str, name: str, table: Mapping[str, T]) -> T:
-    """Return table[name]. Raises BadInput that names the nearest, and lists all that are known.
+    """Return table[name]. Raises BadInput, which names the nearest known name and lists them all.
 
     >>> choose("config.sde.name", "vp", {"vp": 1, "ve": 2})
     1
@@ -32,7 +32,13 @@ def choose(field: str, name: str, table: Mapping[str, T]) -> T:
 
 
 def exit_code(work: Callable[[], None]) -> int:
-    """Do `work` and return the exit code: 0, or 2 for BadInput and 1 for Diverged, printed on stderr. Anything else is a traceback."""
+    """Call `work` and return the exit code: 0, or 2 for BadInput and 1 for Diverged.
+
+    The message of these two is printed on stderr. Any other exception passes through.
+
+    >>> exit_code(lambda: None)
+    0
+    """
     try:
         work()
     except (BadInput, Diverged) as error:

@@ -18,6 +18,7 @@ from sde_vae.errors import BadInput
 from sde_vae.evaluators.context import EvalContext, Evaluator, MetricNetworks, make_context
 from sde_vae.files import write_json
 from sde_vae.inference.resume_cache import ResumeCache
+from sde_vae.keyed_folder import Key, as_key, held_key, write_key
 from sde_vae.reporting import plots
 from sde_vae.reporting.report import write_report
 from sde_vae.reporting.tables import as_text, tables
@@ -47,7 +48,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate_run(run: Run) -> Evaluation:
-    """Run config.eval.evaluators on `run`, write run.results/eval (WORKDIR/eval), and print the tables.
+    """Run config.eval.evaluators on `run`, write WORKDIR/eval, and print the tables.
 
     Results accumulate in a folder as long as model, data and settings are the same. Others go to a folder of their own,
     WORKDIR/eval/NAME: config.eval.name, or a name made of what differs. An evaluation that was stopped goes on where it was.
@@ -62,9 +63,9 @@ def evaluate_run(run: Run) -> Evaluation:
     for note in notes(run):
         print(note)
     networks = build_metric_networks(config)
-    key = evaluation_key(run, networks)
+    key = as_key(evaluation_key(run, networks))
     out = evaluation_folder(run.results / "eval", config.eval.name, key)
-    write_json(out / "key.json", key)
+    write_key(out, key)
     cache = ResumeCache(out / "parts", key)
     context = make_context(
         run.model,
@@ -123,24 +124,22 @@ def evaluation_folder(root: Path, name: str, key: dict[str, Any]) -> Path:
     if name:
         if not re.fullmatch(r"[\w.=+-]+", name):
             raise BadInput(f"config.eval.name: got {name!r}, expected letters, digits and any of . _ = + -")
-        if (held := held_key(root / name)) not in (None, key):
+        if (held := results_key(root / name)) not in (None, key):
             raise BadInput(f"config.eval.name: {root / name} holds the results of other settings; choose another name")
         return root / name
-    held = held_key(root)
+    held = results_key(root)
     if held in (None, key):
         return root
     out = root / difference(held, key)
-    if held_key(out) not in (None, key):
+    if results_key(out) not in (None, key):
         out = root / f"{out.name}_{abs(hash_of(key)):08x}"
     print(f"note: {root} holds the results of other settings; these go to {out}")
     return out
 
 
-def held_key(folder: Path) -> dict[str, Any] | None:
+def results_key(folder: Path) -> Key | None:
     """Return the key of the results in a folder: None if there are none, {} if there are some of unknown origin."""
-    if (folder / "key.json").exists():
-        return json.loads((folder / "key.json").read_text())
-    return {} if (folder / "metrics.json").exists() else None
+    return held_key(folder) or ({} if (folder / "metrics.json").exists() else None)
 
 
 def difference(old: dict[str, Any], new: dict[str, Any]) -> str:
@@ -149,7 +148,7 @@ def difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     changed = {name.split(".")[-1]: value for name, value in now.items() if before.get(name) != value} if before else {}
     if not changed:
         changed = {"step": new["step"]} if old.get("step") != new["step"] else {"model": f"{hash_of(new):08x}"}
-    name = "_".join(f"{field}={value}" for field, value in changed.items())
+    name = "_".join(f"{field}={str(value).rpartition('/')[2]}" for field, value in changed.items())
     return re.sub(r"[^\w.=+-]+", "-", name)[:80]
 
 
@@ -194,7 +193,7 @@ def finish(run: Run, context: EvalContext, out: Path, metrics: dict[str, Any]) -
     print("\n\n".join(as_text(table) for table in tables(metrics)))
     for name, identity in context.networks.weights.items():
         print(f"{name}  {identity}")
-    report_skipped(run.experiment.load(), run.results)
+    report_skipped(run.experiment.load(), run.workdir)
     print(f"\nmetrics  {out / 'metrics.json'}\nreport   {out / 'report.html'}")
 
 

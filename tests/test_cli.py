@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import sde_vae
 from sde_vae import files
 from sde_vae.build.config import load_config, set_fields
 from sde_vae.build.experiment import build
@@ -58,9 +57,18 @@ def command(mode, workdir, config="scorevae_digits", **changes):
     ]
 
 
+def use(capsys, *words):
+    """(exit code, stdout, stderr) of a command inside this process: it spares the start of Python and JAX."""
+    code = main(list(map(str, words)))
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
 def start(args):
     env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"JAX_PLATFORMS": "cpu"}
-    return subprocess.Popen(args, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        list(map(str, args)), cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def run(args):
@@ -209,108 +217,110 @@ def test_the_other_methods(name, modes, evaluators, tmp_path):
         assert len(list((tmp_path / "samples").glob("*.png"))) == 64
 
 
-def test_sampling(whole, tmp_path):
+def test_sampling(whole, tmp_path, capsys):
     """As one array or as files, the same images; another seed gives others; what is there is not overwritten."""
-    sample = lambda *words: run([*MAIN, "--mode", "sample", "--workdir", str(whole), "--n", "5", *words])
+    sample = lambda *words: use(capsys, "--mode", "sample", "--workdir", whole, "--n", 5, *words)
     array, folder, other = tmp_path / "a.npz", tmp_path / "b", tmp_path / "c.npz"
     for out in (array, folder):
-        code, _, err = sample("--output", str(out))
+        code, _, err = sample("--output", out)
         assert code == 0, err
-    assert sample("--output", str(other), "--sample_seed", "3")[0] == 0
+    assert sample("--output", other, "--sample_seed", 3)[0] == 0
     images = np.load(array)["images"]
     assert (images.shape, images.dtype) == ((5, 8, 8, 1), np.uint8)
     files = sorted(folder.glob("*.png"))
     np.testing.assert_array_equal(np.stack([np.asarray(Image.open(f)) for f in files]), images[..., 0])
     assert np.any(np.load(other)["images"] != images)
     for out in (array, folder):
-        assert_refused(sample("--output", str(out)), f"--output: {out} exists and is not overwritten")
+        assert_refused(sample("--output", out), f"--output: {out} exists and is not overwritten")
     first, second = sample(), sample()
     assert (first[0], second[0]) == (0, 0), first[2] + second[2]
     assert {"samples", "samples_2"} <= {p.name for p in whole.iterdir()}
 
 
+FROM_PYTHON = """
+import sys
+import numpy as np
+import sde_vae
+workdir, pictures, out = sys.argv[1:]
+run, pictures = sde_vae.load(workdir), np.load(pictures)
+q = run.encode(pictures)
+np.savez(out, mean=q.mean, log_var=q.log_var, images=run.reconstruct(pictures), samples=run.sample(5, seed=3))
+"""
+
+
 def test_encoding_and_reconstructing_own_pictures(whole, tmp_path):
-    """Files of a folder by their names; what is not a picture is left out and counted."""
-    pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 8), np.uint8)
+    """Files of a folder by their names; what is not a picture is left out and counted. From Python the same numbers, bit for bit."""
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), np.uint8)
     (tmp_path / "in" / "deep").mkdir(parents=True)
     for name, picture in zip(("a.png", "deep/b.png", "deep/c.png"), pictures, strict=True):
-        Image.fromarray(picture).save(tmp_path / "in" / name)
+        Image.fromarray(picture[..., 0]).save(tmp_path / "in" / name)
     (tmp_path / "in" / "notes.txt").write_text("no picture")
-    use = lambda mode, out: run(
-        [
-            *MAIN,
-            "--mode",
-            mode,
-            "--workdir",
-            str(whole),
-            "--input",
-            str(tmp_path / "in"),
-            "--output",
-            str(tmp_path / out),
-        ]
-    )
-    code, out, err = use("encode", "codes.npz")
+    use = lambda mode, out, *words: run([*MAIN, *words, "--mode", mode, "--workdir", whole, "--output", tmp_path / out])
+    code, out, err = use("encode", "codes.npz", "--input", tmp_path / "in")
     assert code == 0, err
     assert "1 files left out" in out
     codes = np.load(tmp_path / "codes.npz")
     assert codes["names"].tolist() == ["a.png", "deep/b.png", "deep/c.png"]
     assert codes["mean"].shape == codes["log_var"].shape == (3, 3)
-    code, _, err = use("reconstruct", "out")
+    code, _, err = use("reconstruct", "out", "--input", tmp_path / "in")
     assert code == 0, err
-    assert (
-        sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.png"))
-        == codes["names"].tolist()
-    )
-    # From Python the same numbers.
-    trained = sde_vae.load(whole)
-    q = trained.encode(pictures[..., None])
-    np.testing.assert_array_equal(q.mean, codes["mean"])
-    np.testing.assert_array_equal(q.log_var, codes["log_var"])
-    again = np.round(trained.reconstruct(pictures[..., None]) * 255).astype(np.uint8)
+    code, _, err = use("sample", "new.npz", "--n", "5", "--sample_seed", "3")
+    assert code == 0, err
+
+    np.save(tmp_path / "in.npy", pictures)
+    code, _, err = run([sys.executable, "-c", FROM_PYTHON, whole, tmp_path / "in.npy", tmp_path / "python.npz"])
+    assert code == 0, err
+    found = np.load(tmp_path / "python.npz")
+    to_bytes = lambda images: np.round(images * 255).astype(np.uint8)
+    np.testing.assert_array_equal(found["mean"], codes["mean"])
+    np.testing.assert_array_equal(found["log_var"], codes["log_var"])
+    np.testing.assert_array_equal(to_bytes(found["samples"]), np.load(tmp_path / "new.npz")["images"])
     written = np.stack([np.asarray(Image.open(tmp_path / "out" / name)) for name in codes["names"]])
-    np.testing.assert_array_equal(again[..., 0], written)
+    np.testing.assert_array_equal(to_bytes(found["images"])[..., 0], written)
 
 
-def test_a_split_is_encoded_by_its_name(whole, tmp_path):
-    code, _, err = run(
-        [*MAIN, "--mode", "encode", "--workdir", str(whole), "--input", "valid", "--output", str(tmp_path / "v.npz")]
-    )
+def test_a_split_is_encoded_by_its_name(whole, tmp_path, capsys):
+    words = ("--mode", "encode", "--workdir", whole, "--input", "valid", "--output", tmp_path / "v.npz")
+    code, _, err = use(capsys, *words)
     assert code == 0, err
     assert np.load(tmp_path / "v.npz")["mean"].shape == (360, 3)
 
 
-def test_a_second_evaluation_adds_to_the_first_and_other_settings_have_a_folder_of_their_own(
-    whole, evaluated, tmp_path
-):
+def test_a_second_evaluation_adds_to_the_first_and_other_settings_have_a_folder_of_their_own(whole, tmp_path, capsys):
     again = tmp_path / "again"
-    shutil.copytree(whole, again, ignore=shutil.ignore_patterns("parts"))
-    before = json.loads((again / "eval" / "metrics.json").read_text())
-    use = lambda *words: run([*MAIN, "--mode", "eval", "--workdir", str(again), *words])
-    code, out, err = use("--config.eval.evaluators=('latents', 'samples')")
+    shutil.copytree(whole, again, ignore=shutil.ignore_patterns("eval"))
+
+    def evaluate(evaluators, *words):
+        return use(capsys, "--mode", "eval", "--workdir", again, f"--config.eval.evaluators={evaluators!r}", *words)
+
+    code, _, err = evaluate(("reconstruction",))
     assert code == 0, err
-    assert "samples: evaluated before" in out
+    before = json.loads((again / "eval" / "metrics.json").read_text())
+    code, out, err = evaluate(("latents", "reconstruction"))
+    assert code == 0, err
+    assert "reconstruction: evaluated before" in out
     after = json.loads((again / "eval" / "metrics.json").read_text())
     assert before.items() <= after.items()
     assert "latent/active_units" in after
-    code, out, err = use("--config.eval.n=8", "--config.eval.evaluators=('latents',)")
+    code, out, err = evaluate(("latents",), "--config.eval.n=8")
     assert code == 0, err
     assert json.loads((again / "eval" / "n=8" / "metrics.json").read_text())["n"] == 8
-    assert f"{again / 'eval' / 'n=8'}" in out
+    assert str(again / "eval" / "n=8") in out
     assert json.loads((again / "eval" / "metrics.json").read_text()) == after
-    code, _, err = use("--config.eval.n=8", "--config.eval.name=eight", "--config.eval.evaluators=('latents',)")
+    code, _, err = evaluate(("latents",), "--config.eval.n=8", "--config.eval.name=eight")
     assert code == 0, err
     assert (again / "eval" / "eight" / "report.html").exists()
-    outcome = use("--config.eval.n=7", "--config.eval.name=eight", "--config.eval.evaluators=('latents',)")
+    outcome = evaluate(("latents",), "--config.eval.n=7", "--config.eval.name=eight")
     assert_refused(outcome, "config.eval.name: .* holds the results of other settings")
 
 
-def test_a_trained_workdir_needs_no_config_and_refuses_what_would_change_its_model(whole):
-    use = lambda *words: run([*MAIN, "--mode", "sample", "--workdir", str(whole), *words])
-    assert_refused(use("--config.model.latent_dim=4"), "config.model.latent_dim: got 4, but .* was trained with 3")
+def test_a_trained_workdir_needs_no_config_and_refuses_what_would_change_its_model(whole, capsys):
+    sample = lambda *words: use(capsys, "--mode", "sample", "--workdir", whole, *words)
+    assert_refused(sample("--config.model.latent_dim=4"), "config.model.latent_dim: got 4, but .* was trained with 3")
     assert_refused(
-        use("--config.method=beta_vae"), "config.method: got 'beta_vae', but .* was trained with 'score_vae'"
+        sample("--config.method=beta_vae"), "config.method: got 'beta_vae', but .* was trained with 'score_vae'"
     )
-    code, out, err = run([*MAIN, "--mode", "train", "--workdir", str(whole)])
+    code, out, err = use(capsys, "--mode", "train", "--workdir", whole)
     assert code == 0, err
     assert "encoder: finished at step 12" in out
 
@@ -368,7 +378,8 @@ def test_an_encoder_decodes_with_another_prior(whole, evaluated, tmp_path):
         code, out, err = run(command("eval", copy, **{"eval.prior": prior, "eval.evaluators": "('reconstruction',)"}))
         assert code == 0, err
         assert ("note: config.eval.prior was trained on other images" in out) == (prior == other)
-        found.append(json.loads((copy / "eval" / "metrics.json").read_text()))
+        folder = copy / "eval" if prior == whole else copy / "eval" / "prior=other"
+        found.append(json.loads((folder / "metrics.json").read_text()))
     assert found[0]["reconstruction/l2"] == found[1]["reconstruction/l2"] != found[2]["reconstruction/l2"]
     assert found[0]["latent/kl"] == found[1]["latent/kl"] == found[2]["latent/kl"]
 
@@ -518,7 +529,10 @@ def assert_refused(outcome, message):
             "--output: --mode train writes to --workdir",
         ),
         (["--config", "scorevae_digits", "--mode"], "--mode: expected a value"),
-        (["--mode", "sample", "--workdir", "digits", "--n", "0"], "--n: got '0', expected a whole number, at least 1"),
+        (
+            ["--mode", "sample", "--config", "scorevae_digits", "--n", "0"],
+            "--n: got '0', expected a whole number, at least 1",
+        ),
         (["--mode", "sample", "--workdir", "nowhere"], "nowhere is not a trained run"),
         (
             ["--config", "configs/scorevae_digits.py", "--mode", "eval", "--workdir", "none"],

@@ -5,7 +5,7 @@ Each function returns a matplotlib Figure, which a notebook shows, and saves it 
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -52,7 +52,7 @@ def grid(images: np.ndarray, path: Path | None = None) -> Figure:
     return _finished(figure, path)
 
 
-def curves(logged: dict[str, list[dict[str, float]]], path: Path | None = None) -> Figure:
+def curves(logged: dict[str, list[dict[str, Any]]], path: Path | None = None) -> Figure:
     """The loss of each stage, of whose log these are the rows, against its steps: faint, with a running mean over a twentieth of the run."""
     figure, axes = subplots(1, len(logged), (4.2 * len(logged), 2.8))
     for (stage, rows), ax in zip(logged.items(), axes[0], strict=True):

@@ -1,7 +1,9 @@
 """A run's folder: config.json says what it was trained with, and nothing else is trained over it."""
 
 import json
+import subprocess
 import sys
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,11 @@ FREE = (
     "data.workers",
     "sampling.",
     "eval.",
-    *(f"stages.{stage}.{field}" for stage in STAGES for field in ("steps", "checkpoint_every", "log_every")),
+    *(
+        f"stages.{stage}.{field}"
+        for stage in STAGES
+        for field in ("steps", "checkpoint_every", "log_every", "preview_every")
+    ),
 )
 # What only that stage reads, and may change until it has begun: a stage can be added to a run that is trained.
 OF_STAGE = {
@@ -36,12 +42,26 @@ Flat = dict[str, Any]  # "section.field" -> value
 
 
 def facts() -> dict[str, Any]:
-    """Return the command, the versions and the devices of this process."""
+    """Return the date, the command, the code's commit if it is a clone, the versions and the devices of this process."""
     return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": commit(),
         "command": " ".join(["python", *sys.argv]),
         "versions": {name: version(name) for name in PACKAGES},
         "devices": [d.device_kind for d in jax.devices()],
     }
+
+
+def commit() -> str | None:
+    """Return the commit of the clone that this package lies in, or None."""
+    root = Path(__file__).parent.parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        asked = ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"]
+        return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def claim(workdir: Path, config: Flat, defaults: Flat, data: dict[str, Any]) -> None:
