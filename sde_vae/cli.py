@@ -165,27 +165,31 @@ def _train(command: Command) -> None:
 
 
 def _eval(command: Command) -> None:
-    evaluate_run(_run(command))
+    evaluate_run(Run(command.directory, command.config))
 
 
 def _sample(command: Command) -> None:
     run = _run(command)
-    out = Path(command.output).expanduser() if command.output else free_name(command.directory / "samples")
+    out = Path(command.output).expanduser() if command.output else free_name(run.results / "samples")
     sample_to(run, command.n, command.sample_seed, out)
 
 
 def _encode(command: Command) -> None:
-    out = Path(command.output or "codes.npz").expanduser()
-    encode_to(_run(command), _input(command), out)
+    run, source = _run(command), _input(command)
+    encode_to(run, source, Path(command.output or "codes.npz").expanduser())
 
 
 def _reconstruct(command: Command) -> None:
-    out = Path(command.output).expanduser() if command.output else free_name(command.directory / "reconstructions")
-    reconstruct_to(_run(command), _input(command), out)
+    run, source = _run(command), _input(command)
+    out = Path(command.output).expanduser() if command.output else free_name(run.results / "reconstructions")
+    reconstruct_to(run, source, out)
 
 
 def _run(command: Command) -> Run:
-    return Run(command.directory, command.config)
+    run = Run(command.directory, command.config)
+    for note in run.unfinished():
+        print(note)
+    return run
 
 
 def _input(command: Command) -> str:

@@ -64,7 +64,7 @@ def evaluate_run(run: Run) -> Evaluation:
         print(note)
     networks = build_metric_networks(config)
     key = as_key(evaluation_key(run, networks))
-    out = evaluation_folder(run.workdir / "eval", config.eval.name, key)
+    out = evaluation_folder(run.results / "eval", config.eval.name, key)
     write_key(out, key)
     cache = ResumeCache(out / "parts", key)
     context = make_context(

@@ -21,7 +21,7 @@ SHOWN = 64
 
 
 class Named(NamedTuple):
-    """Images on [0, 1], float32 [n, H, W, C], and a file name for each, with "/" between folders."""
+    """Images [n, H, W, C], uint8 or floats in [0, 1], and a file name for each, with "/" between folders."""
 
     names: list[str]
     images: np.ndarray
@@ -34,8 +34,7 @@ def read_input(run: Run, source: str) -> Named:
     """
     path = Path(source).expanduser()
     if path.exists():
-        names, images = read_pictures(path, data_options(run.config))
-        return Named(names, images.astype(np.float32) / np.float32(255))
+        return Named(*read_pictures(path, data_options(run.config)))
     data = run.experiment.load()
     if source not in data.splits:
         raise BadInput(

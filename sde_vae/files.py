@@ -14,6 +14,11 @@ def write_text(path: Path, text: str) -> None:
     _replace(path, lambda file: file.write(text.encode()))
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace a binary file in one move."""
+    _replace(path, lambda file: file.write(data))
+
+
 def write_array(path: Path, array: np.ndarray) -> None:
     """Replace a .npy file in one move."""
     _replace(path, lambda file: np.save(file, array, allow_pickle=False))

@@ -318,7 +318,7 @@ def test_a_trained_workdir_needs_no_config_and_refuses_what_would_change_its_mod
     sample = lambda *words: use(capsys, "--mode", "sample", "--workdir", whole, *words)
     assert_refused(sample("--config.model.latent_dim=4"), "config.model.latent_dim: got 4, but .* was trained with 3")
     assert_refused(
-        use("--config.method=beta_vae"), "config.method: got 'beta_vae', but .* was trained with 'score_vae'"
+        sample("--config.method=beta_vae"), "config.method: got 'beta_vae', but .* was trained with 'score_vae'"
     )
     code, out, err = use(capsys, "--mode", "train", "--workdir", whole)
     assert code == 0, err

@@ -61,6 +61,20 @@ def trained_model(experiment: Experiment, trained: Trained, frozen: Frozen, late
     )
 
 
+def unfinished_prior(config: ConfigDict, experiment: Experiment, directory: Path, swapped: str = "") -> list[str]:
+    """Return a note if the prior of another run, which the config names, is not trained to its last step."""
+    other = Path(swapped or config.prior.checkpoint).expanduser()
+    if not (swapped or config.prior.checkpoint) or not (other / "config.json").exists():
+        return []
+    step = load_prior(config, experiment, directory, swapped).step
+    steps = workdir.read_config(other, "config.prior.checkpoint").get("stages.prior.steps", step)
+    return (
+        [f"note: the prior of {other} is at step {step} of {steps}: its training is not finished"]
+        if step < steps
+        else []
+    )
+
+
 def other_images(prior: Trained, data: Dataset) -> bool:
     """Return whether the prior was trained on images other than this training split, or on unknown ones."""
     return prior.data is None or prior.data.get("fingerprint") != fingerprint(data.split("train").images)

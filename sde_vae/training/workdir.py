@@ -12,6 +12,7 @@ import jax
 
 from sde_vae.errors import BadInput
 from sde_vae.files import write_json
+from sde_vae.training import ema_files
 from sde_vae.training.renamed_fields import renamed
 
 STAGES = ("prior", "encoder", "correction", "latent")
@@ -64,8 +65,13 @@ def commit() -> str | None:
 
 
 def claim(workdir: Path, config: Flat, defaults: Flat, data: dict[str, Any]) -> None:
-    """Write WORKDIR/config.json, with the facts of the `data` too. Raises BadInput as `check` does."""
+    """Write WORKDIR/config.json, with the facts of the `data` too. Raises BadInput as `check` does, and for a released run."""
     check(workdir, config, defaults)
+    if any(workdir.glob(f"*/{ema_files.FILE}")):
+        raise BadInput(
+            f"--workdir: {workdir} holds a released run, which cannot be trained further: it has no optimiser's state; take another "
+            f"--workdir (its prior may be used there: --config.prior.checkpoint={workdir})"
+        )
     write_json(workdir / "config.json", {"config": nested(config), "data": data, **facts()})
 
 
@@ -122,8 +128,8 @@ def read_config(workdir: Path, field: str = "--workdir") -> Flat:
 
 
 def has_checkpoints(workdir: Path, stage: str = "*") -> bool:
-    """Return whether the stage, or any, has a checkpoint in `workdir`."""
-    return any(workdir.glob(f"{stage}/checkpoints/[0-9]*"))
+    """Return whether the stage, or any, has a checkpoint in `workdir`, or a file of EMA parameters."""
+    return any(any(workdir.glob(f"{stage}/{name}")) for name in ("checkpoints/[0-9]*", ema_files.FILE))
 
 
 def as_json(config: Flat) -> Flat:

@@ -35,7 +35,7 @@ def cached_moments(directory: Path, key: Key, make: Callable[[], Moments]) -> Mo
         except Exception as error:  # a damaged archive may raise anything at all
             warnings.warn(f"{folder}: damaged ({type(error).__name__}: {error}); made again", stacklevel=2)
     made = make()
-    write_arrays(folder / "moments.npz", n=np.int64(made.n), mean=made.mean, scatter=made.scatter)
+    write_arrays(folder / "moments.npz", n=np.asarray(made.n), mean=made.mean, scatter=made.scatter)
     write_key(folder, key)
     return made
 
