@@ -28,6 +28,7 @@ def get_config() -> ConfigDict:
         stage.steps = 2000
         stage.checkpoint_every = 500
         stage.log_every = 20
+        stage.preview_every = 1000
     config.stages.prior.learning_rate = 2e-3
     config.stages.encoder.learning_rate = 3e-3
     # 20 evaluations of the score, which equal 1000 Euler-Maruyama steps (benchmarks/results/solvers_digits.md).

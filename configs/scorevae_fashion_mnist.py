@@ -31,6 +31,7 @@ def get_config() -> ConfigDict:
         stage.steps = 3000
         stage.checkpoint_every = 500
         stage.log_every = 20
+        stage.preview_every = 1000
     config.stages.prior.learning_rate = 2e-3
     config.stages.encoder.learning_rate = 2e-3
     config.sampling.grid = "uniform_log_snr"

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from sde_vae import runtime
 from sde_vae.build.config import fields, find_config, load_config, require_field, set_fields
 from sde_vae.build.fields import default_config
 from sde_vae.errors import BadInput, choose, exit_code
 from sde_vae.evaluate import evaluate_run
-from sde_vae.export import encode_to, reconstruct_to, sample_to
+from sde_vae.export import encode_to, free_name, reconstruct_to, sample_to
 from sde_vae.run import Run, find_workdir, trained_config
 from sde_vae.trainer import train
 from sde_vae.training import workdir as workdirs
@@ -67,7 +66,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         command = parse(words)
-        runtime.enable_compilation_cache()
         MODES[command.mode](command)
 
     return exit_code(work)
@@ -167,27 +165,31 @@ def _train(command: Command) -> None:
 
 
 def _eval(command: Command) -> None:
-    evaluate_run(_run(command))
+    evaluate_run(Run(command.directory, command.config))
 
 
 def _sample(command: Command) -> None:
     run = _run(command)
-    out = Path(command.output).expanduser() if command.output else command.directory / "samples"
+    out = Path(command.output).expanduser() if command.output else free_name(run.results / "samples")
     sample_to(run, command.n, command.sample_seed, out)
 
 
 def _encode(command: Command) -> None:
-    out = Path(command.output or "codes.npz").expanduser()
-    encode_to(_run(command), _input(command), out)
+    run, source = _run(command), _input(command)
+    encode_to(run, source, Path(command.output or "codes.npz").expanduser())
 
 
 def _reconstruct(command: Command) -> None:
-    out = Path(command.output).expanduser() if command.output else command.directory / "reconstructions"
-    reconstruct_to(_run(command), _input(command), out)
+    run, source = _run(command), _input(command)
+    out = Path(command.output).expanduser() if command.output else free_name(run.results / "reconstructions")
+    reconstruct_to(run, source, out)
 
 
 def _run(command: Command) -> Run:
-    return Run(command.directory, command.config)
+    run = Run(command.directory, command.config)
+    for note in run.unfinished():
+        print(note)
+    return run
 
 
 def _input(command: Command) -> str:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sde_vae.build.evaluation import build_eval_data, evaluated_split
+from sde_vae.build.fields import default_config
 from sde_vae.build.metric_networks import build_metric_networks
 from sde_vae.build.parameters import load_prior, other_images
 from sde_vae.data.dataset import fingerprint
@@ -18,7 +19,9 @@ from sde_vae.errors import BadInput
 from sde_vae.evaluators.context import EvalContext, Evaluator, MetricNetworks, make_context
 from sde_vae.files import write_json
 from sde_vae.inference.resume_cache import ResumeCache
+from sde_vae.keyed_folder import Key, as_key, held_key, write_key
 from sde_vae.reporting import plots
+from sde_vae.reporting.provenance import provenance
 from sde_vae.reporting.report import write_report
 from sde_vae.reporting.tables import as_text, tables
 from sde_vae.run import Run
@@ -62,9 +65,9 @@ def evaluate_run(run: Run) -> Evaluation:
     for note in notes(run):
         print(note)
     networks = build_metric_networks(config)
-    key = evaluation_key(run, networks)
-    out = evaluation_folder(run.workdir / "eval", config.eval.name, key)
-    write_json(out / "key.json", key)
+    key = as_key(evaluation_key(run, networks))
+    out = evaluation_folder(run.results / "eval", config.eval.name, key)
+    write_key(out, key)
     cache = ResumeCache(out / "parts", key)
     context = make_context(
         run.model,
@@ -123,24 +126,22 @@ def evaluation_folder(root: Path, name: str, key: dict[str, Any]) -> Path:
     if name:
         if not re.fullmatch(r"[\w.=+-]+", name):
             raise BadInput(f"config.eval.name: got {name!r}, expected letters, digits and any of . _ = + -")
-        if (held := held_key(root / name)) not in (None, key):
+        if (held := results_key(root / name)) not in (None, key):
             raise BadInput(f"config.eval.name: {root / name} holds the results of other settings; choose another name")
         return root / name
-    held = held_key(root)
+    held = results_key(root)
     if held in (None, key):
         return root
     out = root / difference(held, key)
-    if held_key(out) not in (None, key):
+    if results_key(out) not in (None, key):
         out = root / f"{out.name}_{abs(hash_of(key)):08x}"
     print(f"note: {root} holds the results of other settings; these go to {out}")
     return out
 
 
-def held_key(folder: Path) -> dict[str, Any] | None:
+def results_key(folder: Path) -> Key | None:
     """Return the key of the results in a folder: None if there are none, {} if there are some of unknown origin."""
-    if (folder / "key.json").exists():
-        return json.loads((folder / "key.json").read_text())
-    return {} if (folder / "metrics.json").exists() else None
+    return held_key(folder) or ({} if (folder / "metrics.json").exists() else None)
 
 
 def difference(old: dict[str, Any], new: dict[str, Any]) -> str:
@@ -149,7 +150,7 @@ def difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     changed = {name.split(".")[-1]: value for name, value in now.items() if before.get(name) != value} if before else {}
     if not changed:
         changed = {"step": new["step"]} if old.get("step") != new["step"] else {"model": f"{hash_of(new):08x}"}
-    name = "_".join(f"{field}={value}" for field, value in changed.items())
+    name = "_".join(f"{field}={str(value).rpartition('/')[2]}" for field, value in changed.items())
     return re.sub(r"[^\w.=+-]+", "-", name)[:80]
 
 
@@ -200,19 +201,16 @@ def finish(run: Run, context: EvalContext, out: Path, metrics: dict[str, Any]) -
 
 def describe_run(run: Run) -> dict[str, Any]:
     """Return what the report says of how the run was made."""
-    made = workdirs.read_facts(run.workdir)
-    sizes = ", ".join(f"{name} {len(split.images)}" for name, split in run.experiment.load().splits.items())
-    counts = {f"parameters of {stage.name}": f"{parameter_count(stage):,}" for stage in run.experiment.stages}
-    return {
-        "trained by": made.get("command", "unknown"),
-        "trained with": made.get("versions", {}),
-        **({"commit": made["commit"]} if made.get("commit") else {}),
-        **counts,
-        "images": sizes,
-        "evaluated by": workdirs.facts()["command"],
-        **{name: value for name, value in workdirs.facts().items() if name != "command"},
-        "config": json.dumps(workdirs.read_config(run.workdir), sort_keys=True),
-    }
+    experiment = run.experiment
+    return provenance(
+        trained=workdirs.read_facts(run.workdir),
+        evaluated=workdirs.facts(),
+        config=workdirs.flatten(run.config.to_dict()),
+        defaults=workdirs.flatten(default_config().to_dict()),
+        logs={stage.name: logs.read(run.workdir / stage.name / "metrics.jsonl") for stage in experiment.stages},
+        parameters={stage.name: parameter_count(stage) for stage in experiment.stages},
+        images={name: len(split.images) for name, split in experiment.load().splits.items()},
+    )
 
 
 def _finite(metrics: dict[str, Any]) -> dict[str, Any]:

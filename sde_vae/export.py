@@ -21,7 +21,7 @@ SHOWN = 64
 
 
 class Named(NamedTuple):
-    """Images on [0, 1], float32 [n, H, W, C], and a file name for each, with "/" between folders."""
+    """Images [n, H, W, C], uint8 or floats in [0, 1], and a file name for each, with "/" between folders."""
 
     names: list[str]
     images: np.ndarray
@@ -34,8 +34,7 @@ def read_input(run: Run, source: str) -> Named:
     """
     path = Path(source).expanduser()
     if path.exists():
-        names, images = read_pictures(path, data_options(run.config))
-        return Named(names, images.astype(np.float32) / np.float32(255))
+        return Named(*read_pictures(path, data_options(run.config)))
     data = run.experiment.load()
     if source not in data.splits:
         raise BadInput(
@@ -86,6 +85,16 @@ def write_images(out: Path, images: np.ndarray, names: list[str]) -> None:
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file)
     plots.grid(images[:SHOWN]).savefig(out.with_name(f"{out.name}.png"))
     print(f"images    {out}: {len(files)} PNG files; the first of them in {out.with_name(f'{out.name}.png')}")
+
+
+def free_name(path: Path) -> Path:
+    """Return `path`, or PATH_2, PATH_3, ... where there is something already."""
+    n = 1
+    free = path
+    while free.exists():
+        n += 1
+        free = path.with_name(f"{path.name}_{n}")
+    return free
 
 
 def refuse_existing(path: Path) -> None:

@@ -9,10 +9,11 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from sde_vae import runtime
 from sde_vae.build.config import set_fields
 from sde_vae.build.experiment import Experiment, build
 from sde_vae.build.fields import default_config
-from sde_vae.build.parameters import load_frozen, load_stage, trained_model
+from sde_vae.build.parameters import load_frozen, load_stage, trained_model, unfinished_prior
 from sde_vae.data.dataset import evenly_spaced, to_model, to_unit
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.errors import BadInput
@@ -60,6 +61,7 @@ def load(workdir: str | Path, changes: dict[str, Any] | None = None) -> "Run":
     >>> run.sample(4).shape
     (4, 8, 8, 1)
     """
+    runtime.enable_compilation_cache()
     directory = find_workdir(workdir)
     config = trained_config(directory)
     changed = set_fields(config, changes or {})
@@ -77,7 +79,7 @@ def find_workdir(workdir: str | Path) -> Path:
         return PACKAGED / str(workdir)
     packaged = ", ".join(sorted(p.parent.name for p in PACKAGED.glob("*/config.json"))) or "none"
     raise BadInput(
-        f"--workdir: {directory} is not a trained run: it has no config.json; packaged runs by name: {packaged}"
+        f"workdir: {directory} is not a trained run: it has no config.json; packaged runs by name: {packaged}"
     )
 
 
@@ -100,8 +102,12 @@ class Run:
         self._compiled: dict[tuple, Compiled] = {}
 
     def __repr__(self) -> str:
-        c = self.config
-        return f"<Run {self.workdir}: {self.experiment.title} on {c.data.name}, {c.model.latent_dim} latents, step {self.trained.step}>"
+        return f"<Run {self.workdir}: {self.config.method} on {self.config.data.name}, {self.config.model.latent_dim} latents>"
+
+    @property
+    def results(self) -> Path:
+        """The folder for what is written about the run: its workdir, or runs/NAME in the current folder for a packaged run."""
+        return Path("runs", self.workdir.name) if self.workdir.parent == PACKAGED else self.workdir
 
     @cached_property
     def experiment(self) -> Experiment:
@@ -147,7 +153,12 @@ class Run:
         for name in self.experiment.final.depends_on:
             found[name] = load_stage(self.config, self.experiment, self.workdir, name, self.config.eval.prior).step
         steps = {stage.name: stage.steps for stage in self.experiment.stages}
-        return [
+        other = (
+            unfinished_prior(self.config, self.experiment, self.workdir, self.config.eval.prior)
+            if self.experiment.prior
+            else []
+        )
+        return other + [
             f"note: the stage {name} is at step {step} of {steps[name]}: its training is not finished"
             for name, step in found.items()
             if step < steps.get(name, 0)

@@ -6,9 +6,10 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
+from sde_vae import runtime
 from sde_vae.build.experiment import Experiment, build
 from sde_vae.build.fields import default_config
-from sde_vae.build.parameters import load_frozen, load_prior, other_images
+from sde_vae.build.parameters import load_frozen, load_prior, other_images, unfinished_prior
 from sde_vae.data.dataset import Dataset
 from sde_vae.errors import BadInput
 from sde_vae.files import write_text
@@ -32,6 +33,7 @@ def train(config: ConfigDict, directory: str | Path) -> bool:
     >>> sde_vae.train(config, "runs/mine")  # doctest: +SKIP
     True
     """
+    runtime.enable_compilation_cache()
     directory = Path(directory).expanduser()
     return train_stages(config, build(config), directory)
 
@@ -44,10 +46,9 @@ def train_stages(config: ConfigDict, experiment: Experiment, directory: Path) ->
     flat, defaults = workdir.flatten(config.to_dict()), workdir.flatten(default_config().to_dict())
     workdir.check(directory, flat, defaults)
     data = experiment.load()
-    if config.prior.checkpoint and experiment.prior and other_images(load_prior(config, experiment, directory), data):
-        print(note_other_images("config.prior.checkpoint"))
+    notes = prior_notes(config, experiment, directory, data) if config.prior.checkpoint and experiment.prior else []
     workdir.claim(directory, flat, defaults, describe_data(data))
-    print(announcement(config, experiment, data, directory), flush=True)
+    print(announcement(config, experiment, data, directory), *notes, sep="\n", flush=True)
     finished = all_stages(config, experiment, directory)
     report_skipped(data, directory)
     return finished
@@ -113,6 +114,14 @@ def describe_data(data: Dataset) -> dict:
     """Return what config.json keeps of the data: its name, grey levels, image shape and the sizes of its splits."""
     sizes = {name: len(split.images) for name, split in data.splits.items()}
     return {"name": data.name, "levels": data.levels, "shape": list(data.shape), "splits": sizes}
+
+
+def prior_notes(config: ConfigDict, experiment: Experiment, directory: Path, data: Dataset) -> list[str]:
+    """Return what to know of the prior of config.prior.checkpoint: that it is unfinished, or was trained on other images."""
+    notes = unfinished_prior(config, experiment, directory)
+    if other_images(load_prior(config, experiment, directory), data):
+        notes.append(note_other_images("config.prior.checkpoint"))
+    return notes
 
 
 def note_other_images(field: str) -> str:

@@ -13,16 +13,22 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
-from configs import scorevae_digits
-from sde_vae.build.stages import build
+from sde_vae import files
+from sde_vae.build.config import load_config, set_fields
+from sde_vae.build.experiment import build
+from sde_vae.cli import main
 from sde_vae.errors import BadInput
+from sde_vae.run import trained_config
 from sde_vae.training import workdir
 from sde_vae.training.checkpoints import Checkpoints
 from sde_vae.training.logs import read
+from sde_vae.training.renamed_fields import RENAMED
 from sde_vae.training.train_state import init_state
 
 ROOT = Path(__file__).parent.parent
+MAIN = [sys.executable, "main.py"]
 TINY = {"channels": 8, "multipliers": (1,)}
 SMALL = {
     **{f"model.{net}.{field}": value for net in ("prior", "encoder") for field, value in TINY.items()},
@@ -33,7 +39,8 @@ SMALL = {
     "stages.encoder.checkpoint_every": 4,
     "stages.prior.log_every": 1,
     "stages.encoder.log_every": 1,
-    "optim.warmup": 2,
+    "stages.prior.warmup": 2,
+    "stages.encoder.warmup": 2,
     "sampling.steps": 3,
     "eval.n": 9,
     "eval.samples": 16,
@@ -44,23 +51,24 @@ SMALL = {
 def command(mode, workdir, config="scorevae_digits", **changes):
     fields = SMALL | changes
     return [
-        *(
-            sys.executable,
-            "main.py",
-            "--config",
-            f"configs/{config}.py",
-            "--mode",
-            mode,
-            "--workdir",
-            str(workdir),
-        ),
+        *MAIN,
+        *("--config", f"configs/{config}.py", "--mode", mode, "--workdir", str(workdir)),
         *(f"--config.{name}={value}" for name, value in fields.items()),
     ]
 
 
+def use(capsys, *words):
+    """(exit code, stdout, stderr) of a command inside this process: it spares the start of Python and JAX."""
+    code = main(list(map(str, words)))
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
 def start(args):
     env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"JAX_PLATFORMS": "cpu"}
-    return subprocess.Popen(args, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        list(map(str, args)), cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def run(args):
@@ -83,8 +91,7 @@ def logged(workdir, stage):
 
 
 def final_state(workdir, stage):
-    config = scorevae_digits.get_config()
-    config.update_from_flattened_dict(SMALL)
+    config = set_fields(load_config("scorevae_digits"), SMALL)
     spec = {s.name: s for s in build(config).stages}[stage]
     abstract = jax.eval_shape(lambda key: init_state(spec.method, spec.optimiser, key), jax.random.key(0))
     with Checkpoints(workdir / stage / "checkpoints", stage) as checkpoints:
@@ -169,7 +176,7 @@ def test_an_evaluation_that_was_killed_goes_on_and_ends_the_same(whole, evaluate
     made = again / "eval" / "parts" / "reconstruct" / "000000.npy"
     before = made.stat().st_mtime_ns
     process = start(command("eval", again))
-    wait_for(lambda: (again / "eval" / "parts" / "reconstruction.json").exists(), process)
+    wait_for(lambda: (again / "eval" / "evaluators" / "reconstruction.json").exists(), process)
     assert made.stat().st_mtime_ns == before
     process.communicate(timeout=200)
     assert process.returncode == 0
@@ -207,15 +214,123 @@ def test_the_other_methods(name, modes, evaluators, tmp_path):
         assert metrics["bits_per_dim/diffusion"] == 0
         assert "prior/bits_per_dim/total" not in metrics
         assert all(f"latent_prior/{prior}/fd_pixels" in metrics for prior in ("normal", "gaussian", "diffusion"))
-        assert np.load(tmp_path / "samples" / "samples.npy").shape == (64, 8, 8, 1)
+        assert len(list((tmp_path / "samples").glob("*.png"))) == 64
 
 
-def test_sampling(whole):
-    code, _, err = run(command("sample", whole))
+def test_sampling(whole, tmp_path, capsys):
+    """As one array or as files, the same images; another seed gives others; what is there is not overwritten."""
+    sample = lambda *words: use(capsys, "--mode", "sample", "--workdir", whole, "--n", 5, *words)
+    array, folder, other = tmp_path / "a.npz", tmp_path / "b", tmp_path / "c.npz"
+    for out in (array, folder):
+        code, _, err = sample("--output", out)
+        assert code == 0, err
+    assert sample("--output", other, "--sample_seed", 3)[0] == 0
+    images = np.load(array)["images"]
+    assert (images.shape, images.dtype) == ((5, 8, 8, 1), np.uint8)
+    files = sorted(folder.glob("*.png"))
+    np.testing.assert_array_equal(np.stack([np.asarray(Image.open(f)) for f in files]), images[..., 0])
+    assert np.any(np.load(other)["images"] != images)
+    for out in (array, folder):
+        assert_refused(sample("--output", out), f"--output: {out} exists and is not overwritten")
+    first, second = sample(), sample()
+    assert (first[0], second[0]) == (0, 0), first[2] + second[2]
+    assert {"samples", "samples_2"} <= {p.name for p in whole.iterdir()}
+
+
+FROM_PYTHON = """
+import sys
+import numpy as np
+import sde_vae
+workdir, pictures, out = sys.argv[1:]
+run, pictures = sde_vae.load(workdir), np.load(pictures)
+q = run.encode(pictures)
+np.savez(out, mean=q.mean, log_var=q.log_var, images=run.reconstruct(pictures), samples=run.sample(5, seed=3))
+"""
+
+
+def test_encoding_and_reconstructing_own_pictures(whole, tmp_path):
+    """Files of a folder by their names; what is not a picture is left out and counted. From Python the same numbers, bit for bit."""
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), np.uint8)
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    for name, picture in zip(("a.png", "deep/b.png", "deep/c.png"), pictures, strict=True):
+        Image.fromarray(picture[..., 0]).save(tmp_path / "in" / name)
+    (tmp_path / "in" / "notes.txt").write_text("no picture")
+    use = lambda mode, out, *words: run([*MAIN, *words, "--mode", mode, "--workdir", whole, "--output", tmp_path / out])
+    code, out, err = use("encode", "codes.npz", "--input", tmp_path / "in")
     assert code == 0, err
-    drawn = np.load(whole / "samples" / "samples.npy")
-    assert drawn.shape == (64, 8, 8, 1)
-    assert 0 <= drawn.min() <= drawn.max() <= 1
+    assert "1 files left out" in out
+    codes = np.load(tmp_path / "codes.npz")
+    assert codes["names"].tolist() == ["a.png", "deep/b.png", "deep/c.png"]
+    assert codes["mean"].shape == codes["log_var"].shape == (3, 3)
+    code, _, err = use("reconstruct", "out", "--input", tmp_path / "in")
+    assert code == 0, err
+    code, _, err = use("sample", "new.npz", "--n", "5", "--sample_seed", "3")
+    assert code == 0, err
+
+    np.save(tmp_path / "in.npy", pictures)
+    code, _, err = run([sys.executable, "-c", FROM_PYTHON, whole, tmp_path / "in.npy", tmp_path / "python.npz"])
+    assert code == 0, err
+    found = np.load(tmp_path / "python.npz")
+    to_bytes = lambda images: np.round(images * 255).astype(np.uint8)
+    np.testing.assert_array_equal(found["mean"], codes["mean"])
+    np.testing.assert_array_equal(found["log_var"], codes["log_var"])
+    np.testing.assert_array_equal(to_bytes(found["samples"]), np.load(tmp_path / "new.npz")["images"])
+    written = np.stack([np.asarray(Image.open(tmp_path / "out" / name)) for name in codes["names"]])
+    np.testing.assert_array_equal(to_bytes(found["images"])[..., 0], written)
+
+
+def test_a_split_is_encoded_by_its_name(whole, tmp_path, capsys):
+    words = ("--mode", "encode", "--workdir", whole, "--input", "valid", "--output", tmp_path / "v.npz")
+    code, _, err = use(capsys, *words)
+    assert code == 0, err
+    assert np.load(tmp_path / "v.npz")["mean"].shape == (360, 3)
+
+
+def test_a_second_evaluation_adds_to_the_first_and_other_settings_have_a_folder_of_their_own(whole, tmp_path, capsys):
+    again = tmp_path / "again"
+    shutil.copytree(whole, again, ignore=shutil.ignore_patterns("eval"))
+
+    def evaluate(evaluators, *words):
+        return use(capsys, "--mode", "eval", "--workdir", again, f"--config.eval.evaluators={evaluators!r}", *words)
+
+    code, _, err = evaluate(("reconstruction",))
+    assert code == 0, err
+    before = json.loads((again / "eval" / "metrics.json").read_text())
+    code, out, err = evaluate(("latents", "reconstruction"))
+    assert code == 0, err
+    assert "reconstruction: evaluated before" in out
+    after = json.loads((again / "eval" / "metrics.json").read_text())
+    assert before.items() <= after.items()
+    assert "latent/active_units" in after
+    code, out, err = evaluate(("latents",), "--config.eval.n=8")
+    assert code == 0, err
+    assert json.loads((again / "eval" / "n=8" / "metrics.json").read_text())["n"] == 8
+    assert str(again / "eval" / "n=8") in out
+    assert json.loads((again / "eval" / "metrics.json").read_text()) == after
+    code, _, err = evaluate(("latents",), "--config.eval.n=8", "--config.eval.name=eight")
+    assert code == 0, err
+    assert (again / "eval" / "eight" / "report.html").exists()
+    outcome = evaluate(("latents",), "--config.eval.n=7", "--config.eval.name=eight")
+    assert_refused(outcome, "config.eval.name: .* holds the results of other settings")
+
+
+def test_a_trained_workdir_needs_no_config_and_refuses_what_would_change_its_model(whole, capsys):
+    sample = lambda *words: use(capsys, "--mode", "sample", "--workdir", whole, *words)
+    assert_refused(sample("--config.model.latent_dim=4"), "config.model.latent_dim: got 4, but .* was trained with 3")
+    assert_refused(
+        sample("--config.method=beta_vae"), "config.method: got 'beta_vae', but .* was trained with 'score_vae'"
+    )
+    code, out, err = use(capsys, "--mode", "train", "--workdir", whole)
+    assert code == 0, err
+    assert "encoder: finished at step 12" in out
+
+
+def test_main_works_inside_a_process(whole, capsys):
+    assert main(["--mode", "sample", "--workdir", str(whole), "--n", "2", "--config.sampling.steps", "2"]) == 0
+    assert "2 PNG files" in capsys.readouterr().out
+    assert main(["--mode", "sample", "--workdir", str(whole), "--config.sampling.stepz=2"]) == 2
+    assert main(["--help"]) == 0
+    assert "--config.x.y=value" in capsys.readouterr().out
 
 
 def test_another_workdirs_prior(whole, tmp_path):
@@ -231,22 +346,22 @@ def test_a_method_without_a_prior_trains_on_anothers_draws(whole, tmp_path):
     """They are drawn once: what goes on later, by another solver even, goes on with the same. And they are trained on."""
     changes = {"prior.checkpoint": whole} | {f"model.decoder.{f}": v for f, v in TINY.items()}
     train = lambda folder, **more: run(command("train", folder, config="betavae_digits", **changes | more))
-    code, _, err = train(tmp_path / "a", **{"draws.n": 20, "stages.encoder.steps": 2, "optim.decay": "constant"})
+    code, _, err = train(tmp_path / "a", **{"synthetic.n": 20, "stages.encoder.steps": 2, "optim.decay": "constant"})
     assert code == 0, err
-    drawn = np.load(tmp_path / "a" / "draws" / "images.npy")
+    drawn = np.load(tmp_path / "a" / "synthetic" / "images.npy")
     assert (drawn.shape, drawn.dtype) == ((20, 8, 8, 1), np.uint8)
     more = {"stages.encoder.steps": 4, "optim.decay": "constant"}
-    code, _, err = train(tmp_path / "a", **more, **{"draws.n": 20, "sampling.steps": 5})
+    code, _, err = train(tmp_path / "a", **more, **{"synthetic.n": 20, "sampling.steps": 5})
     assert code == 0, err
-    np.testing.assert_array_equal(np.load(tmp_path / "a" / "draws" / "images.npy"), drawn)
+    np.testing.assert_array_equal(np.load(tmp_path / "a" / "synthetic" / "images.npy"), drawn)
     code, _, err = train(tmp_path / "b", **more)
     assert code == 0, err
-    assert not (tmp_path / "b" / "draws").exists()
+    assert not (tmp_path / "b" / "synthetic").exists()
     a, b = logged(tmp_path / "a", "encoder"), logged(tmp_path / "b", "encoder")
     assert [row["step"] for row in a] == [row["step"] for row in b] == [1, 2, 3, 4]
     assert a[0]["loss"] != b[0]["loss"]
-    outcome = train(tmp_path / "a", **more, **{"draws.n": 20, "draws.share": 0.25})
-    assert_refused(outcome, r"config.draws.share: got 0.25, but .* was trained with 0.5")
+    outcome = train(tmp_path / "a", **more, **{"synthetic.n": 20, "synthetic.share": 0.25})
+    assert_refused(outcome, r"config.synthetic.share: got 0.25, but .* was trained with 0.5")
 
 
 def test_an_encoder_decodes_with_another_prior(whole, evaluated, tmp_path):
@@ -263,7 +378,8 @@ def test_an_encoder_decodes_with_another_prior(whole, evaluated, tmp_path):
         code, out, err = run(command("eval", copy, **{"eval.prior": prior, "eval.evaluators": "('reconstruction',)"}))
         assert code == 0, err
         assert ("note: config.eval.prior was trained on other images" in out) == (prior == other)
-        found.append(json.loads((copy / "eval" / "metrics.json").read_text()))
+        folder = copy / "eval" if prior == whole else copy / "eval" / "prior=other"
+        found.append(json.loads((folder / "metrics.json").read_text()))
     assert found[0]["reconstruction/l2"] == found[1]["reconstruction/l2"] != found[2]["reconstruction/l2"]
     assert found[0]["latent/kl"] == found[1]["latent/kl"] == found[2]["latent/kl"]
 
@@ -276,7 +392,12 @@ def test_a_prior_of_another_sde_is_refused(whole):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
-    changes = {"stages.prior.learning_rate": 1e30, "optim.clip": 1e30, "optim.warmup": 6, "optim.decay": "constant"}
+    changes = {
+        "stages.prior.learning_rate": 1e30,
+        "optim.clip": 1e30,
+        "stages.prior.warmup": 6,
+        "optim.decay": "constant",
+    }
     code, _, err = run(command("train", tmp_path, **changes, **{"stages.prior.checkpoint_every": 1}))
     assert code == 1
     assert re.search(
@@ -288,11 +409,14 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"stages.prior.stepz": 3}, r"--config.stages.prior.stepz=3: there is no such field"),
-        ({"stages.prior.steps": "many"}, r"--config.stages.prior.steps=many: invalid literal for int"),
         (
-            {"loss.weight": "likelyhood"},
-            "config.loss.weight: unknown name 'likelyhood'; known: likelihood, min_snr, p2",
+            {"stages.prior.stepz": 3},
+            r"--config.stages.prior.stepz=3: there is no such field; did you mean config.stages.prior.steps\?",
+        ),
+        ({"stages.prior.steps": "many"}, r"config.stages.prior.steps: got 'many', expected a whole number"),
+        (
+            {"stages.encoder.weight": "likelyhood"},
+            r"config.stages.encoder.weight: unknown name 'likelyhood', did you mean 'likelihood'\?; known: likelihood, min_snr, p2",
         ),
         ({"prior.checkpoint": "nowhere"}, "config.prior.checkpoint: expected checkpoints of the stage 'prior'"),
         (
@@ -306,24 +430,44 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, changes, message):
 
 
 def test_a_run_from_before_a_field_was_had_its_default(tmp_path):
-    trained, defaults = {"a": {"b": (1, 2)}}, {"a": {"b": (0,), "new": 0}}
+    trained, defaults = {"a.b": (1, 2)}, {"a.b": (0,), "a.new": 0}
     (tmp_path / "prior" / "checkpoints" / "10").mkdir(parents=True)
-    workdir.claim(tmp_path, trained, trained)
-    workdir.check(tmp_path, {"a": {"b": (1, 2), "new": 0}}, defaults)
+    workdir.claim(tmp_path, trained, trained, {})
+    workdir.check(tmp_path, {"a.b": (1, 2), "a.new": 0}, defaults)
     with pytest.raises(BadInput, match=r"config\.a\.new: got 1, but .* was trained with 0"):
-        workdir.check(tmp_path, {"a": {"b": (1, 2), "new": 1}}, defaults)
+        workdir.check(tmp_path, {"a.b": (1, 2), "a.new": 1}, defaults)
     with pytest.raises(BadInput, match=r"config\.a\.b: got \[3\], but .* was trained with \[1, 2\]"):
-        workdir.check(tmp_path, {"a": {"b": (3,), "new": 0}}, defaults)
+        workdir.check(tmp_path, {"a.b": (3,), "a.new": 0}, defaults)
+
+
+def test_a_run_of_version_0_1_is_read_under_the_names_of_today(tmp_path):
+    """Its config has every field under an old name; a copy of a trained run with such a config loads, and is the same run."""
+    config = set_fields(load_config("scorevae_digits"), {**SMALL, "stages.encoder.weight": "p2"})
+    flat = workdir.flatten(config.to_dict())
+    old = {name: flat.pop(new[0]) for name, new in RENAMED.items()}
+    for new in RENAMED["optim.warmup"]:
+        flat.pop(new, None)
+    for latent in ("stages.latent.weight", "stages.latent.times", "eval.name"):
+        del flat[latent]
+    flat["eval.evaluators"] = ["averages", "paths", "ladder", "samples"]
+    files.write_json(tmp_path / "config.json", {"config": workdir.nested(flat | old)})
+    found = trained_config(tmp_path)
+    config = set_fields(
+        config, {"eval.evaluators": ("multi_sample", "trajectory_consistency", "elbo_vs_steps", "samples")}
+    )
+    expected = workdir.flatten(config.to_dict())
+    expected |= {f"stages.{stage}.warmup": 2 for stage in ("correction", "latent")}
+    assert workdir.flatten(found.to_dict()) == expected
 
 
 @pytest.mark.parametrize(("stage", "net"), [("latent", "latent_prior"), ("correction", "correction")])
 def test_a_stage_can_be_added_to_a_run_until_it_has_begun(tmp_path, stage, net):
     def config(encoder, added, channels):
-        rates = {"encoder": {"learning_rate": encoder}, stage: {"learning_rate": added}}
-        return {"stages": rates, "model": {net: {"channels": channels}}}
+        rates = {"stages.encoder.learning_rate": encoder, f"stages.{stage}.learning_rate": added}
+        return {**rates, f"model.{net}.channels": channels}
 
     (tmp_path / "encoder" / "checkpoints" / "10").mkdir(parents=True)
-    workdir.claim(tmp_path, config(1e-3, 1e-3, 64), {})
+    workdir.claim(tmp_path, config(1e-3, 1e-3, 64), {}, {})
     workdir.check(tmp_path, config(1e-3, 2e-3, 32), {})
     with pytest.raises(BadInput, match=r"config\.stages\.encoder\.learning_rate: got 0\.002, but"):
         workdir.check(tmp_path, config(2e-3, 1e-3, 64), {})
@@ -358,10 +502,38 @@ def assert_refused(outcome, message):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ([], "--config: expected a config file"),
+        (["--mode", "train"], "--config: expected a config"),
         (["--config", "configs/none.py", "--mode", "train"], "got configs/none.py, but there is no such file"),
-        (["--config", "configs/scorevae_digits.py"], "--mode: unknown name 'none'; known: eval, sample, train"),
-        (["--config", "configs/scorevae_digits.py", "--mode", "train", "--wrong"], "wrong"),
+        (
+            ["--config", "configs/scorevae_digits.py"],
+            "--mode: missing; expected one of train, eval, sample, encode, reconstruct",
+        ),
+        (["--config", "configs/scorevae_digits.py", "--mode", "train", "--wrong"], "--wrong: unknown option"),
+        (
+            ["--config", "configs/scorevae_digits.py", "--mode", "train", "--workdir", "my", "run"],
+            "'run': a leftover word",
+        ),
+        (["--config", "scorevae_digitz", "--mode", "train"], "did you mean scorevae_digits?"),
+        (["--config", "scorevae_digits", "--mode", "evla"], "--mode: unknown name 'evla', did you mean 'eval'?"),
+        (
+            ["--config", "scorevae_digits", "--mode", "train", "--config.samplin.steps=3"],
+            "did you mean config.sampling.steps?",
+        ),
+        (
+            ["--config", "scorevae_digits", "--mode", "sample", "--config.parallel=ddp"],
+            "config.parallel: unknown name 'ddp'",
+        ),
+        (["--config", "scorevae_digits", "--mode", "train", "--input", "x"], "--input: belongs to --mode encode"),
+        (
+            ["--config", "scorevae_digits", "--mode", "train", "--output", "x"],
+            "--output: --mode train writes to --workdir",
+        ),
+        (["--config", "scorevae_digits", "--mode"], "--mode: expected a value"),
+        (
+            ["--mode", "sample", "--config", "scorevae_digits", "--n", "0"],
+            "--n: got '0', expected a whole number, at least 1",
+        ),
+        (["--mode", "sample", "--workdir", "nowhere"], "nowhere is not a trained run"),
         (
             ["--config", "configs/scorevae_digits.py", "--mode", "eval", "--workdir", "none"],
             "--workdir: expected checkpoints",

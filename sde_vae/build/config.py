@@ -58,8 +58,10 @@ def find_config(name: str | Path) -> Path:
         and example.is_file()
     ):
         return example
-    examples = ", ".join(sorted(p.stem for p in EXAMPLES.glob("*.py")))
-    raise BadInput(f"--config: got {name}, but there is no such file; examples by name: {examples}")
+    examples = sorted(p.stem for p in EXAMPLES.glob("*.py"))
+    near = difflib.get_close_matches(path.stem, examples, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise BadInput(f"--config: got {name}, but there is no such file; {hint}examples by name: {', '.join(examples)}")
 
 
 def set_fields(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:

@@ -1,7 +1,7 @@
 """ConfigDict -> Experiment: everything that a run needs."""
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
@@ -11,6 +11,7 @@ from sde_vae.build.data import build_loader
 from sde_vae.build.evaluation import build_evaluators
 from sde_vae.build.methods import build_method, build_prior
 from sde_vae.build.nets import Shape
+from sde_vae.build.preview import build_preview
 from sde_vae.build.sampling import build_decoder, build_inverter
 from sde_vae.build.sdes import build_sde
 from sde_vae.build.stages import build_latent_stage, build_stage
@@ -53,10 +54,14 @@ def build(config: ConfigDict) -> Experiment:
     sde = build_sde(config.sde)
     # Read once, however often it is asked for.
     load = cache(build_loader(config))
-    make_stage = partial(build_stage, config, load)
+
+    def make_stage(name: str, method: Method, depends_on: tuple[str, ...] = ()) -> Stage:
+        preview = build_preview(config, sde, shape, method, load)
+        return build_stage(config, load, name, method, depends_on, preview=preview)
+
     title, prior, trained = build_method(config, sde, shape, make_stage)
     final = trained[-1]
-    latent = build_latent_stage(config, sde, final, load, make_stage) if config.stages.latent.steps else None
+    latent = build_latent_stage(config, sde, final, load) if config.stages.latent.steps else None
     _check_prior_below(config, title, final.method)
     return Experiment(
         title=title,

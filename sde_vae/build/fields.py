@@ -135,6 +135,7 @@ def _stage(steps: Field, weight: str, times: str) -> Section:
         "times": Field(times, "distribution of the times in training", one_of(*TIMES)),
         "checkpoint_every": Field(1000, "steps between checkpoints", at_least(1)),
         "log_every": Field(100, "steps between logged metrics", at_least(1)),
+        "preview_every": Field(5000, "steps between images in TensorBoard; 0: none", at_least(0)),
     }
 
 

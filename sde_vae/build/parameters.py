@@ -44,17 +44,34 @@ def load_frozen(config: ConfigDict, experiment: Experiment, directory: Path, sta
 
 
 def trained_model(experiment: Experiment, trained: Trained, frozen: Frozen, latent: Trained | None) -> Model:
-    """Return the model of the final stage, with the diffusion model of its latent codes if that is trained."""
-    latent_prior = experiment.latent.method.unconditional(latent.params, {}) if latent else None
+    """Return the model of the final stage, with the diffusion model of its latent codes if that is trained.
+
+    The parameters are placed on the device once.
+    """
+    latent_prior = experiment.latent.method.unconditional(jax.device_put(latent.params), {}) if latent else None
     return make_model(
         experiment.title,
         experiment.final.method,
-        trained.params,
-        frozen,
+        jax.device_put(trained.params),
+        jax.device_put(frozen),
         experiment.decoder,
         experiment.inverter,
         experiment.prior_below,
         latent_prior,
+    )
+
+
+def unfinished_prior(config: ConfigDict, experiment: Experiment, directory: Path, swapped: str = "") -> list[str]:
+    """Return a note if the prior of another run, which the config names, is not trained to its last step."""
+    other = Path(swapped or config.prior.checkpoint).expanduser()
+    if not (swapped or config.prior.checkpoint) or not (other / "config.json").exists():
+        return []
+    step = load_prior(config, experiment, directory, swapped).step
+    steps = workdir.read_config(other, "config.prior.checkpoint").get("stages.prior.steps", step)
+    return (
+        [f"note: the prior of {other} is at step {step} of {steps}: its training is not finished"]
+        if step < steps
+        else []
     )
 
 

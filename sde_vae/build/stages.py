@@ -7,6 +7,7 @@ import jax
 from ml_collections import ConfigDict
 
 from sde_vae.build.objectives import build_objective
+from sde_vae.build.preview import Preview
 from sde_vae.data.dataset import Dataset, Images
 from sde_vae.data.pipeline import Pipeline
 from sde_vae.diffusion.sdes import SDE
@@ -22,7 +23,7 @@ from sde_vae.training.train_state import adam, constant, cosine
 from sde_vae.types import Frozen
 
 DECAYS = {"constant": constant, "cosine": cosine}
-# MakeStage(name, method, depends_on, prepare) -> Stage
+# MakeStage(name, method, depends_on) -> Stage
 MakeStage = Callable[..., Stage]
 
 
@@ -33,6 +34,7 @@ def build_stage(
     method: Method,
     depends_on: tuple[str, ...] = (),
     prepare: Callable[[Frozen], Frozen] = as_they_are,
+    preview: Preview | None = None,
 ) -> Stage:
     """Return the stage `name` of `method`, with the settings of config.stages.NAME and config.optim."""
     stage, optim = config.stages[name], config.optim
@@ -65,6 +67,8 @@ def build_stage(
         parallel=config.parallel,
         seed=config.seed,
         synthetic=synthetic,
+        preview_every=stage.preview_every,
+        preview=preview,
     )
 
 
@@ -89,9 +93,7 @@ def build_pipeline(config: ConfigDict, name: str, data: Dataset, synthetic: Imag
     )
 
 
-def build_latent_stage(
-    config: ConfigDict, sde: SDE, final: Stage, load: Callable[[], Dataset], make_stage: MakeStage
-) -> Stage:
+def build_latent_stage(config: ConfigDict, sde: SDE, final: Stage, load: Callable[[], Dataset]) -> Stage:
     """Return the stage that trains a diffusion model of the latent codes of `final`."""
     net, size = config.model.latent_prior, config.model.latent_dim
     codes = prior(
@@ -106,4 +108,4 @@ def build_latent_stage(
         return {**frozen, "moments": moments_of_codes(encode, config.stages.latent.batch_size, load())}
 
     method = latent_prior(codes, final.method, final.name)
-    return make_stage("latent", method, (*final.depends_on, final.name), with_moments)
+    return build_stage(config, load, "latent", method, (*final.depends_on, final.name), with_moments)

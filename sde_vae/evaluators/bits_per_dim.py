@@ -15,14 +15,14 @@ Named = Iterator[tuple[str, float]]
 def bits_per_dim(context: EvalContext, draws: int = 16) -> Named:
     """Yield the bounds of the models as they stand (beta = 1, likelihood weighting), whatever losses they were trained with.
 
-    bits_per_dim/TERM             p(z) p(x | z), the method
-    prior/bits_per_dim/TERM       p(x), its pre-trained prior: it bounds something else
-    shuffled/bits_per_dim/TERM    the method, each image with the z of another one
-    bits_per_dim/above_prior      the method less its prior, on the same images, noise and levels
-    bits_per_dim/gain_over_shuffled  what an image's own z saves, the KL left out
+    bits_per_dim/TERM                p(z) p(x | z), the method
+    prior/bits_per_dim/TERM          p(x), its pre-trained prior, which is another model
+    shuffled/bits_per_dim/TERM       the method, each image with the z of another one
+    bits_per_dim/above_prior         the method's total less the prior's, on the same images, noise and levels
+    bits_per_dim/gain_over_shuffled  what an image's own z saves over that of another image, without the KL
 
-    Any conditional score can mend the errors of its prior with a z that says nothing, so a total below the prior's is no proof of
-    information in z: only the gain over the shuffled z is. Each figure has its standard error over the images.
+    A conditional score may correct errors of its own prior with a z that knows nothing of the image. So a total below the prior's is no
+    proof of information in z: only the gain over the shuffled z is. Each figure has its standard error over the images.
     """
     model, test, levels = context.model, context.data.test, context.data.levels
 
@@ -31,21 +31,21 @@ def bits_per_dim(context: EvalContext, draws: int = 16) -> Named:
 
     bound = method_bound(model, levels)
     own = terms("bound", bound, test)
-    yield from named("bits_per_dim", own)
+    yield from means("bits_per_dim", own)
     if len(test) > 1:
         other = terms("bound with z shuffled", bound, shuffled_images(test, context.seed))
-        yield from named("shuffled/bits_per_dim", other)
+        yield from means("shuffled/bits_per_dim", other)
         without_kl = lambda found: found["total"] - found["kl"]
-        yield from named("bits_per_dim", {"gain_over_shuffled": without_kl(other) - without_kl(own)})
+        yield from means("bits_per_dim", {"gain_over_shuffled": without_kl(other) - without_kl(own)})
     if model.prior is not None:
         prior = terms("bound of the prior", prior_bound(model, levels), test)
-        yield from named("prior/bits_per_dim", prior)
-        yield from named("bits_per_dim", {"above_prior": own["total"] - prior["total"]})
+        yield from means("prior/bits_per_dim", prior)
+        yield from means("bits_per_dim", {"above_prior": own["total"] - prior["total"]})
     yield "bits_per_dim/draws", float(draws)
 
 
-def named(name: str, terms: dict[str, np.ndarray]) -> Named:
-    """Yield name/TERM and its standard error over the images, which holds the Monte Carlo error of an image's draws too."""
+def means(name: str, terms: dict[str, np.ndarray]) -> Named:
+    """Yield name/TERM and its standard error over the images, which includes the Monte Carlo error of each image's draws."""
     for term, values in terms.items():
         yield f"{name}/{term}", float(values.mean())
         yield f"{name}/{term}_stderr", standard_error(values)

@@ -1,4 +1,4 @@
-"""What evaluators work with: a trained model on host arrays, the data, and the networks of the metrics."""
+"""The arguments of evaluators: a trained model on host arrays, the data, and the networks of the metrics."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -33,7 +33,7 @@ class MetricNetworks(NamedTuple):
 
 
 class Attributes(NamedTuple):
-    """What the data say of their images beside the pixels: integers, one row an image of `train` or `test`, one column a name."""
+    """Labels of the images: integers, one row for each image of `train` or `test`, one column for each name."""
 
     names: tuple[str, ...]
     train: np.ndarray
@@ -43,8 +43,8 @@ class Attributes(NamedTuple):
 class EvalData(NamedTuple):
     """The data of an evaluation.
 
-    train and held_out are uint8, perhaps not in memory. test holds the first images of held_out, those that are reconstructed, float32
-    in [-1, 1]. name and fingerprint (of train) identify them. attributes are of train and test, or None where the data have none.
+    train and held_out are uint8 with grey levels 0 .. levels - 1, perhaps not in memory. test has the first images of held_out, float32 in
+    [-1, 1]: most metrics are of them. name and fingerprint (of train) identify the data. attributes are labels of train and test, or None.
     """
 
     name: str
@@ -57,9 +57,9 @@ class EvalData(NamedTuple):
 
 
 class EvalContext(NamedTuple):
-    """All that an evaluator reads. encode, decode, invert, sample and trajectory are those of `inference.compiled.Compiled`, with the evaluation's key.
+    """Everything an evaluator reads. encode, decode, invert, sample and trajectory are those of `inference.compiled.Compiled`, with the evaluation's key.
 
-    `latent` is the number of latent dimensions, `samples` the number of new images, `batch_size` that of whatever an evaluator
+    `latent` is the number of latent dimensions, `samples` the number of new images, and `batch_size` that of functions which an evaluator
     compiles itself. Results with a label are kept in `cache` until the evaluation is complete.
     """
 
@@ -83,7 +83,7 @@ class EvalContext(NamedTuple):
         return self.cache.directory / "figures"
 
 
-# An evaluator yields (name, value): a new metric is a new file, and no loop is edited for it.
+# An evaluator yields (metric name, value). Its settings are keyword arguments with defaults; functools.partial changes them.
 Evaluator = Callable[[EvalContext], Iterator[tuple[str, Any]]]
 
 
@@ -117,5 +117,5 @@ def make_context(
 
 
 def encode_train(context: EvalContext, most: int) -> tuple[np.ndarray, DiagGaussian]:
-    """Return (which training images, their posteriors): at most `most` of them, evenly spaced."""
+    """Return (index [n] of training images, their posteriors [n, latent]): at most `most` of them, evenly spaced."""
     return encode_images(context.encode, context.data.train, context.data.levels, most)

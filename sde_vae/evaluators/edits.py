@@ -1,165 +1,159 @@
-"""Give an image an attribute by a step in the latent space: does it get it, and does the rest stay?
+"""Edit an attribute of an image by a step in the latent space: whether the image gets it, and whether the rest stays.
 
-The target is one value of one attribute; the images are held-out ones that do not have it. The code is moved along the direction
-of a linear probe (`metrics/directions.py`) and decoded from the same x_T, with the same noise, as it would be unmoved.
+A target is one value of one attribute; the images are held-out ones without it. The latent code is moved along the direction of a
+linear probe (`metrics/latent/directions.py`) and decoded with the x_T and noise of the unedited code.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from sde_vae.data.dataset import to_unit
+from sde_vae.data.dataset import take, to_model, to_unit
 from sde_vae.data.datasets.counterfactuals import counterfactuals, value_name
 from sde_vae.evaluators.context import Attributes, EvalContext, encode_train
-from sde_vae.evaluators.latents import CLASSES
+from sde_vae.evaluators.edit_targets import Target, choose_targets, class_columns
 from sde_vae.inference.interpolation import edit
 from sde_vae.metrics.image.distances import standard_error
 from sde_vae.metrics.latent.attribute_classifier import AttributeClassifier, fit_attribute_classifier
 from sde_vae.metrics.latent.directions import direction
 from sde_vae.reporting import plots
 
-# 1 is from where an image without the target typically is to where one with it is: see `metrics.directions`.
-STRENGTHS = (0.5, 1.0, 1.5)
-# So many targets, so many images each; so many training images teach the directions and the classifier.
-TARGETS, IMAGES, FITTED = 5, 64, 5_000
 Named = Iterator[tuple[str, float]]
-# FIGURE/STRENGTH -> one value an image.
-Figures = dict[str, np.ndarray]
+# METRIC/STRENGTH -> one value an image
+Scores = dict[str, np.ndarray]
 
 
-class Target(NamedTuple):
-    """Column `column` of the attributes, and the value it is given."""
+def edits(
+    context: EvalContext,
+    strengths: Sequence[float] = (0.5, 1.0, 1.5),
+    targets: int = 5,
+    images: int = 64,
+    fitted: int = 5_000,
+    choose: Callable[[Attributes, int], list[Target]] = choose_targets,
+) -> Named:
+    """Yield latent/edit/METRIC/STRENGTH, the mean over targets of the mean over images, and latent/edit/ATTRIBUTE_VALUE/METRIC at strength 1.
 
-    column: int
-    value: int
+    Strength 1 leads from where an image without the value typically is to where one with it is. Each of `targets` values is edited into at
+    most `images` test images; `fitted` training images fit the directions and the classifier. By a classifier that sees only pixels
+    and is the same for all methods, with its accuracy on the test images as classifier_accuracy:
 
+        success                  the share of images with the value; at strength 0, of the decodings without an edit
+        preserved                the share of the other attributes whose prediction is that of the unedited decoding
 
-def edits(context: EvalContext) -> Named:
-    """latent/edit/FIGURE/STRENGTH: the mean over the images of each target, and over targets; and each target's own at strength 1,
-    latent/edit/ATTRIBUTE_VALUE/FIGURE.
+    Where the data can be rendered again, with d the change of the decoded image and D that of the original to its counterfactual:
 
-    By a classifier that sees nothing but pixels, and is the same for all methods; `classifier_accuracy` is on the held-out images:
-        flipped     the share that has the target value; of strength 0 too, the images as they are decoded without an edit
-        kept        the share of the other attributes whose answer is as it was before the edit
-    Where the data can be drawn again, d the change of the decoded image and D that from the original to its counterfactual:
-        change      d.D / |D|^2, the part of the true change that was made: 1 would be all of it
-        side        |d - change D| / |D|, whatever else changed, in units of the true change: 0 would be nothing
-        distance    |edited - counterfactual| / |unedited - counterfactual|, both as decoded: below 1, the edit led there
+        true_change              d.D / |D|^2, the part of the true change that is made: 1 is all of it
+        off_target               |d - true_change D| / |D|, everything else that changes, in units of the true change
+        counterfactual_distance  |edited - counterfactual| / |unedited - counterfactual|: below 1, the edit leads there
+
+    Yields nothing for data without attributes.
     """
-    attributes = context.data.attributes
-    if attributes is None:
+    if context.data.attributes is None:
         return
-    rows, q = encode_train(context, FITTED)
-    known = attributes._replace(train=attributes.train[rows])
-    classifier = fit_attribute_classifier(context, rows, classes_of(known))
-    found, shown = {}, {}
-    for number, target in enumerate(choose_targets(known)):
-        name = attributes.names[target.column]
-        lacking = np.flatnonzero(attributes.test[:, target.column] != target.value)[:IMAGES]
-        true = counterfactuals(context.data, lacking, name, target.value)
-        if true is not None:
-            # What cannot be seen in a face changes nothing, and there is nothing to make.
-            visible = (true != to_unit(context.data.test[lacking])).any(axis=(1, 2, 3))
-            lacking, true = lacking[visible], true[visible]
+    rows, q = encode_train(context, fitted)
+    attributes = context.data.attributes._replace(train=context.data.attributes.train[rows])
+    train = to_unit(to_model(take(context.data.train, rows), context.data.levels))
+    classifier = fit_attribute_classifier(train, attributes.train, class_columns(attributes))
+    found, frames = {}, {}
+    for number, target in enumerate(choose(attributes, targets)):
+        name, value = attributes.names[target.column], target.value
+        lacking, true = images_without(context, target, name, images)
         if len(lacking) == 0:
             continue
-        value = value_name(context.data, name, target.value)
-        title = f"{name}: {value}"
-        labels = (known.train[:, target.column] == target.value).astype(np.int64)
-        frames = decode_edits(context, lacking, direction(q.mean, labels).step, f"edit {number}, {title}")
-        shown[title] = np.stack([x[0] for x in (to_unit(context.data.test[lacking]), *frames.values())])
-        if true is not None:
-            shown[title] = np.concatenate([shown[title], true[:1]])
-        found[f"{name}_{value}"] = dict(of_target(context, lacking, target, classifier, frames, true))
+        label = value_name(context.data.name, name, value)
+        title = f"{name}: {label}"
+        step = direction(q.mean, (attributes.train[:, target.column] == value).astype(np.int64)).step
+        edited = decode_edits(context, lacking, step, strengths, f"edit {number}, {title}")
+        row = [to_unit(context.data.test[lacking]), *edited.values(), *([] if true is None else [true])]
+        frames[title] = np.stack([x[0] for x in row])
+        found[f"{name}_{label}"] = dict(edit_scores(context, lacking, target, classifier, edited, true))
     if found:
-        yield from told(found)
-        answers = classifier(to_unit(context.data.test))
-        right = [np.mean(answer == attributes.test[:, column]) for column, answer in answers.items()]
+        yield from means(found)
+        predicted = classifier(to_unit(context.data.test))
+        right = [np.mean(values == attributes.test[:, column]) for column, values in predicted.items()]
         yield "latent/edit/classifier_accuracy", float(np.mean(right))
-        plots.rows(shown, context.figures / "edits.png")
+        plots.rows(frames, context.figures / "edits.png")
 
 
-def told(found: dict[str, Figures]) -> Named:
-    """`edits` says how."""
-    for target, figures in found.items():
-        for name, values in figures.items():
-            figure, strength = name.split("/")
+def means(found: dict[str, Scores]) -> Named:
+    """Yield the means, as `edits` describes them, of target -> METRIC/STRENGTH -> values, with standard errors."""
+    for target, scores in found.items():
+        for name, values in scores.items():
+            metric, strength = name.split("/")
             if strength == "1":
-                yield f"latent/edit/{target}/{figure}", float(np.mean(values))
-                yield f"latent/edit/{target}/{figure}_stderr", standard_error(values)
+                yield f"latent/edit/{target}/{metric}", float(np.mean(values))
+                yield f"latent/edit/{target}/{metric}_stderr", standard_error(values)
     for name in next(iter(found.values())):
-        per_target = [figures[name] for figures in found.values()]
+        per_target = [scores[name] for scores in found.values()]
         yield f"latent/edit/{name}", float(np.mean([np.mean(values) for values in per_target]))
         # As if the targets had different images.
         errors = [standard_error(values) for values in per_target]
         yield f"latent/edit/{name}_stderr", float(np.sqrt(np.sum(np.square(errors))) / len(errors))
     yield "latent/edit/targets", float(len(found))
-    yield "latent/edit/images", float(np.mean([len(next(iter(figures.values()))) for figures in found.values()]))
+    yield "latent/edit/images", float(np.mean([len(next(iter(scores.values()))) for scores in found.values()]))
 
 
-def classes_of(attributes: Attributes) -> list[int]:
-    """The columns with 2 to CLASSES values."""
-    return [k for k, column in enumerate(attributes.train.T) if 2 <= len(np.unique(column)) <= CLASSES]
+def images_without(
+    context: EvalContext, target: Target, name: str, images: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return (index [n] of test images without the target, their counterfactuals [n, H, W, C] on [0, 1] or None), at most `images`."""
+    data = context.data
+    lacking = np.flatnonzero(data.attributes.test[:, target.column] != target.value)[:images]
+    changed = [
+        dict(zip(data.attributes.names, map(int, row), strict=True)) | {name: target.value}
+        for row in data.attributes.test[lacking]
+    ]
+    true = counterfactuals(data.name, changed, data.test.shape[1], data.levels) if changed else None
+    if true is None:
+        return lacking, None
+    # An attribute that cannot be seen in an image changes nothing there.
+    visible = (true != to_unit(data.test[lacking])).any(axis=(1, 2, 3))
+    return lacking[visible], true[visible]
 
 
-def choose_targets(attributes: Attributes) -> list[Target]:
-    """Those values that come nearest to half of the training images having them: one an attribute, more where attributes are few.
-
-    The data alone decide, so that all methods are asked for the same. Of two values as near, the larger: 1 rather than 0.
-    """
-    ranked = []
-    for k in classes_of(attributes):
-        values, counts = np.unique(attributes.train[:, k], return_counts=True)
-        # In whole images: shares of one half, from above and below, would differ by their rounding.
-        unbalanced = np.abs(2 * counts - len(attributes.train))
-        order = np.lexsort((-values, unbalanced))
-        ranked += [(turn, int(unbalanced[i]), k, int(values[i])) for turn, i in enumerate(order)]
-        if len(values) == 2:
-            ranked.pop()  # the way back
-    return [Target(k, value) for _, _, k, value in sorted(ranked)[:TARGETS]]
-
-
-def decode_edits(context: EvalContext, rows: np.ndarray, step: np.ndarray, label: str) -> dict[float, np.ndarray]:
-    """Strength -> the test images `rows` edited, on [0, 1]; 0 is no edit."""
+def decode_edits(
+    context: EvalContext, rows: np.ndarray, step: np.ndarray, strengths: Sequence[float], label: str
+) -> dict[float, np.ndarray]:
+    """Return strength -> the test images `rows` edited, on [0, 1]; strength 0 is no edit."""
     z = context.encode(context.data.test[rows]).mean
     index = rows.astype(np.int32)
     decode = lambda k: context.decode(edit(z, step, float(k)), index, f"{label}, strength {k:g}")
-    return {k: to_unit(decode(k)) for k in (0.0, *STRENGTHS)}
+    return {k: to_unit(decode(k)) for k in (0.0, *strengths)}
 
 
-def of_target(
+def edit_scores(
     context: EvalContext,
     rows: np.ndarray,
     target: Target,
     classifier: AttributeClassifier,
-    frames: dict[float, np.ndarray],
+    edited: dict[float, np.ndarray],
     true: np.ndarray | None,
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """(FIGURE/STRENGTH, one value an image)."""
-    answers = {k: classifier(images) for k, images in frames.items()}
-    for k, answer in answers.items():
-        yield f"success/{k:g}", (answer[target.column] == target.value).astype(np.float64)
-    others = [column for column in answers[0.0] if column != target.column]
+    """Yield (METRIC/STRENGTH, one value an image) of the images by strength; `true` are their counterfactuals."""
+    predicted = {k: classifier(images) for k, images in edited.items()}
+    for k, values in predicted.items():
+        yield f"success/{k:g}", (values[target.column] == target.value).astype(np.float64)
+    others = [column for column in predicted[0.0] if column != target.column]
     original = to_unit(context.data.test[rows])
-    for k in STRENGTHS:
+    for k in list(edited)[1:]:
         if others:
-            yield f"preserved/{k:g}", np.mean([answers[k][column] == answers[0.0][column] for column in others], axis=0)
+            same = [predicted[k][column] == predicted[0.0][column] for column in others]
+            yield f"preserved/{k:g}", np.mean(same, axis=0)
         if true is not None:
-            for name, values in against_true(frames[0.0], frames[k], original, true).items():
+            for name, values in counterfactual_scores(edited[0.0], edited[k], original, true).items():
                 yield f"{name}/{k:g}", values
 
 
-def against_true(
-    before: np.ndarray, after: np.ndarray, original: np.ndarray, true: np.ndarray
-) -> dict[str, np.ndarray]:
-    """`edits` says what they are."""
-    before, after, original, true = (x.reshape(len(x), -1).astype(np.float64) for x in (before, after, original, true))
-    d, D = after - before, true - original
+def counterfactual_scores(unedited: np.ndarray, edited: np.ndarray, original: np.ndarray, true: np.ndarray) -> Scores:
+    """Return true_change, off_target and counterfactual_distance of each image [n], as `edits` defines them."""
+    unedited, edited, original, true = (
+        x.reshape(len(x), -1).astype(np.float64) for x in (unedited, edited, original, true)
+    )
+    d, D = edited - unedited, true - original
     size = np.linalg.norm(D, axis=1)
     change = np.sum(d * D, axis=1) / np.square(size)
     return {
         "true_change": change,
         "off_target": np.linalg.norm(d - change[:, None] * D, axis=1) / size,
-        "counterfactual_distance": np.linalg.norm(after - true, axis=1) / np.linalg.norm(before - true, axis=1),
+        "counterfactual_distance": np.linalg.norm(edited - true, axis=1) / np.linalg.norm(unedited - true, axis=1),
     }

@@ -1,15 +1,15 @@
-"""The ladder from VAE to SDE, climbed with one trained prior: the same score, bounded as ever finer a hierarchy of latents.
+"""The bound of one trained prior as a hierarchy of T latents: from a VAE over DDPM and VDM to the ODE, with the same score.
 
     T = 1        a VAE whose latent is as large as the data: q(x_T | x_0), and one decoding step
     T = 2, 4, .. a Markovian hierarchical VAE, which is DDPM                                    (arXiv:2208.11970, 2006.11239)
     T -> inf     VDM's continuous bound                                                         (arXiv:2107.00630)
     the ODE      the exact density of x_eps in the deterministic model with the same score      (arXiv:2011.13456)
 
-All are told in bits/dim on the same images, with the same last term (the discretised decoder), all but the ODE with the same
-first one (the prior's KL).
+All are in bits/dim on the same images and have the same last term, the discretised decoder; all but the ODE have the same first
+term, the prior's KL.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -30,62 +30,75 @@ from sde_vae.reporting.plots import Line, Panel
 from sde_vae.solvers import grids
 from sde_vae.types import Batch, PerExample
 
-# The first so many held-out images, and so many draws of (t, eps) each: together a multiple of every T, so that every one of the
-# T steps is taken equally often.
-IMAGES, DRAWS = 128, 64
-STEPS = tuple(2**k for k in range(11))
-# The variances of up to so many steps are fitted.
-FITTED = 64
 GRIDS = {"uniform_t": grids.uniform_t, "uniform_log_snr": grids.uniform_log_snr}
 Named = Iterator[tuple[str, float]]
-# Nats(key, batch) -> [batch]: a diffusion term.
+# Nats(key, batch) -> one draw of a term of the bound, in nats: [batch]
 Nats = Callable[[jax.Array, Batch], PerExample]
 
 
-def elbo_vs_steps(context: EvalContext) -> Named:
-    """elbo_vs_steps/GRID/T and its standard error over the images, elbo_vs_steps/fitted/T, elbo_vs_steps/continuous, elbo_vs_steps/ode; and `rounds`."""
+def elbo_vs_steps(
+    context: EvalContext,
+    steps: Sequence[int] = tuple(2**k for k in range(11)),
+    images: int = 128,
+    draws: int = 64,
+    fitted: int = 64,
+    iterations: Sequence[int] = (1, 4, 16, 64, 256, 1024),
+    samples: int = 256,
+) -> Named:
+    """Yield bounds in bits/dim with their standard errors over the images, and the metrics of `iterated_decoding`.
+
+    elbo_vs_steps/GRID/T      T steps, evenly spaced in t or in logSNR
+    elbo_vs_steps/fitted/T    the latter with the variances of up to `fitted` steps fitted to training images
+    elbo_vs_steps/continuous  the continuous bound
+    elbo_vs_steps/ode         the likelihood by the ODE
+
+    The first `images` test images are used, with `draws` draws of (t, eps) each; `iterations` and `samples` go to `iterated_decoding`.
+    """
     sde, score = context.model.decoder.sde, context.model.prior
-    strata = image_count(context) * DRAWS
+    x = context.data.test[: image_count(len(context.data.test), images, draws, max(steps))]
+    strata = len(x) * draws
     found = {}
     for name, make_grid in GRIDS.items():
-        for T in STEPS:
+        for T in steps:
             grid = make_grid(sde, T)
             nats = lambda key, batch, grid=grid: discrete_diffusion(sde, score, grid, strata, key, batch)
-            found[f"{name}/{T}"] = total(context, nats, DRAWS, f"{T} steps, {name}")
-    for T in (T for T in STEPS if T <= FITTED):
-        found[f"fitted/{T}"] = fitted(context, grids.uniform_log_snr(sde, T))
+            found[f"{name}/{T}"] = total(context, x, nats, draws, f"{T} steps, {name}")
+    for T in (T for T in steps if fitted >= T):
+        found[f"fitted/{T}"] = fitted_total(context, x, grids.uniform_log_snr(sde, T), images)
     continuous = lambda key, batch: terms.diffusion(sde, score, key, batch, strata)
-    found["continuous"] = total(context, continuous, DRAWS, "the continuous bound")
+    found["continuous"] = total(context, x, continuous, draws, "the continuous bound")
 
     def ode(key: jax.Array, batch: Batch) -> PerExample:
         return ode_bound(sde, score, hutchinson, context.data.levels, key, batch).total
 
-    found["ode"] = bits_per_image(context, ode, 1, "the ODE's likelihood")
-    named = {f"elbo_vs_steps/{name}": float(values.mean()) for name, values in found.items()}
-    more = dict(iterated_decoding(context))
-    draw(named | more, context.figures / "elbo_vs_steps.png")
-    yield from named.items()
+    found["ode"] = bits_per_image(context, x, ode, 1, "the ODE's likelihood")
+    bounds = {f"elbo_vs_steps/{name}": float(values.mean()) for name, values in found.items()}
+    distances = dict(iterated_decoding(context, iterations, samples))
+    plot(bounds | distances, context.figures / "elbo_vs_steps.png")
+    yield from bounds.items()
     yield from ((f"elbo_vs_steps/{name}_stderr", standard_error(values)) for name, values in found.items())
-    yield "elbo_vs_steps/n", float(image_count(context))
-    yield from more.items()
+    yield "elbo_vs_steps/n", float(len(x))
+    yield from distances.items()
 
 
-def image_count(context: EvalContext) -> int:
-    """Of the images that the bounds are told of: as many as DRAWS make a multiple of all T, if there are."""
-    n, unit = min(IMAGES, len(context.data.test)), max(1, max(STEPS) // DRAWS)
+def image_count(available: int, images: int, draws: int, most_steps: int) -> int:
+    """Return how many images to use: at most `images`, where possible so many that every step is drawn equally often.
+
+    The number of draws in all is then a multiple of every number of steps, if these are powers of two.
+    """
+    n, unit = min(images, available), max(1, most_steps // draws)
     return n // unit * unit or n
 
 
-def bits_per_image(context: EvalContext, nats: Nats, draws: int, label: str) -> np.ndarray:
-    """bits/dim of each image, the mean of `draws` one-sample estimates of so many nats: [n]."""
+def bits_per_image(context: EvalContext, x: np.ndarray, nats: Nats, draws: int, label: str) -> np.ndarray:
+    """Return the mean of `draws` one-sample estimates for each image of x, in bits/dim: [n]."""
     key = jax.random.key(context.seed)
     one_draw = jax.jit(lambda x, index: terms.bits_per_dim(nats(key, Batch(x, index)), x))
-    images = (context.data.test[: image_count(context)],)
-    return mean_of_draws(label, images, draws, one_draw, context.batch_size, context.cache)
+    return mean_of_draws(label, (x,), draws, one_draw, context.batch_size, context.cache)
 
 
-def total(context: EvalContext, diffusion: Nats, draws: int, label: str) -> np.ndarray:
-    """bits_per_image of a diffusion term and the two terms that every model of the ladder shares."""
+def total(context: EvalContext, x: np.ndarray, diffusion: Nats, draws: int, label: str) -> np.ndarray:
+    """Return the bound of each image of x, in bits/dim [n]: a diffusion term and the two terms that all hierarchies share."""
     sde, levels = context.model.decoder.sde, context.data.levels
 
     def nats(key: jax.Array, batch: Batch) -> PerExample:
@@ -96,15 +109,15 @@ def total(context: EvalContext, diffusion: Nats, draws: int, label: str) -> np.n
             + terms.reconstruction(sde, levels, key_reconstruction, batch)
         )
 
-    return bits_per_image(context, nats, draws, label)
+    return bits_per_image(context, x, nats, draws, label)
 
 
-def fitted(context: EvalContext, grid: grids.Grid) -> np.ndarray:
-    """The bound whose every step has the best variance for training images: [n]."""
+def fitted_total(context: EvalContext, x: np.ndarray, grid: grids.Grid, fitted: int) -> np.ndarray:
+    """Return the bound of each image of x [n], every step with the variance that is best for `fitted` training images."""
     sde, score, data = context.model.decoder.sde, context.model.prior, context.data
     steps, key = grid.shape[0] - 1, jax.random.key(context.seed)
     errors = jax.jit(lambda x, index: step_errors(sde, score, grid, key, Batch(x, index)))
-    train = to_model(evenly_spaced(data.train, IMAGES), data.levels)
+    train = to_model(evenly_spaced(data.train, fitted), data.levels)
     index = np.arange(len(train), dtype=np.int32)
     found = batched_map(errors, context.batch_size, train, index, label=f"fit {steps} variances", cache=context.cache)
     dimensions = train[0].size
@@ -113,11 +126,11 @@ def fitted(context: EvalContext, grid: grids.Grid) -> np.ndarray:
     def diffusion(key: jax.Array, batch: Batch) -> PerExample:
         return fitted_diffusion(sde, grid, step_errors(sde, score, grid, key, batch), mean_error, dimensions)
 
-    return total(context, diffusion, 1, f"{steps} steps, fitted")
+    return total(context, x, diffusion, 1, f"{steps} steps, fitted")
 
 
-def draw(metrics: dict[str, float], path: Path) -> None:
-    """bits/dim against T; and the Frechet distance of the samples against the rounds, if it is known."""
+def plot(metrics: dict[str, float], path: Path) -> None:
+    """Plot bits/dim against T and, where it is known, the Frechet distance of the samples against the number of decodings."""
 
     def line(prefix: str) -> Line:
         points = {name.removeprefix(prefix).split("/")[0]: v for name, v in metrics.items() if name.startswith(prefix)}
@@ -128,13 +141,13 @@ def draw(metrics: dict[str, float], path: Path) -> None:
         "equal steps in logSNR": line("elbo_vs_steps/uniform_log_snr/"),
         "the same, variances fitted": line("elbo_vs_steps/fitted/"),
     }
-    levels = {"T → ∞": metrics["elbo_vs_steps/continuous"], "the ODE": metrics["elbo_vs_steps/ode"]}
-    panels = [Panel("One prior, as a hierarchy of T latents", "T", "bits/dim", bounds, levels, log_y=True)]
-    of_samples = {
-        "diffusion": line("iterated_decoding/diffusion/"),
-        "VAE, again and again": line("iterated_decoding/vae/"),
+    constants = {"T → ∞": metrics["elbo_vs_steps/continuous"], "the ODE": metrics["elbo_vs_steps/ode"]}
+    panels = [Panel("Bound of the prior as a hierarchy of T latents", "T", "bits/dim", bounds, constants, log_y=True)]
+    distances = {
+        "diffusion model": line("iterated_decoding/diffusion/"),
+        "VAE, decoded and encoded again": line("iterated_decoding/vae/"),
     }
-    if all(x for x, _ in of_samples.values()):
+    if all(x for x, _ in distances.values()):
         fd = next(name for name in metrics if name.startswith("iterated_decoding/")).split("/")[-1]
-        panels.append(Panel("Samples", "multi_sample", fd, of_samples, {}, log_y=False))
+        panels.append(Panel("Samples by the number of decodings", "decodings", fd, distances, {}, log_y=False))
     plots.lines(panels, path)

@@ -1,4 +1,4 @@
-"""The bound of the method, tightened by importance weights over z and the whole path to it, in bits/dim."""
+"""The bound of the method, tightened by importance weights over z and the whole trajectory, in bits/dim."""
 
 from collections.abc import Iterator
 
@@ -15,35 +15,35 @@ from sde_vae.metrics.image.distances import standard_error
 from sde_vae.solvers.grids import uniform_log_snr
 from sde_vae.types import Batch, Indices, PerExample, Points
 
-# The first so many held-out images; so many weights each; so many steps of the model that is bounded.
-IMAGES, DRAWS, STEPS = 64, 16, 64
 
+def importance(context: EvalContext, images: int = 64, draws: int = 16, steps: int = 64) -> Iterator[tuple[str, float]]:
+    """Yield importance/K, the bound of the model of `steps` steps from K weights, for K = 1, draws / 4 and draws, with standard errors.
 
-def importance(context: EvalContext) -> Iterator[tuple[str, float]]:
-    """importance/K: the bound of the STEPS-step model from K weights, K = 1 being the bound as it is; each with its standard error."""
+    K = 1 is the evidence bound itself. The first `images` test images are used, with `draws` weights each; `draws` is a multiple of 4.
+    """
     model, data = context.model, context.data
-    sde, grid = model.decoder.sde, uniform_log_snr(model.decoder.sde, STEPS)
+    sde, grid = model.decoder.sde, uniform_log_snr(model.decoder.sde, steps)
     key_z, key_path = jax.random.split(jax.random.key(context.seed))
 
     @jax.jit
-    def weigh(x: Points, index: Indices) -> PerExample:
+    def log_weight(x: Points, index: Indices) -> PerExample:
         q = model.encode(x)
         z = q.sample(keys_of(key_z, index))
         path = path_log_weight(sde, model.score(z), grid, data.levels, key_path, Batch(x, index))
         return path + latent_log_weight(q, z)
 
-    n = min(IMAGES, len(data.test))
-    index = np.arange(n * DRAWS, dtype=np.int32)
-    of_row = lambda which, index: weigh(data.test[which], index)
+    n = min(images, len(data.test))
+    index = np.arange(n * draws, dtype=np.int32)
+    of_row = lambda row, index: log_weight(data.test[row], index)
     found = batched_map(
-        of_row, context.batch_size, index // DRAWS, index, label="importance weights", cache=context.cache
+        of_row, context.batch_size, index // draws, index, label="importance weights", cache=context.cache
     )
-    log_w = jnp.asarray(found.reshape(n, DRAWS).T)
-    for k in (1, DRAWS // 4, DRAWS):
-        # Every weight is used: DRAWS / k bounds an image, and their mean.
-        groups = [importance_weighted(log_w[i : i + k]) for i in range(0, DRAWS, k)]
+    log_w = jnp.asarray(found.reshape(n, draws).T)
+    for k in (1, draws // 4, draws):
+        # All weights are used: the mean of draws / k bounds for each image.
+        groups = [importance_weighted(log_w[i : i + k]) for i in range(0, draws, k)]
         values = np.asarray(bits_per_dim(jnp.mean(jnp.stack(groups), axis=0), jnp.asarray(data.test[:n])), np.float64)
         yield f"importance/{k}", float(values.mean())
         yield f"importance/{k}_stderr", standard_error(values)
     yield "importance/n", float(n)
-    yield "importance/steps", float(STEPS)
+    yield "importance/steps", float(steps)

@@ -1,11 +1,10 @@
-"""Does it help to decode again? Sample quality against the number of rounds, for the diffusion model and for a VAE.
+"""Sample quality against the number of decodings, for a diffusion model and for a VAE with the same network.
 
-Both start from the same noise with the same network, and after one round they are the same: E[x_0 | x_T]. The diffusion model
-then noises to the next lower level and decodes again; the "VAE of many steps" encodes what it made as a VAE does, by q(x_T | x_0),
-and decodes that.
+Both start from the same noise and agree after one decoding, E[x_0 | x_T]. The diffusion model then adds noise of the next lower
+level and decodes again. The VAE encodes its result by q(x_T | x_0) and decodes again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -25,48 +24,49 @@ from sde_vae.solvers.step import denoise, integrate
 from sde_vae.solvers.stochastic import ancestral
 from sde_vae.types import Keys, Points, ScoreFn
 
-ROUNDS = (1, 4, 16, 64, 256, 1024)
-SAMPLES = 256
-SHOWN = 12
 
-
-def diffusion_rounds(sde: SDE, score: ScoreFn, rounds: int, keys: Keys, x_T: Points) -> Points:
-    """DDPM's ancestral sampling in so many evaluations of the score, the last of which is the denoising at its end."""
-    grid = uniform_log_snr(sde, rounds)[:-1]
+def iterate_diffusion(sde: SDE, score: ScoreFn, iterations: int, keys: Keys, x_T: Points) -> Points:
+    """Sample by DDPM's ancestral steps with `iterations` evaluations of the score, the last of which is the final denoising."""
+    grid = uniform_log_snr(sde, iterations)[:-1]
     return denoise(sde, score, integrate(ancestral(sde, score), keys, x_T, grid), grid[-1])
 
 
-def vae_rounds(sde: SDE, score: ScoreFn, rounds: int, keys: Keys, x_T: Points) -> Points:
-    """Decode x_T in one step; encode that by q(x_T | x_0), and decode again, `rounds` decodings in all."""
+def iterate_vae(sde: SDE, score: ScoreFn, iterations: int, keys: Keys, x_T: Points) -> Points:
+    """Decode x_T in one step, encode the result by q(x_T | x_0), and so on: `iterations` decodings in all."""
     T = jnp.full(x_T.shape[:1], sde.T, x_T.dtype)
 
-    def again(i: int | jax.Array, x_T: Points) -> Points:
+    def encode_again(i: int | jax.Array, x_T: Points) -> Points:
         return diffuse(sde, denoise(sde, score, x_T, sde.T), T, normal(fold(keys, i), x_T))
 
-    return denoise(sde, score, jax.lax.fori_loop(0, rounds - 1, again, x_T), sde.T)
+    return denoise(sde, score, jax.lax.fori_loop(0, iterations - 1, encode_again, x_T), sde.T)
 
 
-MODELS = {"diffusion": diffusion_rounds, "vae": vae_rounds}
+MODELS = {"diffusion": iterate_diffusion, "vae": iterate_vae}
 
 
-def iterated_decoding(context: EvalContext) -> Iterator[tuple[str, float]]:
-    """iterated_decoding/MODEL/ROUNDS, the Frechet distance of so many samples to the training set (if there is an extractor)."""
+def iterated_decoding(
+    context: EvalContext, iterations: Sequence[int] = (1, 4, 16, 64, 256, 1024), samples: int = 256, shown: int = 12
+) -> Iterator[tuple[str, float]]:
+    """Yield iterated_decoding/MODEL/ITERATIONS/fd_*: the Frechet distance of `samples` images to the training set, given an extractor.
+
+    The figure has the first `shown` samples of each.
+    """
     sde, score, key = context.model.decoder.sde, context.model.prior, jax.random.key(context.seed)
-    shape, index = context.data.test.shape[1:], np.arange(SAMPLES, dtype=np.int32)
+    shape, index = context.data.test.shape[1:], np.arange(samples, dtype=np.int32)
     real = train_moments(context) if context.networks.extractor else None
-    shown = {}
-    for name, model in MODELS.items():
-        for k in ROUNDS:
+    rows = {}
+    for name, iterate in MODELS.items():
+        for k in iterations:
 
             @jax.jit
-            def draw(index: jax.Array, model=model, k=k) -> Points:
+            def draw(index: jax.Array, iterate=iterate, k=k) -> Points:
                 keys, x_T = start(sde, key, jnp.zeros((len(index), *shape), jnp.float32), index)
-                return model(sde, score, k, keys, x_T)
+                return iterate(sde, score, k, keys, x_T)
 
-            label = f"{name}, {k} rounds"
-            drawn = to_unit(batched_map(draw, context.batch_size, index, label=label, cache=context.cache))
-            shown[label] = drawn[:SHOWN]
+            label = f"{name}, {k} decodings"
+            images = to_unit(batched_map(draw, context.batch_size, index, label=label, cache=context.cache))
+            rows[label] = images[:shown]
             if real is not None:
-                fd = frechet_distance(moments(features(context, drawn, label)), real)
+                fd = frechet_distance(moments(features(context, images, label)), real)
                 yield f"iterated_decoding/{name}/{k}/{fd_name(context.networks.extractor)}", fd
-    plots.rows(shown, context.figures / "iterated_decoding.png")
+    plots.rows(rows, context.figures / "iterated_decoding.png")

@@ -1,15 +1,14 @@
-"""One image for a latent, not one draw: what l2 asks for.
+"""Estimate an image from several decodings of its posterior, and from one evaluation of the score.
 
-A single decoding of a single z pays the conditional variance twice, once for what z leaves open and once for what was drawn
-instead. Two ways not to:
+The squared error of a single decoding of a single z has the conditional variance twice: of x_0 given z, and of the noise drawn in
+its place. Two estimates avoid the second part:
 
-    average     the mean of K decodings, each of its own z ~ q(z | x_0) and its own x_T and noise
-    one_step    E[x_0 | x_T, z] by one evaluation of the score at t = T, z the posterior's mean, and x_T its mean, 0; it divides the
-                score's error by alpha(T), which is small
+    multi_sample_mean   the mean of K decodings, each of its own z ~ q(z | x_0), x_T and noise
+    one_step            E[x_0 | x_T, z] by one evaluation of the score at t = T, with z the posterior's mean and x_T = 0, the mean of its
+                        law; the score's error is divided by alpha(T), which is small
 
-Of those K decodings of every image, all together, Frechet's distance to the originals too. That of one of each is biased upwards by what is
-drawn (arXiv:1911.07023), and a decoder that draws nothing pays less of it, however blurred: of K a draw weighs a K-th. It compares with that
-of other methods' K decodings, and with no other: what there being few originals adds is left.
+The Frechet distance over all K decodings of every image has 1/K of the upward bias that sampling gives it (arXiv:1911.07023). The bias
+by the number of originals stays, so it compares only with that of other methods' K decodings.
 """
 
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ import numpy as np
 
 from sde_vae.data.dataset import to_unit
 from sde_vae.evaluators.context import EvalContext
-from sde_vae.evaluators.reconstruction import SHOWN, compare
+from sde_vae.evaluators.reconstruction import image_distances
 from sde_vae.evaluators.set_distances import fd_name, features
 from sde_vae.inference.aggregate_posterior import sample_posterior
 from sde_vae.inference.batched_map import batched_map
@@ -29,45 +28,45 @@ from sde_vae.reporting import plots
 from sde_vae.solvers.step import denoise
 from sde_vae.types import Latents, Points
 
-# Decodings that are averaged.
-K = 8
 
+def multi_sample(context: EvalContext, decodings: int = 8, shown: int = 12) -> Iterator[tuple[str, float]]:
+    """Yield multi_sample_mean/DISTANCE and, for a method with a score, one_step/DISTANCE, with standard errors over the images.
 
-def multi_sample(context: EvalContext) -> Iterator[tuple[str, float]]:
-    """multi_sample_mean/l2, ..., one_step/l2, ... with their standard errors; of methods that decode at once, average alone. With an extractor
-    multi_sample/fd_*, of all multi_sample/n of them.
+    With an extractor, multi_sample/fd_* over all `decodings` of every image too, and their number multi_sample/n. The figure has the
+    first `shown` images.
     """
     test, q = to_unit(context.data.test), context.encode(context.data.test)
-    n, rng, total, seen = len(test), np.random.default_rng(context.seed + 1), np.zeros(test.shape), None
-    for k in range(K):
+    n, rng, total, pooled = len(test), np.random.default_rng(context.seed + 1), np.zeros(test.shape), None
+    for k in range(decodings):
         z = sample_posterior(q, rng)
-        # Each decoding has examples of its own: the first n are `reconstruction`'s.
+        # Noise of its own for each decoding: the first n indices are those of `reconstruction`.
         index = np.arange(n, dtype=np.int32) + (k + 1) * n
-        decoded = to_unit(context.decode(z, index, f"decode {k + 1} of {K} to average"))
+        decoded = to_unit(context.decode(z, index, f"decoding {k + 1} of {decodings}"))
         total += decoded
         if context.networks.extractor:
-            of_one = moments(features(context, decoded, f"decoding {k + 1}"))
-            seen = of_one if seen is None else merge(seen, of_one)
-    found = {"multi_sample_mean": (total / K).astype(np.float32)}
+            of_decoding = moments(features(context, decoded, f"decoding {k + 1}"))
+            pooled = of_decoding if pooled is None else merge(pooled, of_decoding)
+    estimates = {"multi_sample_mean": (total / decodings).astype(np.float32)}
     if context.model.score is not None:
-        found["one_step"] = to_unit(in_one_step(context, q.mean))
-    for name, images in found.items():
-        yield from compare(name, context, images, test)
-    yield "multi_sample/decodings", float(K)
-    if seen is not None:
+        estimates["one_step"] = to_unit(denoise_in_one_step(context, q.mean))
+    for name, images in estimates.items():
+        yield from image_distances(name, context, images, test)
+    yield "multi_sample/decodings", float(decodings)
+    if pooled is not None:
         originals = moments(features(context, test, "the originals"))
-        yield f"multi_sample/{fd_name(context.networks.extractor)}", frechet_distance(seen, originals)
-        yield "multi_sample/n", float(seen.n)
-    shown = {"original": test, f"mean of {K} decodings": found["multi_sample_mean"]}
-    shown |= {"E[x_0 | x_T, z]": found["one_step"]} if "one_step" in found else {}
-    plots.rows({name: images[:SHOWN] for name, images in shown.items()}, context.figures / "multi_sample.png")
+        yield f"multi_sample/{fd_name(context.networks.extractor)}", frechet_distance(pooled, originals)
+        yield "multi_sample/n", float(pooled.n)
+    rows = {"original": test, f"mean of {decodings} decodings": estimates["multi_sample_mean"]}
+    rows |= {"E[x_0 | x_T, z]": estimates["one_step"]} if "one_step" in estimates else {}
+    plots.rows({name: images[:shown] for name, images in rows.items()}, context.figures / "multi_sample.png")
 
 
-def in_one_step(context: EvalContext, z: np.ndarray) -> np.ndarray:
+def denoise_in_one_step(context: EvalContext, z: np.ndarray) -> np.ndarray:
+    """Return E[x_0 | x_T = 0, z] for each z [n, latent]: [n, H, W, C] in the model's range."""
     sde, shape = context.model.decoder.sde, context.data.test.shape[1:]
 
     @jax.jit
-    def of_zero(z: Latents) -> Points:
+    def from_zero(z: Latents) -> Points:
         return denoise(sde, context.model.score(z), jnp.zeros((len(z), *shape), jnp.float32), sde.T)
 
-    return batched_map(of_zero, context.batch_size, z, label="denoise in one step", cache=context.cache)
+    return batched_map(from_zero, context.batch_size, z, label="denoise in one step", cache=context.cache)

@@ -1,4 +1,4 @@
-"""How far one set of images is from another, by the features of the extractor: Frechet's distance and KID."""
+"""Distances between sets of images, by the extractor's features: the Frechet distance and KID."""
 
 from collections.abc import Iterator
 
@@ -17,28 +17,28 @@ Named = Iterator[tuple[str, float]]
 
 
 def fd_name(extractor: Extractor) -> str:
-    """ "fid" is only ever the standard one: that of the published weights."""
+    """Return "fid" for the published Inception, and only for it; otherwise fd_EXTRACTOR."""
     return "fid" if extractor.name == "inception" and extractor.verified else f"fd_{extractor.name}"
 
 
 def to_bytes(images: np.ndarray) -> np.ndarray:
-    """[0, 1] -> uint8: images as they would be saved."""
+    """Round images on [0, 1] to uint8, as they would be saved."""
     return np.round(images * 255).astype(np.uint8)
 
 
 def features(context: EvalContext, images: np.ndarray, label: str) -> np.ndarray:
-    """Of images on [0, 1]: [n, dim] float32."""
+    """Return the extractor's features of images on [0, 1]: [n, dim] float32."""
     extract, size = context.networks.extractor.features, context.batch_size
     return batched_map(extract, size, to_bytes(images), label=f"features of {label}", cache=context.cache)
 
 
 def real_features(context: EvalContext, images: Images, n: int, label: str) -> np.ndarray:
-    """Of n of them, evenly spaced."""
+    """Return the features of n of the uint8 images, evenly spaced: [n, dim]."""
     return features(context, to_unit(to_model(evenly_spaced(images, n), context.data.levels)), label)
 
 
 def train_moments(context: EvalContext) -> Moments:
-    """Of the whole training set, kept on disk."""
+    """Return the moments of the features of the whole training set; they are kept on disk."""
     data, extractor = context.data, context.networks.extractor
     n = len(data.train)
 
@@ -60,26 +60,27 @@ def train_moments(context: EvalContext) -> Moments:
     return cached_moments(context.networks.moments / data.fingerprint[:16], key, make)
 
 
-def kid_named(name: str, context: EvalContext, found: KID) -> Named:
+def kid_metrics(name: str, context: EvalContext, found: KID) -> Named:
+    """Yield NAME/kid_EXTRACTOR and its standard error."""
     full = f"{name}/kid_{context.networks.extractor.name}"
     yield full, found.value
     yield f"{full}_stderr", found.standard_error
 
 
 def compare_pairs(name: str, context: EvalContext, ours: np.ndarray, theirs: np.ndarray) -> Named:
-    """name/fd_* and name/kid_* of features of images, ours[i] made from theirs[i]."""
+    """Yield NAME/fd_* and NAME/kid_* of features [n, dim], image i of `ours` made from image i of `theirs`."""
     yield f"{name}/{fd_name(context.networks.extractor)}", frechet_distance(moments(ours), moments(theirs))
-    yield from kid_named(name, context, kid_of_pairs(ours, theirs))
+    yield from kid_metrics(name, context, kid_of_pairs(ours, theirs))
 
 
 def compare_sets(name: str, context: EvalContext, ours: np.ndarray, theirs: np.ndarray) -> Named:
-    """The same of two independent sets."""
+    """Yield NAME/fd_* and NAME/kid_* of the features of two independent sets."""
     yield f"{name}/{fd_name(context.networks.extractor)}", frechet_distance(moments(ours), moments(theirs))
-    yield from kid_named(name, context, kid(ours, theirs))
+    yield from kid_metrics(name, context, kid(ours, theirs))
 
 
-def against_train(name: str, context: EvalContext, ours: np.ndarray, n: int) -> Named:
-    """name/fd_* of features of images to the whole training set, and name/kid_* to n of it, evenly spaced."""
+def compare_to_train(name: str, context: EvalContext, ours: np.ndarray, n: int) -> Named:
+    """Yield NAME/fd_* of features to the whole training set, and NAME/kid_* to n of its images, evenly spaced."""
     part = real_features(context, context.data.train, n, "training images")
     yield f"{name}/{fd_name(context.networks.extractor)}", frechet_distance(moments(ours), train_moments(context))
-    yield from kid_named(name, context, kid(ours, part))
+    yield from kid_metrics(name, context, kid(ours, part))

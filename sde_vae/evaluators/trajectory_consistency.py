@@ -1,10 +1,10 @@
-"""Does the conditional score agree with itself across t? What E[x_0 | x_t, z] comes to on the way, along a solver's own paths.
+"""The error of the mean of E[x_0 | x_t, z] along a solver's trajectories: whether scores of different levels agree.
 
-Of exact scores the mean of E[x_0 | x_t, z] over the paths that lead from noise to the decodings of one z is E[x_0 | z] at every t: by
-the tower rule, as x_t has the law of x_t given z all along, be the solver stochastic or not. So its error is the same at all levels,
-and is the least there is. Where it changes on the way, scores of different levels disagree: where it falls, levels of less noise know
-more of z than those of more noise tell; where it grows, their errors add up. A stochastic solver forgets in fresh noise what a
-deterministic one carries to the end.
+For exact scores, the mean of E[x_0 | x_t, z] over the trajectories that decode one z is E[x_0 | z] at every t, by the tower rule: x_t
+has the law of x_t given z all along, with a stochastic solver as with a deterministic one. So the error is the same at all levels, and
+it is the least possible. Where it changes along the way, scores of different levels disagree. Where it falls, lower noise levels know
+more of z than higher ones pass on; where it grows, errors accumulate. A stochastic solver forgets in fresh noise what a deterministic
+one carries to the end.
 """
 
 from collections.abc import Iterator
@@ -22,49 +22,51 @@ from sde_vae.reporting import plots
 from sde_vae.reporting.plots import Panel
 from sde_vae.types import Indices, Latents, Points
 
-# Paths of each z, stops along each, and test images.
-K, STOPS, TOLD = 8, 9, 128
 Named = Iterator[tuple[str, float]]
 
 
-def trajectory_consistency(context: EvalContext) -> Named:
-    """trajectory_consistency/WHICH/LOGSNR/mse with standard errors, of images in [0, 1]: of the mean of infinitely many paths, by K and without bias. WHICH:
-    `decoder`, and `inverter`, which is deterministic.
+def trajectory_consistency(context: EvalContext, trajectories: int = 8, stops: int = 9, images: int = 128) -> Named:
+    """Yield trajectory_consistency/WHICH/LOGSNR/mse on [0, 1], with standard errors over the images.
+
+    WHICH is `decoder` or `inverter`, which is deterministic. Each of the first `images` test images has one z ~ q(z | x_0) and
+    `trajectories` trajectories, evaluated at `stops` noise levels. The estimate is unbiased for the mean of infinitely many.
     """
-    model, test = context.model, context.data.test[:TOLD]
+    model, test = context.model, context.data.test[:images]
     z = sample_posterior(context.encode(test), np.random.default_rng(context.seed))
     lines = {}
     for which, decoder in (("decoder", model.decoder), ("inverter", model.inverter)):
-        errors = _errors(context, which, decoder, test, z)
-        levels = np.asarray(decoder.sde.log_snr(decoder.grid[places(decoder, STOPS)]))
-        for level, column in zip(levels, errors.T, strict=True):
-            yield f"trajectory_consistency/{which}/{level:.1f}/mse", float(column.mean())
-            yield f"trajectory_consistency/{which}/{level:.1f}/mse_stderr", standard_error(column)
-        lines[f"by the {which}"] = (levels, errors.mean(axis=0))
-    title = f"{model.title}: E[x_0 | x_t, z] over paths"
-    panel = Panel(title, "logSNR", "mse of their mean", lines, {}, log_y=False, log_x=False)
+        errors = _errors(context, which, decoder, test, z, trajectories, stops)
+        log_snrs = np.asarray(decoder.sde.log_snr(decoder.grid[places(decoder, stops)]))
+        for log_snr, at_level in zip(log_snrs, errors.T, strict=True):
+            yield f"trajectory_consistency/{which}/{log_snr:.1f}/mse", float(at_level.mean())
+            yield f"trajectory_consistency/{which}/{log_snr:.1f}/mse_stderr", standard_error(at_level)
+        lines[f"trajectories of the {which}"] = (log_snrs, errors.mean(axis=0))
+    title = f"{model.title}: error of the mean of E[x_0 | x_t, z]"
+    panel = Panel(title, "logSNR", "mse", lines, {}, log_y=False, log_x=False)
     plots.lines([panel], context.figures / "trajectory_consistency.png")
 
 
-def _errors(context: EvalContext, which: str, decoder: Decoder, test: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Of each image at each stop: [n, stops]."""
+def _errors(
+    context: EvalContext, which: str, decoder: Decoder, test: np.ndarray, z: np.ndarray, trajectories: int, stops: int
+) -> np.ndarray:
+    """Return the squared error of each image at each stop: [n, stops]."""
     model, key = context.model, jax.random.key(context.seed)
 
     @jax.jit
-    def guesses(z: Latents, index: Indices) -> Points:
+    def denoised(z: Latents, index: Indices) -> Points:
         keys, x_T = start(decoder.sde, key, jnp.zeros((len(z), *test.shape[1:]), jnp.float32), index)
-        return trajectory(decoder, STOPS, model.score(z), keys, x_T)[:, :, 1]
+        return trajectory(decoder, stops, model.score(z), keys, x_T)[:, :, 1]
 
     n, total, squares = len(test), 0.0, 0.0
-    for k in range(K):
-        # Each path has an example's noise of its own.
+    for k in range(trajectories):
+        # Noise of its own for each trajectory.
         index = np.arange(n, dtype=np.int32) + k * n
-        label = f"path {k + 1} of {K}, {which}"
-        guess = batched_map(guesses, context.batch_size, z, index, label=label, cache=context.cache).astype(np.float64)
-        total, squares = total + guess, squares + np.square(guess)
-    mean = total / K
-    # What K paths scatter is K - 1 times their variance; their mean has a Kth of that, which no further path would have.
-    scatter = (squares / K - np.square(mean)) / (K - 1)
-    of_pixels = (np.square(mean - test[:, None]) - scatter).reshape(n, mean.shape[1], -1)
-    # A pixel is half as long in [0, 1] as in [-1, 1].
-    return of_pixels.mean(axis=2) / 4
+        label = f"trajectory {k + 1} of {trajectories}, {which}"
+        x_0 = batched_map(denoised, context.batch_size, z, index, label=label, cache=context.cache).astype(np.float64)
+        total, squares = total + x_0, squares + np.square(x_0)
+    mean = total / trajectories
+    # The variance of the mean of K trajectories, which that of infinitely many would not have.
+    variance = (squares / trajectories - np.square(mean)) / (trajectories - 1)
+    per_pixel = (np.square(mean - test[:, None]) - variance).reshape(n, mean.shape[1], -1)
+    # A pixel's error on [0, 1] is half of that on [-1, 1].
+    return per_pixel.mean(axis=2) / 4

@@ -1,4 +1,4 @@
-"""One dimension of the latent after the other, from low to high, the rest held: what does each of them say?"""
+"""Vary one dimension of the latent at a time, the others held."""
 
 from collections.abc import Iterator
 
@@ -11,27 +11,25 @@ from sde_vae.metrics.image.distances import l2
 from sde_vae.metrics.latent import gaussian
 from sde_vae.reporting import plots
 
-# In standard deviations of the aggregate posterior, from the mean of one image's posterior.
-VALUES = np.linspace(-3, 3, 9)
-# So many dimensions are shown, those with the largest KL; so many training images give the standard deviations.
-SHOWN, FITTED = 8, 10_000
 
+def traversal(
+    context: EvalContext, dimensions: int = 8, frames: int = 9, width: float = 3.0, fitted: int = 10_000
+) -> Iterator[tuple[str, float]]:
+    """Yield latent/traversal/l2, the distance of the two ends of a traversal as images, the mean over the dimensions shown.
 
-def traversal(context: EvalContext) -> Iterator[tuple[str, float]]:
-    """Of the first held-out image, drawn. All frames have the same x_T and the same noise on the way: what differs is z.
-
-    latent/traversal/l2 is how far apart the two ends of a dimension are as images, the mean over the dimensions shown.
+    The first held-out image's posterior mean is varied in the `dimensions` of largest KL, each from -`width` to `width` standard
+    deviations of the aggregate posterior of `fitted` training images, in `frames` frames. All have the same x_T and noise.
     """
-    _, aggregate = encode_train(context, FITTED)
+    _, aggregate = encode_train(context, fitted)
     std = gaussian.fit(aggregate.mean, aggregate.log_var).std
     q = context.encode(context.data.test)
     kl = np.asarray(q.kl_per_dimension(), np.float64).mean(axis=0)
-    shown = np.argsort(-kl, kind="stable")[:SHOWN]
-    z = q.mean[:1]
-    paths = [traverse(z, int(k), (z[0, k] + VALUES * std[k]).astype(z.dtype))[0] for k in shown]
-    index = np.zeros(len(shown) * len(VALUES), np.int32)
-    frames = to_unit(context.decode(np.concatenate(paths), index, "traverse"))
-    frames = frames.reshape(len(shown), len(VALUES), *frames.shape[1:])
-    named = {f"z{k + 1}: {kl[k]:.2g} nats": row for k, row in zip(shown, frames, strict=True)}
-    plots.rows(named, context.figures / "traversal.png")
-    yield "latent/traversal/l2", float(l2(frames[:, 0], frames[:, -1]).mean())
+    largest = np.argsort(-kl, kind="stable")[:dimensions]
+    z, offsets = q.mean[:1], np.linspace(-width, width, frames)
+    latents = [traverse(z, int(k), (z[0, k] + offsets * std[k]).astype(z.dtype))[0] for k in largest]
+    index = np.zeros(len(largest) * frames, np.int32)
+    images = to_unit(context.decode(np.concatenate(latents), index, "traverse"))
+    images = images.reshape(len(largest), frames, *images.shape[1:])
+    rows = {f"z{k + 1}, KL {kl[k]:.2g} nats": row for k, row in zip(largest, images, strict=True)}
+    plots.rows(rows, context.figures / "traversal.png")
+    yield "latent/traversal/l2", float(l2(images[:, 0], images[:, -1]).mean())

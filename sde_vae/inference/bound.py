@@ -13,10 +13,10 @@ from sde_vae.bounds.terms import Terms, bits_per_dim, evidence_bound
 from sde_vae.inference.model import Model
 from sde_vae.inference.monte_carlo import mean_of_draws
 from sde_vae.inference.resume_cache import ResumeCache
-from sde_vae.types import Batch, Indices, Points, PRNGKey, Scalar
+from sde_vae.types import Batch, Indices, Points, PRNGKey, Strata
 
 # Bound(key, strata, x, x_z, index) -> [batch, terms], one draw of every term and their total; z ~ q(z | x_z)
-Bound = Callable[[PRNGKey, Scalar, Points, Points, Indices], Float[Array, "batch terms"]]
+Bound = Callable[[PRNGKey, Strata, Points, Points, Indices], Float[Array, "batch terms"]]
 
 
 def method_bound(model: Model, levels: int) -> Bound:
@@ -28,7 +28,7 @@ def method_bound(model: Model, levels: int) -> Bound:
     sde = model.decoder.sde
 
     @jax.jit
-    def one_draw(key: PRNGKey, strata: Scalar, x: Points, x_z: Points, index: Indices) -> Float[Array, "batch terms"]:
+    def one_draw(key: PRNGKey, strata: Strata, x: Points, x_z: Points, index: Indices) -> Float[Array, "batch terms"]:
         # One key for the images' noise, with z and without: their difference is what z is worth on the same noise and levels.
         key_z, key = jax.random.split(key)
         q = model.encode(x_z)
@@ -46,7 +46,7 @@ def prior_bound(model: Model, levels: int) -> Bound:
     sde = model.decoder.sde
 
     @jax.jit
-    def one_draw(key: PRNGKey, strata: Scalar, x: Points, x_z: Points, index: Indices) -> Float[Array, "batch terms"]:
+    def one_draw(key: PRNGKey, strata: Strata, x: Points, x_z: Points, index: Indices) -> Float[Array, "batch terms"]:
         del x_z
         _, key = jax.random.split(key)
         return _stacked(evidence_bound(sde, None, model.prior, levels, strata, key, Batch(x, index)), x)

@@ -1,4 +1,4 @@
-"""What unfinished work has made so far, so that what was stopped goes on where it was."""
+"""Results of unfinished work, kept so that work which was stopped goes on where it was."""
 
 import json
 import re
@@ -10,23 +10,24 @@ from typing import Any
 import numpy as np
 
 from sde_vae.files import write_array, write_json
+from sde_vae.keyed_folder import Key, first_difference, held_key, write_key
 
 
 class ResumeCache:
     """A folder of finished pieces that belong to `key` (JSON: the checkpoint's step, the config, the data, ...).
 
-    Pieces that another key left behind are thrown away.
+    Pieces that another key left behind are deleted.
     """
 
-    def __init__(self, directory: Path, key: dict[str, Any]):
+    def __init__(self, directory: Path, key: Key):
         self.directory = directory
-        key = json.loads(json.dumps(key))
-        if _read_json(directory / "key.json") != key:
+        held = held_key(directory)
+        if held is None or first_difference(held, key) is not None:
             shutil.rmtree(directory, ignore_errors=True)
-            write_json(directory / "key.json", key)
+            write_key(directory, key)
 
     def values(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What make() returned, this time or before."""
+        """Return what make() returns, or returned before."""
         path = self.directory / f"{_slug(name)}.json"
         found = _read_json(path)
         if found is None:
@@ -35,7 +36,7 @@ class ResumeCache:
         return found
 
     def array(self, name: str, number: int, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """Piece `number` of the arrays called `name`, made now or before."""
+        """Return piece `number` of the arrays called `name`: that of make(), or the one kept before. A damaged one is made again."""
         path = self.directory / _slug(name) / f"{number:06d}.npy"
         if path.exists():
             try:
@@ -47,6 +48,7 @@ class ResumeCache:
         return array
 
     def discard(self) -> None:
+        """Delete all pieces."""
         shutil.rmtree(self.directory, ignore_errors=True)
 
 

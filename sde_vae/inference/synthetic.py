@@ -1,6 +1,5 @@
 """Synthetic images: sampled from a prior once, kept, and trained on."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,10 @@ import numpy as np
 
 from sde_vae.data.dataset import to_levels
 from sde_vae.errors import BadInput
-from sde_vae.files import write_array, write_json
+from sde_vae.files import write_array
 from sde_vae.inference.resume_cache import ResumeCache
 from sde_vae.inference.sampling import Sampler
+from sde_vae.keyed_folder import Key, first_difference, held_key, write_key
 
 
 def synthetic_images(
@@ -27,28 +27,25 @@ def synthetic_images(
     source: the prior and the seed. settings: whatever else decides how they are sampled; finished images are kept when it changes, as
     what has trained on them goes on with the same. Raises BadInput if the finished images have another source: they are not deleted.
     """
-    key = json.loads(json.dumps({"n": n, "levels": levels, **source}))
+    key = {"n": n, "levels": levels, **source}
     if (directory / "images.npy").exists():
         return _kept(directory, key)
     cache = ResumeCache(directory / "cache", key | settings)
-    sampled = sampler(cache)(np.arange(n, dtype=np.int32), "sample synthetic images")
-    images = to_levels(sampled, levels)
-    write_json(directory / "key.json", key)
+    images = to_levels(sampler(cache)(np.arange(n, dtype=np.int32), "sample synthetic images"), levels)
+    write_key(directory, key)
     write_array(directory / "images.npy", images)
     cache.discard()
     return images
 
 
-def _kept(directory: Path, key: dict[str, Any]) -> np.ndarray:
+def _kept(directory: Path, key: Key) -> np.ndarray:
     try:
-        before = json.loads((directory / "key.json").read_text())
         images = np.load(directory / "images.npy", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise BadInput(f"{directory}: can't be read ({error}); remove it, and its images are sampled again") from error
-    for name, now in key.items():
-        if before.get(name) != now:
-            raise BadInput(
-                f"{directory}: expected images of this prior, number and seed, found others ({name} differs); take another --workdir, or "
-                "remove this folder and what was trained on it"
-            )
+    if (differs := first_difference(held_key(directory) or {}, key)) is not None:
+        raise BadInput(
+            f"{directory}: expected images of this prior, number and seed, found others ({differs} differs); take another --workdir, "
+            "or remove this folder and what was trained on it"
+        )
     return images

@@ -17,6 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from sde_vae.errors import BadInput
+from sde_vae.training import ema_files
 from sde_vae.training.train_state import TrainState
 from sde_vae.types import Params
 
@@ -87,11 +88,14 @@ class Trained(NamedTuple):
 
 
 def load_ema(directory: Path, stage: str, abstract: Params, field: str) -> Trained:
-    """Of the newest whole checkpoint in `directory`; changes nothing on disk.
+    """Of the newest whole checkpoint in `directory`, or, without that folder, of the file ema.safetensors beside it.
 
-    Raises BadInput, naming `field`, if there is none, or if it belongs to another stage or network.
+    Changes nothing on disk. Raises BadInput, naming `field`, if there is none, or if it belongs to another stage or network.
     """
     if not directory.is_dir():
+        file = directory.parent / ema_files.FILE
+        if file.is_file():
+            return Trained(*ema_files.read_ema(file, stage, abstract, field))
         raise BadInput(f"{field}: expected checkpoints of the stage {stage!r} in {directory}, found no such folder")
     for step in _steps(directory):
         try:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tensorboardX import SummaryWriter
 
 from sde_vae.files import write_text
@@ -33,6 +34,11 @@ class MetricsLog:
         self._file.write(json.dumps({"step": step, **metrics}) + "\n")
         for name, value in metrics.items():
             self._tb.add_scalar(name, value, step)
+
+    def images(self, step: int, named: dict[str, np.ndarray]) -> None:
+        """Show images [n, H, W, C] on [0, 1] in TensorBoard, each name as one grid."""
+        for name, images in named.items():
+            self._tb.add_images(name, images, step, dataformats="NHWC")
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -113,6 +113,8 @@ def train_stage(
                     bar.set_postfix(loss=f"{values['loss']:.4g}")
                     if step % stage.log_every == 0 or step == stage.steps:
                         log.write(step, values | ({"steps_per_second": rate} if rate else {}))
+                if stage.preview and stage.preview_every and step % stage.preview_every == 0:
+                    log.images(step, stage.preview(jax.device_get(state.ema_params), frozen))
                 if saving:
                     checkpoints.save(state, data.state(step))
                     saved = step

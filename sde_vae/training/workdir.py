@@ -1,7 +1,9 @@
 """A run's folder: config.json says what it was trained with, and nothing else is trained over it."""
 
 import json
+import subprocess
 import sys
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import jax
 
 from sde_vae.errors import BadInput
 from sde_vae.files import write_json
+from sde_vae.training import ema_files
 from sde_vae.training.renamed_fields import renamed
 
 STAGES = ("prior", "encoder", "correction", "latent")
@@ -22,7 +25,11 @@ FREE = (
     "data.workers",
     "sampling.",
     "eval.",
-    *(f"stages.{stage}.{field}" for stage in STAGES for field in ("steps", "checkpoint_every", "log_every")),
+    *(
+        f"stages.{stage}.{field}"
+        for stage in STAGES
+        for field in ("steps", "checkpoint_every", "log_every", "preview_every")
+    ),
 )
 # What only that stage reads, and may change until it has begun: a stage can be added to a run that is trained.
 OF_STAGE = {
@@ -35,17 +42,36 @@ Flat = dict[str, Any]  # "section.field" -> value
 
 
 def facts() -> dict[str, Any]:
-    """Return the command, the versions and the devices of this process."""
+    """Return the date, the command, the code's commit if it is a clone, the versions and the devices of this process."""
     return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": commit(),
         "command": " ".join(["python", *sys.argv]),
         "versions": {name: version(name) for name in PACKAGES},
         "devices": [d.device_kind for d in jax.devices()],
     }
 
 
+def commit() -> str | None:
+    """Return the commit of the clone that this package lies in, or None."""
+    root = Path(__file__).parent.parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        asked = ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"]
+        return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
 def claim(workdir: Path, config: Flat, defaults: Flat, data: dict[str, Any]) -> None:
-    """Write WORKDIR/config.json, with the facts of the `data` too. Raises BadInput as `check` does."""
+    """Write WORKDIR/config.json, with the facts of the `data` too. Raises BadInput as `check` does, and for a released run."""
     check(workdir, config, defaults)
+    if any(workdir.glob(f"*/{ema_files.FILE}")):
+        raise BadInput(
+            f"--workdir: {workdir} holds a released run, which cannot be trained further: it has no optimiser's state; take another "
+            f"--workdir (its prior may be used there: --config.prior.checkpoint={workdir})"
+        )
     write_json(workdir / "config.json", {"config": nested(config), "data": data, **facts()})
 
 
@@ -102,8 +128,8 @@ def read_config(workdir: Path, field: str = "--workdir") -> Flat:
 
 
 def has_checkpoints(workdir: Path, stage: str = "*") -> bool:
-    """Return whether the stage, or any, has a checkpoint in `workdir`."""
-    return any(workdir.glob(f"{stage}/checkpoints/[0-9]*"))
+    """Return whether the stage, or any, has a checkpoint in `workdir`, or a file of EMA parameters."""
+    return any(any(workdir.glob(f"{stage}/{name}")) for name in ("checkpoints/[0-9]*", ema_files.FILE))
 
 
 def as_json(config: Flat) -> Flat:

@@ -10,7 +10,7 @@ from sde_vae.errors import BadInput
 from sde_vae.metrics.sets import frechet, kid
 from sde_vae.metrics.sets.extractors import Extractor
 from sde_vae.metrics.sets.frechet import Moments, frechet_distance, merge, moments
-from sde_vae.metrics.sets.moments_cache import cached_moments, file_name
+from sde_vae.metrics.sets.moments_cache import cached_moments, folder_name
 
 RNG = np.random.default_rng
 
@@ -136,7 +136,7 @@ def test_the_cache_gives_back_what_was_made(tmp_path):
     folder = tmp_path / "new"
     assert equal(cached_moments(folder, KEY, lambda: MADE), MADE)
     assert equal(cached_moments(folder, KEY, never), MADE)
-    assert [p.name for p in folder.iterdir()] == [file_name(KEY)]
+    assert [p.name for p in folder.iterdir()] == [folder_name(KEY)]
 
 
 @pytest.mark.parametrize("field", KEY)
@@ -144,22 +144,22 @@ def test_the_cache_refuses_another_key(tmp_path, field):
     """Whatever differs is named, even if the file was given the name that the other key would have."""
     cached_moments(tmp_path, KEY, lambda: MADE)
     other = {**KEY, field: 31 if field == "n" else "else"}
-    (tmp_path / file_name(KEY)).rename(tmp_path / file_name(other))
-    with pytest.raises(BadInput, match=rf"moments-.*npz: made for {field} = "):
+    (tmp_path / folder_name(KEY)).rename(tmp_path / folder_name(other))
+    with pytest.raises(BadInput, match=rf"moments-.*: made for {field} = "):
         cached_moments(tmp_path, other, never)
 
 
 def test_the_cache_wants_the_fields_of_its_name(tmp_path):
     with pytest.raises(BadInput, match="no 'split'"):
         cached_moments(tmp_path, {k: v for k, v in KEY.items() if k != "split"}, never)
-    assert "/" not in file_name({**KEY, "dataset": "a/../b"})
+    assert "/" not in folder_name({**KEY, "dataset": "a/../b"})
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_a_damaged_file_is_made_again(tmp_path, seed):
     """Cut short anywhere it is noticed; a flipped byte is noticed, or was in a place that means nothing."""
     cached_moments(tmp_path, KEY, lambda: MADE)
-    path = tmp_path / file_name(KEY)
+    path = tmp_path / folder_name(KEY) / "moments.npz"
     data = bytearray(path.read_bytes())
     place = int(RNG(seed).integers(len(data)))
     path.write_bytes(data[:place])
@@ -179,8 +179,8 @@ def test_a_damaged_file_is_made_again(tmp_path, seed):
 
 def test_a_pickle_is_not_read(tmp_path):
     cached_moments(tmp_path, KEY, lambda: MADE)
-    path = tmp_path / file_name(KEY)
-    np.savez(path, key=np.array([KEY], object), n=MADE.n, mean=MADE.mean, scatter=MADE.scatter)
+    path = tmp_path / folder_name(KEY) / "moments.npz"
+    np.savez(path, n=np.array([KEY], object), mean=MADE.mean, scatter=MADE.scatter)
     with pytest.warns(UserWarning, match="allow_pickle=False"):
         assert equal(cached_moments(tmp_path, KEY, lambda: MADE), MADE)
 
@@ -188,13 +188,13 @@ def test_a_pickle_is_not_read(tmp_path):
 def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
     def fail(file, **arrays):
         file.write(b"half")
-        assert not (tmp_path / file_name(KEY)).exists()
+        assert not (tmp_path / folder_name(KEY) / "moments.npz").exists()
         raise OSError("disk full")
 
-    monkeypatch.setattr(np, "savez", fail)
+    monkeypatch.setattr(np, "savez_compressed", fail)
     with pytest.raises(OSError, match="disk full"):
         cached_moments(tmp_path, KEY, lambda: MADE)
-    assert not list(tmp_path.iterdir())
+    assert not list((tmp_path / folder_name(KEY)).iterdir())
 
 
 def test_the_kernel_distance_by_brute_force():

@@ -153,7 +153,7 @@ def test_a_missing_distribution_is_asked_for(monkeypatch):
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "distribution", missing)
-    with pytest.raises(BadInput, match=r'pip install "sde_vae\[metrics\]"'):
+    with pytest.raises(BadInput, match=r'pip install -e "\.\[metrics\]"'):
         load_lpips("alex")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from sde_vae.data.datasets.avatar_factors import FACTORS, HAIR, Factors, factors
-from sde_vae.errors import BadInput, choose
+from sde_vae.errors import BadInput, choose, install_command
 
 # The drawing's page, and the square of it that is shown: head, hair and shoulders, 7 of its units to a pixel at 32.
 PAGE = 'width="264px" height="280px" viewBox="0 0 264 280"'
@@ -26,7 +26,7 @@ def require() -> None:
         import python_avatars  # noqa: F401
         import resvg_py  # noqa: F401
     except ImportError as error:
-        raise BadInput(f'config.data.name: avatars needs {error.name}; run: pip install "sde_vae[avatars]"') from error
+        raise BadInput(f"config.data.name: avatars needs {error.name}; run: {install_command('avatars')}") from error
 
 
 def render(face: Factors, size: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from sde_vae.data.datasets.folder import require_path
 from sde_vae.data.datasets.tfds_folder import FORMAT, check_shards, command, prepared, tfds_errors
 from sde_vae.data.io.archive import fingerprint
 from sde_vae.data.io.decode import pictures, preparation
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, install_command
 
 SPLITS = {"train": "train", "validation": "valid", "test": "test"}
 Features = dict[tuple[str, ...], Any]  # the path to a feature of an example -> the feature
@@ -87,7 +87,9 @@ def _library() -> ModuleType:
     try:
         return importlib.import_module("tensorflow_datasets")  # slow, and optional
     except ImportError as error:
-        raise BadInput(f'config.data.name: needs tensorflow-datasets: pip install "sde_vae[tfds]" ({error})') from None
+        raise BadInput(
+            f"config.data.name: needs tensorflow-datasets ({error}); run: {install_command('tfds')}"
+        ) from None
 
 
 def _flat(features: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from array_record.python.array_record_module import ArrayRecordReader
 
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, install_command
 
 FORMAT = "array_record"
 
@@ -59,4 +59,4 @@ def check_shards(split: Any, path: Path, name: str) -> None:
 
 def command(name: str, folder: Path | str) -> str:
     call = f"tfds.builder('{name}', data_dir='{folder}', file_format='{FORMAT}').download_and_prepare()"
-    return f'pip install "sde_vae[tfds]" tensorflow && python -c "import tensorflow_datasets as tfds; {call}"'
+    return f'{install_command("tfds", "tensorflow")} && python -c "import tensorflow_datasets as tfds; {call}"'

@@ -1,37 +1,42 @@
-"""What an image shows, by a classify that has never seen the model: Fisher's linear discriminants of its pixels."""
+"""Predict attributes from the pixels of an image: Fisher's linear discriminants, the same for all models that are evaluated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from jaxtyping import Float, Integer
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from sde_vae.data.dataset import take, to_model, to_unit
-from sde_vae.evaluators.context import EvalContext
-
-# It sees so many principal components, and none with less than this share of the variance, which may be rounding.
-COMPONENTS, LEAST = 64, 1e-4
-# Images on [0, 1] -> column of the attributes -> the value that each image has
+# The principal components used: at most so many, and none with a smaller share of the variance, which may be rounding.
+COMPONENTS, MIN_VARIANCE = 64, 1e-4
+# Up to so many pixels an image, PCA is computed exactly.
+EXACT_PCA_PIXELS = 1024
+# AttributeClassifier(images [n, H, W, C] on [0, 1]) -> column of the attributes -> predicted value of each image [n]
 AttributeClassifier = Callable[[np.ndarray], dict[int, np.ndarray]]
 
 
-def fit_attribute_classifier(context: EvalContext, rows: np.ndarray, columns: list[int]) -> AttributeClassifier:
-    """Of the attributes' `columns`, taught by the training images `rows`, among which each of them has at least two values."""
-    data = context.data
-    train = _flat(to_unit(to_model(take(data.train, rows), data.levels)))
-    # Exact where that is cheap, as in `reconstruction.by_pca`.
-    solver = "covariance_eigh" if train.shape[1] <= 1024 else "randomized"
+def fit_attribute_classifier(
+    images: Float[np.ndarray, "n height width channels"],
+    labels: Integer[np.ndarray, "n attributes"],
+    columns: Sequence[int],
+) -> AttributeClassifier:
+    """Fit a classifier of the attributes `columns` to images on [0, 1]; each has at least two values among them.
+
+    Discriminants have a closed form, where logistic regressions of many classes would take minutes. Their covariance is shrunk as by
+    Ledoit and Wolf (2004).
+    """
+    train = _flat(images)
+    solver = "covariance_eigh" if train.shape[1] <= EXACT_PCA_PIXELS else "randomized"
     pca = PCA(min(COMPONENTS, *train.shape), svd_solver=solver, iterated_power=7, random_state=0).fit(train)
-    seen = pca.explained_variance_ratio_ > LEAST
-    codes = pca.transform(train)[:, seen]
-    # In closed form, where logistic regressions of many classes would take minutes; Ledoit and Wolf's shrinkage.
+    used = pca.explained_variance_ratio_ > MIN_VARIANCE
+    components = pca.transform(train)[:, used]
     discriminants = {k: LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto") for k in columns}
-    for k, of_k in discriminants.items():
-        of_k.fit(codes, data.attributes.train[rows, k])
+    for k, discriminant in discriminants.items():
+        discriminant.fit(components, labels[:, k])
 
     def classify(images: np.ndarray) -> dict[int, np.ndarray]:
-        codes = pca.transform(_flat(images))[:, seen].astype(np.float64)
-        return {k: of_k.predict(codes) for k, of_k in discriminants.items()}
+        components = pca.transform(_flat(images))[:, used].astype(np.float64)
+        return {k: discriminant.predict(components) for k, discriminant in discriminants.items()}
 
     return classify
 

@@ -195,7 +195,7 @@ def test_bad_input(tmp_path, monkeypatch):
     with pytest.raises(BadInput, match=r"mouth.*'grin'"):
         counterfactual(0, "mouth", "grin", SIZE)
     monkeypatch.setitem(sys.modules, "resvg_py", None)
-    with pytest.raises(BadInput, match=r'resvg_py.*pip install "sde_vae\[avatars\]"'):
+    with pytest.raises(BadInput, match=r'resvg_py.*pip install -e "\.\[avatars\]"'):
         avatars.avatars(options(tmp_path))
     assert not list(tmp_path.iterdir())
 
