@@ -49,7 +49,7 @@ def gaussian_density(sde, x, mean, cov):
 
 @pytest.mark.parametrize("sde", SDES, ids=str)
 def test_it_is_the_exact_likelihood_alone_and_given_z(sde, x64):
-    """Half of the batch is judged by the prior's score, half by Bayes', each with its z."""
+    """Half of the batch has the prior's score, half by Bayes', each with its z."""
     w, n = LinearGaussian.random(jax.random.key(0)), 16
     x_0, z = w.sample(jax.random.key(2), n)
     x, given = noisy(sde, x_0), np.arange(n) % 2 == 1
