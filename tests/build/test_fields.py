@@ -62,7 +62,7 @@ def test_an_example_loads_by_name_and_by_path(path):
         ("sampling.solver", "heun", "heun"),
         ("data.dir", "2024", "2024"),
         ("eval.evaluators", "('samples', 'latents')", ("samples", "latents")),
-        ("eval.evaluators", "samples", ("samples",)),
+        ("eval.evaluators", "'samples'", ("samples",)),
         ("eval.evaluators", ["samples"], ("samples",)),
     ],
 )
@@ -106,7 +106,7 @@ def test_a_value_of_another_type_is_refused(name, value, message):
         ("beta", "did you mean config.loss.beta?"),
         ("nothing.at.all", "docs/config.md lists them all"),
         # A section is no field.
-        ("sampling", "docs/config.md lists them all"),
+        ("sampling", "did you mean config.sampling.snr?"),
     ],
 )
 def test_an_unknown_field_names_the_nearest(name, hint):
