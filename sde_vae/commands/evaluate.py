@@ -13,6 +13,7 @@ from sde_vae.build.evaluation import build_eval_data, evaluated_split
 from sde_vae.build.fields import default_config
 from sde_vae.build.metric_networks import build_metric_networks
 from sde_vae.build.parameters import load_prior, other_images
+from sde_vae.commands.train import note_other_images, parameter_count, report_skipped
 from sde_vae.data.dataset import fingerprint
 from sde_vae.data.pipeline import check_images
 from sde_vae.errors import BadInput
@@ -25,7 +26,6 @@ from sde_vae.reporting.provenance import provenance
 from sde_vae.reporting.report import write_report
 from sde_vae.reporting.tables import as_text, tables
 from sde_vae.run import Run
-from sde_vae.trainer import note_other_images, parameter_count, report_skipped
 from sde_vae.training import logs
 from sde_vae.training import workdir as workdirs
 from sde_vae.training.checkpoints import describe
