@@ -40,7 +40,7 @@ def test_what_is_read_is_what_was_written_to_half_precision(path):
 def test_it_stands_in_for_checkpoints(path):
     trained = load_ema(path.parent / "checkpoints", "encoder", abstract(PARAMS), "--workdir")
     assert (trained.step, trained.data) == (12, DATA)
-    with pytest.raises(BadInput, match="--workdir: expected checkpoints of the stage 'prior'"):
+    with pytest.raises(BadInput, match=r"--workdir: expected checkpoints of the stage 'prior'"):
         load_ema(path.parent.parent / "none" / "checkpoints", "prior", abstract(PARAMS), "--workdir")
 
 
@@ -49,19 +49,19 @@ def test_a_flipped_byte_anywhere_in_the_arrays_is_refused(path):
     start = 8 + int.from_bytes(whole[:8], "little")
     for place in (start, (start + len(whole)) // 2, len(whole) - 1):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        with pytest.raises(BadInput, match="--workdir: .* is damaged .*its checksum is wrong"):
+        with pytest.raises(BadInput, match=r"--workdir: .* is damaged .*its checksum is wrong"):
             read_ema(path, "encoder", abstract(PARAMS), "--workdir")
 
 
 @pytest.mark.parametrize("harm", [lambda data: data[:-1], lambda data: data[:20], lambda data: b""])
 def test_a_file_cut_short_is_refused(path, harm):
     path.write_bytes(harm(path.read_bytes()))
-    with pytest.raises(BadInput, match="--workdir: .* is damaged .*; copy or install it again"):
+    with pytest.raises(BadInput, match=r"--workdir: .* is damaged .*; copy or install it again"):
         read_ema(path, "encoder", abstract(PARAMS), "--workdir")
 
 
 def test_another_stage_and_another_network_are_refused(path):
-    with pytest.raises(BadInput, match="expected parameters of the stage 'prior' in .*, found those of 'encoder'"):
+    with pytest.raises(BadInput, match=r"expected parameters of the stage 'prior' in .*, found those of 'encoder'"):
         read_ema(path, "prior", abstract(PARAMS), "--workdir")
     wider = PARAMS | {"count": np.arange(4, dtype=np.int32)}
     with pytest.raises(
