@@ -98,11 +98,11 @@ def test_an_encoder_trained_through_bayes_rule_finds_the_exact_conditional():
     np.testing.assert_allclose(np.cov(drawn.T), np.cov(true.T), atol=0.1)
     x = decode(jnp.full((4096, 1), 1.35))
     log_w, means, cov = w.given_z(jnp.array([1.35]))
-    weights = jnp.exp(log_w)
-    mean = weights @ means
+    shares = jnp.exp(log_w)
+    mean = shares @ means
     spread = means - mean[None]
     np.testing.assert_allclose(x.mean(0), mean, atol=0.1)
-    np.testing.assert_allclose(np.cov(np.asarray(x).T), cov + spread.T @ (weights[:, None] * spread), atol=0.1)
+    np.testing.assert_allclose(np.cov(np.asarray(x).T), cov + spread.T @ (shares[:, None] * spread), atol=0.1)
 
 
 def test_a_whole_score_vae_reconstructs_points_it_has_not_seen():
@@ -130,7 +130,13 @@ def test_a_correction_repairs_a_poor_encoder():
     w, net = world(), network(MLP(2, 64, 2, zero=False), (3,))
     by_moments = lambda z: scores.bayes(w.marginal_score(SDE), w.gaussian_log_likelihood(SDE, z))
     exact_encoder = lambda x: DiagGaussian(x @ w.A.T, jnp.full((len(x), 1), 2 * np.log(w.s)))
-    base = Method(None, None, lambda params, frozen, x: exact_encoder(x), lambda params, frozen, z: by_moments(z))
+    base = Method(
+        None,
+        None,
+        encode=lambda params, frozen, x: exact_encoder(x),
+        score=lambda params, frozen, z: by_moments(z),
+        unconditional=lambda params, frozen: w.marginal_score(SDE),
+    )
 
     def residual(params, of_prior, x, t, z, keys):
         with_z = net._replace(
