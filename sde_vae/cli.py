@@ -161,7 +161,8 @@ def whole_number(name: str, text: str, least: int) -> int:
 def _train(command: Command) -> None:
     finished = train(command.config, command.directory)
     if finished:
-        print(f"next      python main.py --workdir {command.directory} --mode eval")
+        program = "sde-vae" if Path(sys.argv[0]).stem == "sde-vae" else "python main.py"
+        print(f"next      {program} --workdir {command.directory} --mode eval")
 
 
 def _eval(command: Command) -> None:
