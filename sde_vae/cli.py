@@ -9,11 +9,11 @@ from ml_collections import ConfigDict
 
 from sde_vae.build.config import fields, find_config, load_config, require_field, set_fields
 from sde_vae.build.fields import default_config
+from sde_vae.commands.evaluate import evaluate_run
+from sde_vae.commands.export import encode_to, free_name, reconstruct_to, sample_to
+from sde_vae.commands.train import train
 from sde_vae.errors import BadInput, choose, exit_code
-from sde_vae.evaluate import evaluate_run
-from sde_vae.export import encode_to, free_name, reconstruct_to, sample_to
 from sde_vae.run import Run, find_workdir, trained_config
-from sde_vae.trainer import train
 from sde_vae.training import workdir as workdirs
 
 HELP = """Train, evaluate and use ScoreVAE and the models it is compared with.

@@ -10,7 +10,7 @@ from sde_vae.diffusion.losses import denoising
 from sde_vae.diffusion.scores import noise_of_score, velocity_of_noise
 from sde_vae.diffusion.time_samplers import times_uniform_in_log_snr
 from sde_vae.diffusion.weights import likelihood_weighting
-from sde_vae.methods.correction import corrected, of_features, of_images
+from sde_vae.methods.correction import corrected, head_corrector, network_corrector
 from sde_vae.nets.head import CorrectionHead
 from sde_vae.nets.network import network
 from sde_vae.nets.unet import UNet, UNetFeatures
@@ -19,8 +19,8 @@ from tests.helpers.small import LATENT, SDE, SHAPE, awake, image_batch, image_me
 TIMES, WEIGHT = times_uniform_in_log_snr(SDE, 16), likelihood_weighting()
 BODY = UNetFeatures(8, (1,), 1)
 CORRECTORS = {
-    "unet": of_images(SDE, network(UNet(8, (1,), 1, zero=False), SHAPE, z=(LATENT,))),
-    "head": of_features(
+    "unet": network_corrector(SDE, network(UNet(8, (1,), 1, zero=False), SHAPE, z=(LATENT,))),
+    "head": head_corrector(
         SDE, network(BODY, SHAPE), network(CorrectionHead(8, 1, SHAPE[-1]), (*SHAPE[:-1], 8), z=(LATENT,))
     ),
 }
@@ -115,7 +115,9 @@ def test_dropout_is_on_in_training_and_only_then(body):
     def plus(dropout):
         unet = network(UNet(8, (1,), 1, dropout=dropout, zero=False), SHAPE, z=(LATENT,))
         head = network(CorrectionHead(8, 1, SHAPE[-1], dropout), (*SHAPE[:-1], 8), z=(LATENT,))
-        corrector = {"unet": of_images(SDE, unet), "head": of_features(SDE, network(BODY, SHAPE), head)}[body]
+        corrector = {"unet": network_corrector(SDE, unet), "head": head_corrector(SDE, network(BODY, SHAPE), head)}[
+            body
+        ]
         return corrected(SDE, base, base, corrector, TIMES, WEIGHT)
 
     never, often = plus(0.0), plus(0.5)
