@@ -1,4 +1,4 @@
-"""Methods: the gradient through the double differentiation, and what frozen means."""
+"""ScoreVAE: its loss, the gradient through the double differentiation, and what frozen means."""
 
 import jax
 import jax.flatten_util
@@ -100,23 +100,6 @@ def test_z_is_encoded_at_time_zero():
     assert q.mean.shape == (16, 3)
     np.testing.assert_array_equal(q.mean, posterior.noisy(params, {}, x, jnp.zeros(16)).mean)
     assert not np.allclose(q.mean, posterior.noisy(params, {}, x, jnp.full(16, 0.5)).mean, atol=1e-3)
-
-
-def test_networks_see_unit_variance_under_every_sde():
-    """With data of unit variance, x scaled by 1 / sqrt(alpha^2 + sigma^2), and a finite level at t = 0."""
-    seen = {}
-
-    def apply(params, x, log_snr):
-        seen["std"], seen["level"] = float(jnp.std(x)), log_snr
-        return x
-
-    net = tanh_network(2, 2)._replace(apply=apply)
-    for sde in (VP(), VE()):
-        x = jnp.sqrt(sde.alpha(jnp.ones(1)) ** 2 + sde.sigma(jnp.ones(1)) ** 2)[:, None]
-        precondition(sde, net, None, x * jax.random.normal(jax.random.key(0), (20_000, 2)), jnp.ones(20_000))
-        assert abs(seen["std"] - 1) < 0.02
-        precondition(sde, net, None, jnp.ones((1, 2)), jnp.zeros(1))
-        assert np.all(np.isfinite(seen["level"]))
 
 
 def test_guidance_applies_when_decoding_and_not_in_training():
