@@ -54,7 +54,7 @@ def release(workdir: Path, out: Path) -> None:
             "config": public.to_dict(),
             "data": facts.get("data") or describe_data(experiment.load()),
             "command": public_command(facts.get("command", "")),
-            **{name: facts[name] for name in ("versions", "devices") if name in facts},
+            **{name: facts[name] for name in ("date", "commit", "versions", "devices") if facts.get(name)},
         },
     )
 
