@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm import tqdm
 
-from sde_vae.data.dataset import evenly_spaced, Images, take, to_bytes, to_model, to_unit
+from sde_vae.data.dataset import Images, evenly_spaced, take, to_bytes, to_model, to_unit
 from sde_vae.evaluators.context import EvalContext
 from sde_vae.inference.batched_map import batched_map
 from sde_vae.metrics.sets.extractors import Extractor
