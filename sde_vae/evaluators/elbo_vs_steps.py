@@ -63,7 +63,7 @@ def elbo_vs_steps(
             grid = make_grid(sde, T)
             nats = lambda key, batch, grid=grid: discrete_diffusion(sde, score, grid, strata, key, batch)
             found[f"{name}/{T}"] = total(context, x, nats, draws, f"{T} steps, {name}")
-    for T in (T for T in steps if T <= fitted):
+    for T in (T for T in steps if fitted >= T):
         found[f"fitted/{T}"] = fitted_total(context, x, grids.uniform_log_snr(sde, T), images)
     continuous = lambda key, batch: terms.diffusion(sde, score, key, batch, strata)
     found["continuous"] = total(context, x, continuous, draws, "the continuous bound")

@@ -1,6 +1,7 @@
-"""Figures: grids of images, training curves, lines, and plots of the latent space.
+"""Figures: rows and grids of images, training curves, lines, and plots of the latent space.
 
-Each function returns a matplotlib Figure, which a notebook shows, and saves it as a PNG where a path is given.
+Each function returns a matplotlib Figure, which a notebook shows, and saves it as a PNG where a path is given. All figures are equally
+wide and all their text is of one size, so that a page which shows them equally wide has labels of one size.
 """
 
 from collections.abc import Sequence
@@ -8,149 +9,55 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
-DPI = 120
-# So many columns of a heat map have room for their names.
-NAMED = 32
+# Inches, points, and dots per inch of a saved figure.
+WIDTH, FONT_SIZE, DPI = 6.4, 9, 150
+# Inches: an image at most, the line of text above a row of images, and a margin.
+MAX_IMAGE, LABEL_HEIGHT, MARGIN = 0.8, 0.21, 0.05
+# Images smaller than this many pixels are enlarged, so that gaps between them are narrow.
+MIN_PIXELS = 64
+# A heat map with more columns names every second, third, ... of them.
+MAX_COLUMN_LABELS = 20
 # x and y of the points of a line.
 Line = tuple[Sequence[float], Sequence[float]]
 
 
 class Panel(NamedTuple):
-    """Named lines over x, and named levels that do not depend on x."""
+    """Named lines over x, and named constants, which are horizontal lines."""
 
     title: str
     x: str
     y: str
     lines: dict[str, Line]
-    levels: dict[str, float]
+    constants: dict[str, float]
     log_y: bool
     log_x: bool = True
 
 
-def rows(named: dict[str, np.ndarray], path: Path | None = None) -> Figure:
-    """One row of images a name, the name at its left. Images are [n, H, W, C] on [0, 1], the same n in every row."""
-    n = len(next(iter(named.values())))
-    figure, axes = subplots(len(named), n, (0.75 * n + 1.2, 0.8 * len(named)))
-    for (name, images), line in zip(named.items(), axes, strict=True):
-        for image, ax in zip(images, line, strict=False):
-            _show(ax, image)
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
-    return _finished(figure, path)
-
-
-def grid(images: np.ndarray, path: Path | None = None) -> Figure:
-    """A square grid of [n, H, W, C] images on [0, 1]."""
-    side = int(np.ceil(np.sqrt(len(images))))
-    figure, axes = subplots(side, side, (0.7 * side, 0.7 * side))
-    for ax in axes.flat:
-        ax.axis("off")
-    for image, ax in zip(images, axes.flat, strict=False):
-        _show(ax, image)
-    return _finished(figure, path)
-
-
-def curves(logged: dict[str, list[dict[str, Any]]], path: Path | None = None) -> Figure:
-    """The loss of each stage, of whose log these are the rows, against its steps: faint, with a running mean over a twentieth of the run."""
-    figure, axes = subplots(1, len(logged), (4.2 * len(logged), 2.8))
-    for (stage, rows), ax in zip(logged.items(), axes[0], strict=True):
-        steps = np.asarray([row["step"] for row in rows])
-        for name in (name for name in rows[0] if name.split("/")[0] == "loss"):
-            values = np.asarray([row[name] for row in rows])
-            window = max(1, len(values) // 20)
-            smooth = np.convolve(values, np.ones(window) / window, mode="valid")
-            (line,) = ax.plot(steps[window - 1 :], smooth, label=name, lw=1.5)
-            ax.plot(steps, values, color=line.get_color(), alpha=0.2, lw=0.8)
-        ax.set(title=stage, xlabel="step", ylabel="nats per image", yscale="log")
-        ax.legend(fontsize=8, frameon=False)
-    return _finished(figure, path)
-
-
-def lines(panels: Sequence[Panel], path: Path | None = None) -> Figure:
-    """Panels side by side."""
-    figure, axes = subplots(1, len(panels), (4.6 * len(panels), 3.4))
-    for panel, ax in zip(panels, axes[0], strict=True):
-        for name, (x, y) in panel.lines.items():
-            ax.plot(x, y, label=name, marker="o", ms=3, lw=1.5)
-        for i, (name, y) in enumerate(panel.levels.items()):
-            ax.axhline(y, label=name, color="black", lw=1, ls=("--", ":", "-.")[i % 3])
-        ax.set(
-            title=panel.title,
-            xlabel=panel.x,
-            ylabel=panel.y,
-            xscale="log" if panel.log_x else "linear",
-            yscale="log" if panel.log_y else "linear",
-        )
-        ax.legend(fontsize=8, frameon=False)
-    return _finished(figure, path)
-
-
-def subplots(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
-    """Return (figure of `size` inches, its axes [rows, columns]). No global figure is kept, as pyplot would."""
-    figure = Figure(figsize=size)
-    return figure, figure.subplots(rows, columns, squeeze=False)
-
-
-def _show(ax: Axes, image: np.ndarray) -> None:
-    ax.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    ax.set(xticks=[], yticks=[])
-    for spine in ax.spines.values():
-        spine.set_visible(False)
-
-
-def _finished(figure: Figure, path: Path | None) -> Figure:
-    figure.tight_layout(pad=0.4)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=DPI)
-    return figure
-
-
 class Bars(NamedTuple):
-    """One bar a height, [n]; those that are not `strong`, [n], are grey."""
+    """One bar for each of the heights [n]; those not in the mask `active` [n] are grey."""
 
     title: str
     x: str
     y: str
     heights: np.ndarray
-    strong: np.ndarray
+    active: np.ndarray
 
 
-class Cloud(NamedTuple):
-    """Points of the plane, [n, 2], coloured by what is known of them: its name and [n] numbers, or None."""
+class Scatter(NamedTuple):
+    """Points [n, 2], coloured by an attribute: (name, [n] numbers), or None."""
 
     title: str
     x: str
     y: str
     points: np.ndarray
-    known: tuple[str, np.ndarray] | None
-
-
-def bars_and_cloud(bars: Bars, cloud: Cloud, path: Path | None = None) -> Figure:
-    """Side by side."""
-    figure, axes = subplots(1, 2, (9.2, 3.8))
-    left, right = axes[0]
-    left.bar(np.arange(1, len(bars.heights) + 1), bars.heights, color=np.where(bars.strong, "tab:blue", "lightgrey"))
-    left.set(title=bars.title, xlabel=bars.x, ylabel=bars.y)
-    left.xaxis.get_major_locator().set_params(integer=True)
-    name, values = cloud.known or ("", np.zeros(len(cloud.points)))
-    kinds = np.unique(values)
-    if len(kinds) > 10:
-        shown = right.scatter(*cloud.points.T, c=values, s=6, cmap="viridis", linewidths=0)
-        figure.colorbar(shown, ax=right, label=name)
-    else:
-        for i, kind in enumerate(kinds):
-            right.scatter(*cloud.points[values == kind].T, color=f"C{i}", s=6, linewidths=0, label=f"{kind:g}")
-        if cloud.known:
-            right.legend(title=name, fontsize=8, frameon=False, markerscale=2, bbox_to_anchor=(1, 1), loc="upper left")
-    right.set(title=cloud.title, xlabel=cloud.x, ylabel=cloud.y)
-    return _finished(figure, path)
+    attribute: tuple[str, np.ndarray] | None
 
 
 class HeatMap(NamedTuple):
-    """values[i, j] >= 0 is that of the i-th of `rows` and the j-th of `columns`, which are their names; `colour` says what it is."""
+    """values[i, j] >= 0 of row i and column j, with the names of rows and columns; `colour` names the quantity."""
 
     title: str
     x: str
@@ -160,20 +67,148 @@ class HeatMap(NamedTuple):
     values: np.ndarray
 
 
+def rows(named: dict[str, np.ndarray], path: Path | None = None) -> Figure:
+    """Show one row of images for each name, the name above it. Images are [n, H, W, C] on [0, 1], all of one size."""
+    height, width = next(iter(named.values())).shape[1:3]
+    cell = min(MAX_IMAGE, (WIDTH - 2 * MARGIN) / max(map(len, named.values())))
+    row_height = LABEL_HEIGHT + cell * height / width + MARGIN
+    total = row_height * len(named) + MARGIN
+    figure = Figure(figsize=(WIDTH, total))
+    for i, (name, images) in enumerate(named.items()):
+        top = total - i * row_height - MARGIN
+        figure.text(MARGIN / WIDTH, (top - 0.04) / total, name, va="top")
+        _add_images(figure, _tiled(images, len(images)), (MARGIN, top - row_height + MARGIN, cell * len(images)))
+    return _finished(figure, path)
+
+
+def grid(images: np.ndarray, path: Path | None = None, columns: int | None = None) -> Figure:
+    """Show images [n, H, W, C] on [0, 1] in a grid with so many columns, by default a square one."""
+    columns = columns or int(np.ceil(np.sqrt(len(images))))
+    tiled = _tiled(images, columns)
+    width = min(WIDTH - 2 * MARGIN, 2 * MAX_IMAGE * columns)
+    figure = Figure(figsize=(WIDTH, width * tiled.shape[0] / tiled.shape[1] + 2 * MARGIN))
+    _add_images(figure, tiled, (MARGIN, MARGIN, width))
+    return _finished(figure, path)
+
+
+def curves(logged: dict[str, list[dict[str, Any]]], path: Path | None = None) -> Figure:
+    """Plot the loss and its terms against the steps for each stage, from the rows of its log.
+
+    Faint lines are the values as logged, strong ones a running mean over a twentieth of the run.
+    """
+    columns = min(2, len(logged))
+    lines_of_panels = -(-len(logged) // columns)
+    figure, axes = subplots(lines_of_panels, columns, (WIDTH, 2.7 * lines_of_panels))
+    for ax in axes.flat[len(logged) :]:
+        ax.axis("off")
+    for (stage, log), ax in zip(logged.items(), axes.flat, strict=False):
+        steps = np.asarray([row["step"] for row in log])
+        for name in (name for name in log[0] if name.split("/")[0] == "loss"):
+            values = np.asarray([row[name] for row in log])
+            window = max(1, len(values) // 20)
+            smooth = np.convolve(values, np.ones(window) / window, mode="valid")
+            (line,) = ax.plot(steps[window - 1 :], smooth, label=name, lw=1.5)
+            ax.plot(steps, values, color=line.get_color(), alpha=0.2, lw=0.8)
+        ax.set(title=f"stage {stage}", xlabel="step", ylabel="nats per image", yscale="log")
+        ax.legend(frameon=False)
+    return _finished(figure, path)
+
+
+def lines(panels: Sequence[Panel], path: Path | None = None) -> Figure:
+    """Plot panels one above the other."""
+    figure, axes = subplots(len(panels), 1, (WIDTH, 3.4 * len(panels)))
+    for panel, ax in zip(panels, axes[:, 0], strict=True):
+        for name, (x, y) in panel.lines.items():
+            ax.plot(x, y, label=name, marker="o", ms=3, lw=1.5)
+        for i, (name, y) in enumerate(panel.constants.items()):
+            ax.axhline(y, label=name, color="black", lw=1, ls=("--", ":", "-.")[i % 3])
+        ax.set(
+            title=panel.title,
+            xlabel=panel.x,
+            ylabel=panel.y,
+            xscale="log" if panel.log_x else "linear",
+            yscale="log" if panel.log_y else "linear",
+        )
+        ax.legend(frameon=False)
+    return _finished(figure, path)
+
+
+def bars_and_scatter(bars: Bars, scatter: Scatter, path: Path | None = None) -> Figure:
+    """Plot bars above a scatter plot; an attribute of at most 10 values has a legend, any other a colour bar."""
+    figure, axes = subplots(2, 1, (WIDTH, 6.0), height_ratios=(2, 3))
+    top, bottom = axes[:, 0]
+    top.bar(np.arange(1, len(bars.heights) + 1), bars.heights, color=np.where(bars.active, "tab:blue", "lightgrey"))
+    top.set(title=bars.title, xlabel=bars.x, ylabel=bars.y)
+    top.xaxis.get_major_locator().set_params(integer=True)
+    name, values = scatter.attribute or ("", np.zeros(len(scatter.points)))
+    kinds = np.unique(values)
+    if len(kinds) > 10:
+        points = bottom.scatter(*scatter.points.T, c=values, s=6, cmap="viridis", linewidths=0)
+        figure.colorbar(points, ax=bottom, label=name)
+    else:
+        for i, kind in enumerate(kinds):
+            bottom.scatter(*scatter.points[values == kind].T, color=f"C{i}", s=6, linewidths=0, label=f"{kind:g}")
+        if scatter.attribute:
+            bottom.legend(title=name, frameon=False, markerscale=2, bbox_to_anchor=(1, 1), loc="upper left")
+    bottom.set(title=scatter.title, xlabel=scatter.x, ylabel=scatter.y)
+    return _finished(figure, path)
+
+
 def heat_map(shown: HeatMap, path: Path | None = None) -> Figure:
-    """As wide as `bars_and_cloud`, and as high as its rows are many. Of many columns every second, third, ... has its name below it."""
-    high, wide = shown.values.shape
-    figure, axes = subplots(1, 1, (9.2, max(2.4, 0.24 * high + 1.0)))
+    """Show a matrix, white where it is 0; the figure is as high as its rows need."""
+    height, width = shown.values.shape
+    figure, axes = subplots(1, 1, (WIDTH, max(2.4, 0.24 * height + 1.0)))
     ax = axes[0, 0]
-    # White is nothing, even where there is nothing else.
-    most = shown.values.max() or 1.0
-    image = ax.imshow(shown.values, cmap="Blues", vmin=0, vmax=most, aspect="auto", interpolation="nearest")
-    for i in range(1, high):
+    # 1 where all values are 0: they stay white.
+    largest = shown.values.max() or 1.0
+    image = ax.imshow(shown.values, cmap="Blues", vmin=0, vmax=largest, aspect="auto", interpolation="nearest")
+    for i in range(1, height):
         ax.axhline(i - 0.5, color="lightgrey", lw=0.5)
-    named = range(0, wide, -(-wide // NAMED))
-    ax.set_xticks(named, [shown.columns[j] for j in named], fontsize=7)
-    ax.set_yticks(range(high), shown.rows, fontsize=8)
+    labelled = range(0, width, -(-width // MAX_COLUMN_LABELS))
+    ax.set_xticks(labelled, [shown.columns[j] for j in labelled])
+    ax.set_yticks(range(height), shown.rows)
     ax.set(title=shown.title, xlabel=shown.x)
-    # As high as the map, and equally thin beside any.
+    # A colour bar as high as the map, of the same width beside any.
     figure.colorbar(image, ax=ax, label=shown.colour, fraction=0.03, pad=0.02, aspect=7 * figure.get_figheight())
     return _finished(figure, path)
+
+
+def subplots(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Figure, np.ndarray]:
+    """Return (figure of `size` inches, its axes [rows, columns]). No global figure is kept, as pyplot would."""
+    figure = Figure(figsize=size)
+    return figure, figure.subplots(rows, columns, squeeze=False, gridspec_kw=options)
+
+
+def _tiled(images: np.ndarray, columns: int) -> np.ndarray:
+    """Return one image of all, in rows of `columns`, with white gaps: [H, W, 3]."""
+    scale = max(1, -(-MIN_PIXELS // max(images.shape[1:3])))
+    images = np.broadcast_to(images, (*images.shape[:-1], 3)).repeat(scale, axis=1).repeat(scale, axis=2)
+    n, height, width, _ = images.shape
+    gap = max(1, width // 16)
+    lines = -(-n // columns)
+    canvas = np.ones((lines * columns, height + gap, width + gap, 3), np.float32)
+    canvas[:n, :height, :width] = images
+    canvas = canvas.reshape(lines, columns, height + gap, width + gap, 3).swapaxes(1, 2)
+    return np.clip(canvas.reshape(lines * (height + gap), columns * (width + gap), 3), 0, 1)
+
+
+def _add_images(figure: Figure, tiled: np.ndarray, place: tuple[float, float, float]) -> None:
+    """Show an image at `place` in inches: (left, bottom, width)."""
+    left, bottom, width = place
+    height = width * tiled.shape[0] / tiled.shape[1]
+    total_width, total_height = figure.get_size_inches()
+    ax = figure.add_axes((left / total_width, bottom / total_height, width / total_width, height / total_height))
+    ax.imshow(tiled, aspect="auto")
+    ax.axis("off")
+
+
+def _finished(figure: Figure, path: Path | None) -> Figure:
+    """Set all text to one size, lay the panels out, and save the figure where a path is given."""
+    for text in figure.findobj(Text):
+        text.set_fontsize(FONT_SIZE)
+    if figure.axes and figure.axes[0].get_subplotspec() is not None:
+        figure.tight_layout(pad=0.4, h_pad=1.2)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=DPI)
+    return figure

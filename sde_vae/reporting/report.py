@@ -1,113 +1,113 @@
-"""report.html: one page with everything inside it, readable on a phone and in print, without a network."""
+"""report.html: one page with everything in it, for a phone, a desktop and print, without a network."""
 
 import base64
 import html
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sde_vae.files import write_text
-from sde_vae.reporting.tables import Table, figure, tables
+from sde_vae.reporting.style import STYLE
+from sde_vae.reporting.tables import Table, figure, headline, tables
 
-STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
-p { max-width: 62rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
-td, th { padding: .25rem .9rem .25rem 0; text-align: right; white-space: nowrap; }
-tr > :first-child { text-align: left; }
-thead th { border-bottom: 1px solid currentColor; }
-figure { margin: 0; overflow-x: auto; }
-img { width: 100%; max-width: 48rem; min-width: 36rem; height: auto; background: #fff; border-radius: 4px; }
-figcaption, .note { font-size: .85rem; opacity: .8; }
-code, pre { font-size: .85rem; } td code { white-space: normal; overflow-wrap: anywhere; } pre { white-space: pre-wrap; overflow-wrap: anywhere; }
-@media print {
-  body { margin: 0; max-width: none; font-size: 10pt; } h2, figure, tr { break-inside: avoid; } h2 { break-after: avoid; }
-  .wide, figure { overflow: visible; } img { min-width: 0; max-height: 22cm; object-fit: contain; }
-  table { font-size: 8pt; } td, th { white-space: normal; overflow-wrap: anywhere; padding-right: .5rem; }
-}
-"""
-
-# Picture -> (heading, caption), in the order of the page.
-PICTURES = {
-    "reconstructions": ("Reconstructions", "The first images of the split, and what becomes of them."),
-    "worst": ("The worst reconstructions", "The 16 images with the largest l2, the worst first."),
+# Stem of a figure's file -> (heading, caption), in the order of the page.
+FIGURES = {
+    "reconstructions": ("Reconstructions", "The first images of the split and their reconstructions."),
+    "worst": ("Worst reconstructions", "The images with the largest l2, the worst first."),
     "trajectory": (
-        "How an image is decoded",
-        "From noise (left) to image (right), from the mean of three posteriors: x_t at half contrast, and E[x_0 | x_t, z].",
+        "Decoding trajectories",
+        "From noise (left) to image (right), from the posterior means of three images: x_t at half contrast, and E[x_0 | x_t, z].",
     ),
     "inversion": (
-        "With the noise that they come from",
-        "Decoded from z and from the x_T that the probability-flow ODE finds, which holds what z leaves out; below, that x_T.",
+        "Reconstruction from z and x_T",
+        "Decoded from z and the x_T that the probability-flow ODE assigns to the image. That x_T, in the last row, contains what z "
+        "leaves out.",
     ),
     "multi_sample": (
-        "One image for a latent",
-        "Not one draw: the mean of several decodings, and what one evaluation of the score says.",
+        "Estimates from several decodings",
+        "The mean of several decodings of each image, and one evaluation of the score at t = T.",
     ),
     "latents": (
         "The latent space",
-        "The KL of each dimension, the largest first, grey where the unit is not active; and the images' codes along their "
-        "two components of largest variance, coloured by their first attribute.",
+        "Top: the KL of each dimension, the largest first; inactive dimensions are grey. Bottom: the images' latent codes in the plane of "
+        "their two largest principal components, coloured by the first attribute.",
     ),
     "factors": (
-        "Which dimension tells which factor",
-        "How much a forest that tells a factor from the codes owes to each dimension: a row adds up to 1. A dark cell alone in its row "
-        "and column is a factor with a dimension of its own; a pale row is one that is spread over many, or that the codes do not know.",
+        "Dimensions and factors",
+        "The importance of each dimension to a random forest that predicts a factor from the codes. Each row sums to 1. A dark cell alone "
+        "in its row and column is a factor with a dimension of its own. A pale row is a factor spread over many dimensions, or one that "
+        "the codes do not contain.",
     ),
     "interpolation": (
-        "From one image to another",
-        "Between the two originals at the ends: z along a straight line and along an arc, from the same noise; and z and x_T along "
-        "arcs, decoded by the probability-flow ODE.",
-    ),
-    "trajectory_consistency": (
-        "Do the scores agree with each other?",
-        "The error of the mean of E[x_0 | x_t, z] over the paths that decode one z. Of scores that agree across noise levels it is the "
-        "same everywhere.",
-    ),
-    "noise_levels": (
-        "What z is worth at each noise level",
-        "The error of E[x_0 | x_t, z], and of the prior that knows no z; dashed: regressions of the images on z alone. Where the model "
-        "is above those at high noise, z knows more than the model makes of it.",
+        "Interpolation",
+        "Originals at both ends. In between, z along a line and along an arc from one random x_T; and z and x_T along arcs, decoded by the "
+        "probability-flow ODE.",
     ),
     "traversal": (
-        "One dimension at a time",
+        "Traversal of single dimensions",
         "The dimensions of largest KL, each from -3 to 3 standard deviations around the code of one image.",
+    ),
+    "trajectory_consistency": (
+        "Consistency across noise levels",
+        "Error of the mean of E[x_0 | x_t, z] over the trajectories that decode one z. If the scores agree across noise levels, it is the same "
+        "at all of them.",
+    ),
+    "noise_levels": (
+        "Error at each noise level",
+        "Error of E[x_0 | x_t, z] with z, with the z of another image, and of the prior without z. Only the difference between z and "
+        "shuffled z is information in z: a gain over the prior may be a correction of the prior's errors. Dashed: regressions of the images "
+        "on z alone; where the model is above them at high noise, z contains more than the model uses.",
     ),
     "edits": (
         "Edits",
-        "An image without the attribute; its decoding, unedited and at strengths 0.5, 1 and 1.5 along a linear probe's "
-        "direction; last, where the data can be drawn again, the true counterfactual.",
+        "An image without the attribute value; its decoding, unedited and at rising strengths along a linear probe's direction; last, where "
+        "the data can be rendered again, the true counterfactual.",
     ),
     "neighbours": ("Nearest neighbours", "Images (left) and the training images nearest to them."),
-    "latent_prior": ("New images from the latent space", "Decodings of z drawn from priors of the latent space."),
-    "samples": ("New images", "Drawn from the prior, or decoded from z ~ N(0, I) where there is none."),
+    "latent_prior": ("Images from new latent codes", "Decodings of z drawn from priors of the latent space."),
+    "samples": ("New images", "Samples of the prior, or decodings of z ~ N(0, I) for a method without a prior."),
     "elbo_vs_steps": (
         "From a VAE to an SDE",
-        "The bound of one prior against the number of its steps; how far its samples are from the training set after so many "
-        "decodings, and those of a VAE that decodes, encodes and decodes again.",
+        "Top: the bound of the prior against its number of steps. Bottom: the distance of samples to the training set against the number of "
+        "decodings, for the diffusion model and for a VAE that decodes and encodes again.",
     ),
     "iterated_decoding": (
-        "More decodings",
-        "The same noise after so many decodings, by the diffusion model and by the VAE.",
+        "Iterated decoding",
+        "The same noise after several decodings, by the diffusion model and by the VAE.",
     ),
-    "curves": ("Training", "The loss and its terms against the steps; faint: as logged; strong: a running mean."),
+    "curves": ("Training", "Loss and its terms against the steps. Faint: as logged; strong: a running mean."),
 }
+
+NOTE = """Images are on [0, 1]. <code>l2</code> is the mean Euclidean norm per image, <code>psnr</code> is in dB. &plusmn; is one
+standard error over the images. &darr;: lower is better; &uarr;: higher is better. Fr&eacute;chet distances (<code>fd_*</code>,
+<code>fid</code>) grow as the number of images falls: compare them only at equal numbers, and with that of real images. Those of
+reconstructions are to their own originals and may be below that of other real images."""
+
+
+class Section(NamedTuple):
+    """A part of the page: the anchor of its link, its heading, and its content as HTML."""
+
+    anchor: str
+    heading: str
+    content: str
 
 
 def write_report(path: Path, title: str, metrics: dict[str, Any], run: dict[str, Any]) -> None:
-    """The tables, the pictures that lie beside `path`, every figure, and `run` (command, versions, devices) at the end."""
-    sections = [_table(table) for table in tables(metrics)]
-    sections += [
-        _picture(file, *text) for stem, text in PICTURES.items() if (file := path.parent / f"{stem}.png").exists()
+    """Write the page: a headline, contents, tables, the figures beside `path`, all metrics, and how the run was made.
+
+    `run` maps a name to a value or to a dict of values, in the order of the page.
+    """
+    of_tables = [_table(number, table) for number, table in enumerate(tables(metrics), start=1)]
+    of_figures = [
+        _figure(file, *text) for stem, text in FIGURES.items() if (file := path.parent / f"{stem}.png").exists()
     ]
-    named = "\n".join(
-        f"<tr><td><code>{html.escape(name)}</code></td><td>{_value(value, metrics.get(f'{name}_stderr'))}</td></tr>"
-        for name, value in metrics.items()
-        if not name.endswith("_stderr") and not name.startswith("weights/")
+    weights = {name.removeprefix("weights/"): v for name, v in metrics.items() if name.startswith("weights/")}
+    made = _made(run | ({"weights of metric networks": weights} if weights else {}))
+    last = [Section("all", "All metrics", _metrics(metrics)), Section("made", "How it was made", made)]
+    contents = "\n".join(
+        f'<li><a href="#{section.anchor}">{html.escape(section.heading)}</a></li>'
+        for section in (*of_tables, *of_figures, *last)
     )
-    run = run | {name: value for name, value in metrics.items() if name.startswith("weights/")}
-    facts = "\n".join(f"{html.escape(name)}: {html.escape(_plain(value))}" for name, value in run.items())
+    lead = headline(metrics)
     write_text(
         path,
         f"""<!doctype html>
@@ -115,40 +115,63 @@ def write_report(path: Path, title: str, metrics: dict[str, Any], run: dict[str,
 <link rel="icon" href="data:,">
 <title>{html.escape(title)}</title><style>{STYLE}</style></head><body>
 <h1>{html.escape(title)}</h1>
-<p class="note">Images on [0, 1]; <code>l2</code> is the mean Euclidean norm per image, <code>psnr</code> in dB; &plusmn; is one
-standard error over the images. Frechet distances (<code>fd_*</code>, <code>fid</code>) grow as n falls: they compare only at
-equal n, and are to be read against what real images get. Those of reconstructions are to their own originals: they may fall
-below that.</p>
-{chr(10).join(sections)}
-<section><h2>Every figure</h2>
-<div class="wide"><table>{named}</table></div></section>
-<section><h2>How it was made</h2>
-<pre>{facts}</pre></section>
+{f'<p class="headline">{html.escape(lead)}</p>' if lead else ""}
+<nav><ul>
+{contents}
+</ul></nav>
+<p class="note">{NOTE}</p>
+{_html(of_tables)}
+<div class="figures">
+{_html(of_figures)}
+</div>
+{_html(last)}
 </body></html>
 """,
     )
 
 
-def _table(table: Table) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in ("", *table.head))
-    rows = "\n".join(
-        f"<tr><td>{html.escape(name)}</td>{''.join(f'<td>{html.escape(figure(*cell))}</td>' for cell in cells)}</tr>"
-        for name, cells in table.rows
+def _html(sections: list[Section]) -> str:
+    return "\n".join(
+        f'<section id="{s.anchor}"><h2>{html.escape(s.heading)}</h2>\n{s.content}</section>' for s in sections
     )
-    return f"""<section><h2>{html.escape(table.title)}</h2>
-<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></section>"""
 
 
-def _picture(file: Path, heading: str, caption: str) -> str:
+def _table(number: int, table: Table) -> Section:
+    """A table; on a phone each row is a block, with the heading of each cell beside it."""
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in ("", *table.head))
+    cell = lambda name, values: f'<td data-head="{html.escape(name)}">{html.escape(figure(*values))}</td>'
+    rows = "\n".join(
+        f"<tr><th>{html.escape(name)}</th>{''.join(map(cell, table.head, cells))}</tr>" for name, cells in table.rows
+    )
+    content = f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n{rows}\n</tbody></table></div>'
+    return Section(f"table-{number}", table.title, content)
+
+
+def _figure(file: Path, heading: str, caption: str) -> Section:
     data = base64.b64encode(file.read_bytes()).decode()
-    return f"""<section><h2>{html.escape(heading)}</h2><figure>
-<img alt="{html.escape(caption)}" src="data:image/png;base64,{data}">
-<figcaption>{html.escape(caption)}</figcaption></figure></section>"""
+    content = f"""<figure><img alt="{html.escape(caption)}" src="data:image/png;base64,{data}">
+<figcaption>{html.escape(caption)}</figcaption></figure>"""
+    return Section(file.stem, heading, content)
+
+
+def _metrics(metrics: dict[str, Any]) -> str:
+    names = [name for name in metrics if not name.endswith("_stderr") and not name.startswith("weights/")]
+    rows = "\n".join(
+        f"<div><dt><code>{html.escape(name)}</code></dt><dd>{_value(metrics[name], metrics.get(f'{name}_stderr'))}</dd></div>"
+        for name in names
+    )
+    return f'<dl class="metrics">{rows}</dl>'
+
+
+def _made(run: dict[str, Any]) -> str:
+    def value(value: Any) -> str:
+        if not isinstance(value, dict):
+            return html.escape(str(value))
+        items = (f"<li><code>{html.escape(k)}</code> {html.escape(str(v))}</li>" for k, v in value.items())
+        return f"<ul>{''.join(items)}</ul>"
+
+    return f'<dl class="made">{"".join(f"<dt>{html.escape(k)}</dt><dd>{value(v)}</dd>" for k, v in run.items())}</dl>'
 
 
 def _value(value: Any, error: float | None) -> str:
     return html.escape(figure(value, error) if isinstance(value, float) else str(value))
-
-
-def _plain(value: Any) -> str:
-    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)

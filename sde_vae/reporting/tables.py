@@ -1,5 +1,6 @@
-"""The figures of an evaluation as tables: what a reader compares stands side by side."""
+"""The metrics of an evaluation as tables, and as one line: figures to be compared stand side by side."""
 
+import math
 import re
 from typing import Any, NamedTuple
 
@@ -16,19 +17,35 @@ METHODS = {
     "baseline/mean_image": "mean image",
     "reference": "other real images",
 }
-
-# Of the latent's tables: name -> what its row, or its column, is called.
 PRIORS = {"normal": "z ~ N(0, I)", "gaussian": "z of a Gaussian", "diffusion": "z by diffusion"}
+# Rows or columns of the tables of the latent space: metric -> heading.
 EDITS = {
-    "success": "has the value",
-    "preserved": "the rest kept",
-    "true_change": "true change",
-    "off_target": "other change",
-    "counterfactual_distance": "distance left",
+    "success": "success ↑",
+    "preserved": "others preserved ↑",
+    "true_change": "true change → 1",
+    "off_target": "off-target change ↓",
+    "counterfactual_distance": "distance to the counterfactual ↓",
 }
 PATHS = {"linear": "z along a line", "slerp": "z along an arc", "inverted": "z and x_T along arcs"}
-STEPS = {"ends_l2": "l2 of the ends to their images", "largest_step": "largest step over the mean"}
-NEAR = {"latent": "nearest in the latent", "pixels": "nearest in pixels", "chance": "at random"}
+STEPS = {"ends_l2": "l2 of the ends to their images ↓", "largest_step": "largest step / mean step ↓"}
+NEAR = {"latent": "nearest latent codes", "pixels": "nearest images", "chance": "at random"}
+# Latent metric -> (its heading, the metric or fact beside it).
+LATENT = {
+    "active_units": ("active dimensions", "latent_dim"),
+    "effective_dimensions": ("effective dimensions", "latent_dim"),
+    "total_correlation": ("total correlation, nats ↓", "latent/total_correlation_reference"),
+    "probe_accuracy": ("probe accuracy ↑", "latent/probe_majority"),
+    "probe_average_precision": ("probe average precision ↑", "latent/probe_prevalence"),
+    "dci_informativeness": ("DCI informativeness ↑", "latent/dci_majority"),
+    "dci_disentanglement": ("DCI disentanglement ↑", None),
+    "dci_completeness": ("DCI completeness ↑", None),
+    "mig": ("MIG ↑", None),
+    "tad": ("TAD ↑", None),
+}
+# Values outside of this range are written with a power of ten.
+PLAIN = (1e-3, 1e5)
+Cell = tuple[float | None, float | None]
+NONE: Cell = (None, None)
 
 
 class Table(NamedTuple):
@@ -36,13 +53,11 @@ class Table(NamedTuple):
 
     title: str
     head: list[str]
-    rows: list[tuple[str, list[tuple[float | None, float | None]]]]
+    rows: list[tuple[str, list[Cell]]]
 
 
 def tables(metrics: dict[str, Any]) -> list[Table]:
-    """Reconstructions beside the baselines, samples, what z is worth, the latent and what is done with it, the bound, the ladder: those
-    of which there are figures.
-    """
+    """Return the tables of which there are figures: reconstructions beside the baselines, samples, noise levels, the latent space, bounds."""
     found = [
         _reconstructions(metrics),
         _samples(metrics),
@@ -53,24 +68,55 @@ def tables(metrics: dict[str, Any]) -> list[Table]:
         _interpolation(metrics),
         _neighbours(metrics),
         _bound(metrics),
-        _ladder(metrics),
-        _rounds(metrics),
+        _elbo_vs_steps(metrics),
+        _iterated_decoding(metrics),
     ]
     return [table for table in found if table.rows]
 
 
+def headline(metrics: dict[str, Any]) -> str:
+    """Return one line that says how good the model is and against what, or "" if nothing comparable was evaluated.
+
+    >>> headline({"reconstruction/l2": 0.6811, "reconstruction/l2_stderr": 0.012, "baseline/mean_image/l2": 2.1558})
+    'Reconstruction l2 0.681 ± 0.012 (lower is better); the mean image 2.156.'
+    """
+    cell = lambda name: figure(*_cell(metrics, name))
+    if "reconstruction/l2" in metrics:
+        components = f" with {metrics['latent_dim']} components" if "latent_dim" in metrics else ""
+        others = {"baseline/pca": f"PCA{components}", "baseline/mean_image": "the mean image"}
+        parts = [f"Reconstruction l2 {cell('reconstruction/l2')} (lower is better)"]
+        parts += [f"{title} {metrics[f'{name}/l2']:.3f}" for name, title in others.items() if f"{name}/l2" in metrics]
+        return "; ".join(parts) + "."
+    if "bits_per_dim/total" in metrics:
+        parts = [f"Bound {cell('bits_per_dim/total')} bits/dim (lower is better)"]
+        parts += [f"the prior alone {cell(n)}" for n in ("prior/bits_per_dim/total",) if n in metrics]
+        return "; ".join(parts) + "."
+    return ""
+
+
 def figure(value: float | None, error: float | None = None) -> str:
-    """The value to the precision that its error allows (two digits of the error), or to four digits."""
+    """Format a value to two digits of its standard error, or to four digits without one; far from 1 with a power of ten.
+
+    >>> figure(0.7301, 0.0134), figure(4.3e-9, 2.2e-9), figure(0.00001234)
+    ('0.730 ± 0.013', '(4.3 ± 2.2)e-9', '1.234e-5')
+    """
     if value is None:
         return ""
     if error is None or not 0 < error < float("inf"):
-        return f"{value:.4g}"
+        if not _is_plain(abs(value)):
+            mantissa, power = f"{value:.3e}".split("e")
+            return f"{float(mantissa):g}e{int(power)}"
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    largest = max(abs(value), error)
+    power = 0 if _is_plain(largest) else math.floor(math.log10(largest))
+    value, error = value / 10.0**power, error / 10.0**power
     digits = max(0, 1 - int(f"{error:e}".split("e")[1]))
-    return f"{value:.{digits}f} ± {error:.{digits}f}"
+    text = f"{value:.{digits}f} ± {error:.{digits}f}"
+    return f"({text})e{power}" if power else text
 
 
 def as_text(table: Table) -> str:
-    """For a terminal."""
+    """Lay a table out for a terminal."""
     lines = [("", *table.head), *((name, *(figure(*cell) for cell in cells)) for name, cells in table.rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rows = [
@@ -80,118 +126,137 @@ def as_text(table: Table) -> str:
     return "\n".join([table.title, *rows])
 
 
+def with_arrow(metric: str) -> str:
+    """Return the name of an image or set distance with an arrow to what is better: "l2 ↓", "psnr ↑"."""
+    return f"{metric} {'↑' if metric in ('psnr', 'ssim') else '↓'}"
+
+
 def _reconstructions(metrics: dict[str, Any]) -> Table:
-    of_sets = sorted({n.split("/")[1] for n in metrics if n.startswith("reconstruction/") and _of_sets(n)})
-    names = [m for m in (*METRICS, *of_sets) if f"reconstruction/{m}" in metrics]
-    named = {name: title.format(_method(metrics)) for name, title in METHODS.items()}
-    methods = {name: title for name, title in named.items() if any(f"{name}/{m}" in metrics for m in names)}
-    rows = [(m, [_cell(metrics, f"{name}/{m}") for name in methods]) for m in names]
+    set_distances = sorted(
+        {n.split("/")[1] for n in metrics if n.startswith("reconstruction/") and _is_set_distance(n)}
+    )
+    names = [m for m in (*METRICS, *set_distances) if f"reconstruction/{m}" in metrics]
+    titles = {name: title.format(_method(metrics)) for name, title in METHODS.items()}
+    methods = {name: title for name, title in titles.items() if any(f"{name}/{m}" in metrics for m in names)}
+    rows = [(with_arrow(m), [_cell(metrics, f"{name}/{m}") for name in methods]) for m in names]
     return Table(f"Reconstruction of {metrics.get('n', '?')} {_split(metrics)}", list(methods.values()), rows)
 
 
 def _samples(metrics: dict[str, Any]) -> Table:
-    names = [n.split("/")[1] for n in metrics if n.startswith("samples/") and _of_sets(n)]
-    rows = [(name, [_cell(metrics, f"samples/{name}"), _cell(metrics, f"samples/{name}_reference")]) for name in names]
-    nearest = [_cell(metrics, f"samples/nearest_train_l2{s}") for s in ("", "_of_held_out")]
-    if nearest[0][0] is not None:
+    names = [n.split("/")[1] for n in metrics if n.startswith("samples/") and _is_set_distance(n)]
+    both = lambda name, end: [_cell(metrics, f"samples/{name}"), _cell(metrics, f"samples/{name}{end}")]
+    rows = [(with_arrow(name), both(name, "_reference")) for name in names]
+    nearest = both("nearest_train_l2", "_of_held_out")
+    if nearest[0] != NONE:
         rows.append(("l2 to the nearest training image", nearest))
-    n, floor_n = metrics.get("samples/n", 0), metrics.get("samples/reference_n")
-    real = f"{floor_n:.0f} {_split(metrics)}" if floor_n else _split(metrics)
+    n, reference_n = metrics.get("samples/n", 0), metrics.get("samples/reference_n")
+    real = f"{reference_n:.0f} {_split(metrics)}" if reference_n else _split(metrics)
     return Table("New images, against the training set", [f"{n:.0f} samples", real], rows)
 
 
 def _noise_levels(metrics: dict[str, Any]) -> Table:
-    """From the most noise to the least, and what z tells without x_t first."""
+    """From the most noise to the least, after the regressions on z alone."""
     levels = sorted({name.split("/")[1] for name in metrics if name.startswith("noise_level/")}, key=float)
+    columns = {"mse": "with z ↓", "shuffled_mse": "z shuffled", "prior_mse": "without z"}
+    columns = {c: head for c, head in columns.items() if any(f"noise_level/{l}/{c}" in metrics for l in levels)}
     kinds = [kind for kind in ("linear", "quadratic", "kernel") if f"from_z/{kind}_mse" in metrics]
-    rows = [(f"from z alone, {kind}", [_cell(metrics, f"from_z/{kind}_mse"), (None, None)]) for kind in kinds]
-    columns = ("mse", "prior_mse")
+    blank = [NONE] * (len(columns) - 1)
+    rows = [(f"from z alone, {kind}", [_cell(metrics, f"from_z/{kind}_mse"), *blank]) for kind in kinds]
     rows += [(f"logSNR {l}", [_cell(metrics, f"noise_level/{l}/{name}") for name in columns]) for l in levels]
-    return Table("The mse of E[x_0 | x_t, z] at each noise level", ["with z", "without z"], rows)
+    return Table(
+        "Mean squared error of E[x_0 | x_t, z] at each noise level", list(columns.values()) or ["with z ↓"], rows
+    )
 
 
 def _latents(metrics: dict[str, Any]) -> Table:
-    size = metrics.get("latent_dim")
-    beside = {"active_units": size, "effective_dimensions": size, "total_correlation": "total_correlation_reference"}
-    beside |= {"probe_accuracy": "probe_majority", "probe_average_precision": "probe_prevalence"}
-    beside |= {"dci_informativeness": "dci_majority", "dci_disentanglement": None, "dci_completeness": None}
-    beside |= {"mig": None, "tad": None}
-    named = {name: other for name, other in beside.items() if f"latent/{name}" in metrics}
-    reference = lambda other: _cell(metrics, f"latent/{other}") if isinstance(other, str) else (other, None)
+    found = {name: rest for name, rest in LATENT.items() if f"latent/{name}" in metrics}
     rows = [
-        (name.replace("_", " "), [_cell(metrics, f"latent/{name}"), reference(other)]) for name, other in named.items()
+        (heading, [_cell(metrics, f"latent/{name}"), _cell(metrics, reference) if reference else NONE])
+        for name, (heading, reference) in found.items()
     ]
-    return Table("The latent, beside its size, chance or floor", ["value", "beside"], rows)
+    return Table("The latent space", ["value", "size, chance or reference"], rows)
 
 
 def _latent_priors(metrics: dict[str, Any]) -> Table:
-    found = [name.split("/")[1:] for name in metrics if name.startswith("latent_prior/") and _of_sets(name)]
+    found = [name.split("/")[1:] for name in metrics if name.startswith("latent_prior/") and _is_set_distance(name)]
     columns = list(dict.fromkeys(metric for _, metric in found))
-    # One of another kind comes last, under its own name.
+    # Another prior comes last, under its own name.
     titles = PRIORS | {prior: prior for prior, _ in found if prior not in PRIORS}
     rows = [(title, [_cell(metrics, f"latent_prior/{p}/{m}") for m in columns]) for p, title in titles.items()]
-    title = f"{metrics.get('latent_prior/n', 0):.0f} images of new z, against the training set"
-    return Table(title, columns, [row for row in rows if any(value is not None for value, _ in row[1])])
+    title = f"{metrics.get('latent_prior/n', 0):.0f} images decoded from new z, against the training set"
+    return Table(title, [with_arrow(m) for m in columns], [row for row in rows if any(c != NONE for c in row[1])])
 
 
 def _edits(metrics: dict[str, Any]) -> Table:
-    told = lambda name: metrics.get(f"latent/edit/{name}", 0)
+    of = lambda name: metrics.get(f"latent/edit/{name}", 0)
     strengths = [name.split("/")[-1] for name in metrics if re.fullmatch(r"latent/edit/success/[\d.]+", name)]
     strengths.sort(key=float)
     columns = {f: title for f, title in EDITS.items() if any(f"latent/edit/{f}/{k}" in metrics for k in strengths)}
-    row = lambda k: f"strength {k}" if float(k) else "as decoded"
+    row = lambda k: f"strength {k}" if float(k) else "without an edit"
     rows = [(row(k), [_cell(metrics, f"latent/edit/{f}/{k}") for f in columns]) for k in strengths]
-    title = f"Edits to {told('targets'):.0f} values of attributes, {told('images'):.0f} images each"
-    return Table(f"{title}; the judge is right on {told('classifier_accuracy'):.0%}", list(columns.values()), rows)
+    title = f"Edits to {of('targets'):.0f} attribute values, {of('images'):.0f} images each"
+    return Table(f"{title}; classifier accuracy {of('classifier_accuracy'):.0%}", list(columns.values()), rows)
 
 
 def _interpolation(metrics: dict[str, Any]) -> Table:
     found = {p: title for p, title in PATHS.items() if f"latent/interpolation/{p}/ends_l2" in metrics}
     rows = [(title, [_cell(metrics, f"latent/interpolation/{p}/{s}") for s in STEPS]) for p, title in found.items()]
-    title = f"Interpolations of {metrics.get('latent/interpolation/pairs', 0):.0f} pairs of images"
+    title = f"Interpolation between {metrics.get('latent/interpolation/pairs', 0):.0f} pairs of images"
     return Table(title, list(STEPS.values()), rows)
 
 
 def _neighbours(metrics: dict[str, Any]) -> Table:
-    told = lambda name: f"{metrics.get(f'latent/neighbours/{name}', 0):.0f}"
+    of = lambda name: f"{metrics.get(f'latent/neighbours/{name}', 0):.0f}"
     rows = [(title, [_cell(metrics, f"latent/neighbours/{n}")]) for n, title in NEAR.items()]
-    title = f"The {told('k')} nearest of {told('among')} training images: the share with an image's own first attribute"
-    return Table(title, ["share"], [row for row in rows if row[1][0][0] is not None])
+    title = f"The {of('k')} nearest of {of('among')} training images"
+    return Table(title, ["share with the same first attribute ↑"], [row for row in rows if row[1][0] != NONE])
 
 
 def _bound(metrics: dict[str, Any]) -> Table:
+    """The terms of each model, and differences of totals: the gain over the shuffled z leaves the KL out."""
     terms = ("kl", "prior", "diffusion", "reconstruction", "total")
-    models = {_method(metrics): "bits_per_dim", "the prior alone": "prior/bits_per_dim"}
+    method = _method(metrics)
+    models = {method: "bits_per_dim", f"{method}, z shuffled": "shuffled/bits_per_dim"}
+    models |= {"the prior alone": "prior/bits_per_dim"}
     rows = [(title, [_cell(metrics, f"{name}/{term}") for term in terms]) for title, name in models.items()]
-    return Table("The evidence bound, bits/dim", list(terms), [row for row in rows if row[1][-1][0] is not None])
+    differences = {
+        f"{method} less its prior": "above_prior",
+        "gain of z over shuffled z, without the KL": "gain_over_shuffled",
+    }
+    rows += [(title, [*[NONE] * 4, _cell(metrics, f"bits_per_dim/{name}")]) for title, name in differences.items()]
+    return Table("Evidence bound, bits/dim", [*terms[:-1], "total ↓"], [row for row in rows if row[1][-1] != NONE])
 
 
-def _ladder(metrics: dict[str, Any]) -> Table:
+def _elbo_vs_steps(metrics: dict[str, Any]) -> Table:
     columns = {"equal in t": "uniform_t", "equal in logSNR": "uniform_log_snr", "variances fitted": "fitted"}
-    # In a file the names are in the order of the alphabet.
-    steps = sorted(
-        (name.split("/")[-1] for name in metrics if re.fullmatch(r"elbo_vs_steps/uniform_t/\d+", name)), key=int
-    )
+    steps = [name.split("/")[-1] for name in metrics if re.fullmatch(r"elbo_vs_steps/uniform_t/\d+", name)]
+    # A file of metrics has its names in alphabetical order.
+    steps.sort(key=int)
     rows = [(f"T = {T}", [_cell(metrics, f"elbo_vs_steps/{name}/{T}") for name in columns.values()]) for T in steps]
     for title, name in (("T → ∞", "continuous"), ("the ODE", "ode")):
-        rows += [(title, [_cell(metrics, f"elbo_vs_steps/{name}")] + [(None, None)] * 2)] if rows else []
-    title = f"The prior as a hierarchy of T latents, bits/dim of {metrics.get('elbo_vs_steps/n', 0):.0f} images"
+        rows += [(title, [_cell(metrics, f"elbo_vs_steps/{name}")] + [NONE] * 2)] if rows else []
+    title = f"The prior as a hierarchy of T latents, bits/dim ↓ of {metrics.get('elbo_vs_steps/n', 0):.0f} images"
     return Table(title, list(columns), rows)
 
 
-def _rounds(metrics: dict[str, Any]) -> Table:
-    columns = {"diffusion": "diffusion", "VAE, again and again": "vae"}
+def _iterated_decoding(metrics: dict[str, Any]) -> Table:
+    columns = {"diffusion model": "diffusion", "VAE, decoded and encoded again": "vae"}
     found = [name for name in metrics if name.startswith("iterated_decoding/diffusion/")]
-    found.sort(key=lambda name: int(name.split("/")[3]))
+    found.sort(key=lambda name: int(name.split("/")[2]))
     rows = [
-        (name.split("/")[3], [_cell(metrics, name.replace("diffusion", c)) for c in columns.values()]) for name in found
+        (name.split("/")[2], [_cell(metrics, name.replace("diffusion", c)) for c in columns.values()]) for name in found
     ]
-    return Table(f"Samples after so many decodings, {found[0].split('/')[-1]}" if found else "", list(columns), rows)
+    title = f"Samples by the number of decodings, {with_arrow(found[0].split('/')[-1])}" if found else ""
+    return Table(title, list(columns), rows)
 
 
-def _of_sets(name: str) -> bool:
+def _is_set_distance(name: str) -> bool:
     last = name.split("/")[-1]
     return last.startswith(("fd_", "kid_", "fid")) and not last.endswith(("_stderr", "_reference"))
+
+
+def _is_plain(size: float) -> bool:
+    return size == 0 or PLAIN[0] <= size < PLAIN[1]
 
 
 def _method(metrics: dict[str, Any]) -> str:
@@ -202,5 +267,5 @@ def _split(metrics: dict[str, Any]) -> str:
     return f"{metrics.get('split', 'held-out')} images"
 
 
-def _cell(metrics: dict[str, Any], name: str) -> tuple[float | None, float | None]:
+def _cell(metrics: dict[str, Any], name: str) -> Cell:
     return metrics.get(name), metrics.get(f"{name}_stderr")

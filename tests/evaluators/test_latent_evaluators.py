@@ -1,16 +1,21 @@
-"""What is done with a latent, in worlds where the right answer is known: images that are linear in their codes."""
+"""Evaluators of the latent space where the answers are known: images that are linear in their latent codes."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from sde_vae.data.dataset import to_model, to_unit
-from sde_vae.data.datasets import counterfactuals as drawn_again
+from sde_vae.data.datasets import counterfactuals as rendered
 from sde_vae.data.datasets.avatar_factors import FACTORS, factors
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.diffusion.sdes import VP
-from sde_vae.evaluators import edits, interpolation, latent_prior, neighbours, traversal
 from sde_vae.evaluators.context import Attributes, EvalContext, EvalData, MetricNetworks, make_context
+from sde_vae.evaluators.edit_targets import Target, choose_targets
+from sde_vae.evaluators.edits import edits
+from sde_vae.evaluators.interpolation import interpolation
+from sde_vae.evaluators.latent_prior import latent_prior, latent_priors
+from sde_vae.evaluators.neighbours import neighbours
+from sde_vae.evaluators.traversal import traversal
 from sde_vae.inference.decoding import Decoder
 from sde_vae.inference.model import Model
 from sde_vae.inference.resume_cache import ResumeCache
@@ -28,13 +33,6 @@ CODES, REST = DRAW[:LATENT], DRAW[LATENT:]
 LOG_VAR = -4.0
 
 
-@pytest.fixture(autouse=True)
-def few_pictures(monkeypatch):
-    monkeypatch.setattr(interpolation, "DRAWN", 1)
-    monkeypatch.setattr(neighbours, "DRAWN", 1)
-    monkeypatch.setattr(latent_prior, "SHOWN", 2)
-
-
 def image(z, rest=None):
     """float32 in [-1, 1]: the codes' own part, and one that they know nothing of."""
     x = z.astype(np.float32) @ CODES
@@ -46,12 +44,12 @@ def to_levels(x):
     return np.round((x + 1) / 2 * 255).astype(np.uint8)
 
 
-def subject_of(folder, train, test, attributes=None):
+def linear_context(folder, train, test, attributes=None):
     """A linear encoder, and a decoder that knows the codes' part of an image."""
     nothing = EvalContext(**dict.fromkeys(EvalContext._fields))
     encode = lambda x: x.reshape(len(x), -1) @ CODES.T
     return nothing._replace(
-        model=Model(None, None, None, None, None),
+        model=Model("linear", *[None] * 6),
         encode=lambda x: DiagGaussian(encode(x), np.full((len(x), LATENT), LOG_VAR, np.float32)),
         decode=lambda z, index, label, x_T=None: image(z),
         data=EvalData("flat", "f" * 64, 256, train, test, to_model(test, 256), attributes),
@@ -71,14 +69,12 @@ def draws(n, seed, mean=0.0, scale=0.3):
 # --- priors
 
 
-def test_a_fitted_prior_is_right_where_the_standard_one_is_not(tmp_path, monkeypatch):
+def test_a_fitted_prior_is_right_where_the_standard_one_is_not(tmp_path):
     mean, std = np.array([0.5, 0.0, -0.2, 0.0]), np.array([0.3, 0.5, 0.1, 0.2])
     train = to_levels(image(np.clip(draws(1500, 0, mean, std), -1.5, 1.5)))
-    context = subject_of(tmp_path, train, train[:40])
+    context = linear_context(tmp_path, train, train[:40])
     third = lambda rng, n: np.zeros((n, LATENT), np.float32)
-    two = latent_prior.latent_priors
-    monkeypatch.setattr(latent_prior, "latent_priors", lambda context: two(context) | {"constant": third})
-    found = dict(latent_prior.latent_prior(context))
+    found = dict(latent_prior(context, shown=2, priors=lambda context: latent_priors(context) | {"constant": third}))
     # On [0, 1], lengths are half of those of the codes, and squares a quarter.
     exact = {
         "normal": np.sum(mean**2) + np.sum((1 - std) ** 2),
@@ -100,10 +96,10 @@ def test_codes_by_diffusion_have_the_width_of_the_aggregate_posterior(tmp_path):
     """
     mean, std = np.array([0.5, 0.0, -0.2, 0.0]), np.array([0.3, 0.2, 0.1, 0.0])
     train = to_levels(image(np.clip(draws(1500, 0, mean, std), -1.5, 1.5)))
-    context = subject_of(tmp_path, train, train[:1])
+    context = linear_context(tmp_path, train, train[:1])
     decoder = Decoder(SDE, heun(), uniform_log_snr(SDE, 100), rescale)
     model = context.model._replace(decoder=decoder, latent_prior=lambda u, t: -u)
-    z = latent_prior.latent_priors(context._replace(model=model))["diffusion"](np.random.default_rng(0), 4000)
+    z = latent_priors(context._replace(model=model))["diffusion"](np.random.default_rng(0), 4000)
     assert z.shape == (4000, LATENT)
     assert z.dtype == np.float32
     wanted = np.sqrt(std**2 + np.exp(LOG_VAR))
@@ -114,18 +110,17 @@ def test_codes_by_diffusion_have_the_width_of_the_aggregate_posterior(tmp_path):
 # --- traversals
 
 
-def test_a_traversal_is_as_long_as_its_dimensions_are_wide(tmp_path, monkeypatch):
+def test_a_traversal_is_as_long_as_its_dimensions_are_wide(tmp_path):
     std = np.array([0.05, 0.08, 0.02, 0.15])
     train, test = (to_levels(image(draws(n, seed, 0, std))) for n, seed in ((500, 0), (20, 1)))
-    context = subject_of(tmp_path, train, test)
+    context = linear_context(tmp_path, train, test)
     asked = []
-    monkeypatch.setattr(traversal, "SHOWN", 2)
     decode = context.decode
     context = context._replace(decode=lambda z, index, label: asked.append((z, index)) or decode(z, index, label))
-    found = dict(traversal.traversal(context))
+    found = dict(traversal(context, dimensions=2, frames=9))
     ((z, index),) = asked
     assert not index.any()
-    z = z.reshape(2, len(traversal.VALUES), LATENT)
+    z = z.reshape(2, 9, LATENT)
     # Those with the largest KL, and the others stand still. The middle is the image's own code.
     np.testing.assert_array_equal([np.ptp(row, axis=0) > 0 for row in z], np.eye(LATENT, dtype=bool)[[3, 1]])
     np.testing.assert_allclose(z[:, 4], np.repeat(context.encode(context.data.test[:1]).mean, 2, axis=0), atol=1e-6)
@@ -140,8 +135,8 @@ def test_a_traversal_is_as_long_as_its_dimensions_are_wide(tmp_path, monkeypatch
 
 def test_a_straight_line_through_a_linear_world_is_even(tmp_path):
     test = to_levels(image(draws(40, 0)))
-    context = subject_of(tmp_path, test, test)
-    found = dict(interpolation.interpolation(context))
+    context = linear_context(tmp_path, test, test)
+    found = dict(interpolation(context, shown=1))
     np.testing.assert_allclose(found["latent/interpolation/linear/largest_step"], 1, rtol=1e-4)
     assert found["latent/interpolation/slerp/largest_step"] > 1.001
     for path in ("linear", "slerp"):
@@ -154,8 +149,8 @@ def test_a_straight_line_through_a_linear_world_is_even(tmp_path):
 
 def test_a_decoder_that_ignores_its_code_has_no_steps(tmp_path):
     test = to_levels(image(draws(4, 0)))
-    context = subject_of(tmp_path, test, test)._replace(decode=lambda z, *_: np.zeros((len(z), *SHAPE), np.float32))
-    found = dict(interpolation.interpolation(context))
+    context = linear_context(tmp_path, test, test)._replace(decode=lambda z, *_: np.zeros((len(z), *SHAPE), np.float32))
+    found = dict(interpolation(context, shown=1))
     assert "latent/interpolation/linear/largest_step" not in found
     np.testing.assert_allclose(
         found["latent/interpolation/linear/ends_l2"],
@@ -179,22 +174,24 @@ def gaussian_world(folder, test, width):
 
     grid = uniform_log_snr(SDE, 32)
     model = Model(
+        title="exact",
         encode=lambda x: DiagGaussian(x.reshape(len(x), -1) @ CODES.T, jnp.full((len(x), LATENT), LOG_VAR)),
         score=conditioned,
+        likelihood=None,
         prior=lambda x, t: -x,
         decoder=Decoder(SDE, ancestral, grid),
         inverter=Decoder(SDE, heun(), grid, rescale),
     )
     data = EvalData("flat", "f" * 64, 256, test, test, to_model(test, 256))
-    judges = MetricNetworks({}, None, {}, folder / "moments")
-    return make_context(model, data, judges, ResumeCache(folder / "parts", {}), LATENT, 8, 64, 0)
+    networks = MetricNetworks({}, None, {}, folder / "moments")
+    return make_context(model, data, networks, ResumeCache(folder / "parts", {}), LATENT, 8, 64, 0)
 
 
 def test_with_their_noise_the_ends_are_the_images(tmp_path):
     width, rng = 0.15, np.random.default_rng(0)
     test = to_levels(np.clip(image(draws(16, 0, 0, 0.3), width * rng.standard_normal((16, 60))), -0.99, 0.99))
     context = gaussian_world(tmp_path, test, width)
-    found = dict(interpolation.interpolation(context))
+    found = dict(interpolation(context, shown=1))
     ends = {name: found[f"latent/interpolation/{name}/ends_l2"] for name in ("linear", "slerp", "inverted")}
     np.testing.assert_allclose(ends["linear"], ends["slerp"], rtol=1e-3)
     # From a random x_T the rest of an image is another draw: two of 60 numbers, on [0, 1].
@@ -202,7 +199,7 @@ def test_with_their_noise_the_ends_are_the_images(tmp_path):
     assert ends["inverted"] < 0.05 * ends["linear"]
     # The middle keeps the rest as wide as it is in an image, since x_T keeps its length.
     whole = context.cache.array("interpolate, inverted", 0, pytest.fail)
-    rest = whole[: interpolation.FRAMES].reshape(interpolation.FRAMES, -1) @ REST.T
+    rest = whole[:9].reshape(9, -1) @ REST.T
     lengths = np.linalg.norm(rest, axis=1)
     np.testing.assert_allclose(lengths, np.linspace(lengths[0], lengths[-1], len(lengths)), rtol=0.05)
 
@@ -224,8 +221,8 @@ def test_the_latent_knows_whom_the_pixels_do_not(tmp_path):
 
     (train, of_train), (test, of_test) = world(600, 0), world(100, 1)
     attributes = Attributes(("sign",), of_train, of_test)
-    context = subject_of(tmp_path, to_levels(train), to_levels(test), attributes)
-    found = dict(neighbours.neighbours(context))
+    context = linear_context(tmp_path, to_levels(train), to_levels(test), attributes)
+    found = dict(neighbours(context, shown=1))
     assert found["latent/neighbours/latent"] == 1
     assert found["latent/neighbours/latent_stderr"] == 0
     np.testing.assert_allclose(found["latent/neighbours/chance"], 0.5, atol=0.05)
@@ -233,7 +230,7 @@ def test_the_latent_knows_whom_the_pixels_do_not(tmp_path):
     assert 0 < found["latent/neighbours/pixels_stderr"] < 0.05
     assert (found["latent/neighbours/k"], found["latent/neighbours/among"]) == (5, 600)
     assert (context.figures / "neighbours.png").exists()
-    assert not dict(neighbours.neighbours(context._replace(data=context.data._replace(attributes=None))))
+    assert not dict(neighbours(context._replace(data=context.data._replace(attributes=None))))
 
 
 # --- edits
@@ -254,26 +251,26 @@ def faces(tmp_path):
     rng = np.random.default_rng(0)
     of_train, of_test = (rng.integers(0, np.array(VALUES), (n, 3)) for n in (800, 60))
     attributes = Attributes(NAMES, of_train, of_test)
-    return subject_of(tmp_path, to_levels(image(face(of_train))), to_levels(image(face(of_test))), attributes)
+    return linear_context(tmp_path, to_levels(image(face(of_train))), to_levels(image(face(of_test))), attributes)
 
 
 def test_targets_are_the_values_nearest_to_half_of_the_images():
     column = lambda ones: np.repeat([1, 0], [ones, 100 - ones])
     train = np.stack([column(10), column(52), column(50), np.arange(100), np.zeros(100, int)], axis=1)
-    found = edits.choose_targets(Attributes(tuple("abcde"), train, train))
+    found = choose_targets(Attributes(tuple("abcde"), train, train), 5)
     # Of two values the larger; not of a number, nor of what is always the same.
-    assert found == [edits.Target(2, 1), edits.Target(1, 1), edits.Target(0, 1)]
+    assert found == [Target(2, 1), Target(1, 1), Target(0, 1)]
     many = np.repeat([0, 1, 2], [20, 50, 30])[:, None]
-    found = edits.choose_targets(Attributes(("a",), many, many))
-    assert found == [edits.Target(0, value) for value in (1, 2, 0)]
+    found = choose_targets(Attributes(("a",), many, many), 5)
+    assert found == [Target(0, value) for value in (1, 2, 0)]
 
 
 def test_an_edit_leads_to_the_counterfactual(faces, monkeypatch):
     """Balanced, independent attributes, and a code that is linear in them: strength 1 leads from one value to the other."""
     draw = lambda face_of, size: to_levels(image(face(np.array(list(face_of.values())))))[0]
-    monkeypatch.setattr(drawn_again, "RENDERERS", {"flat": draw})
-    monkeypatch.setattr(edits, "choose_targets", lambda attributes: [edits.Target(0, 1), edits.Target(1, 1)])
-    found = dict(edits.edits(faces))
+    monkeypatch.setattr(rendered, "RENDERERS", {"flat": draw})
+    both = lambda attributes, targets: [Target(0, 1), Target(1, 1)]
+    found = dict(edits(faces, choose=both))
     figure = lambda name, k: found[f"latent/edit/{name}/{k}"]
     for k in (0.5, 1, 1.5):
         np.testing.assert_allclose(figure("true_change", k), k, rtol=0.03)
@@ -281,39 +278,39 @@ def test_an_edit_leads_to_the_counterfactual(faces, monkeypatch):
         np.testing.assert_allclose(figure("counterfactual_distance", k), abs(1 - k), atol=0.06)
     assert (figure("success", 0), figure("success", 1), figure("preserved", 1)) == (0, 1, 1)
     assert found["latent/edit/classifier_accuracy"] == 1
-    each = [found[f"latent/edit/{target}/change"] for target in ("first_1", "second_1")]
+    each = [found[f"latent/edit/{target}/true_change"] for target in ("first_1", "second_1")]
     np.testing.assert_allclose(figure("true_change", 1), np.mean(each))
     assert found["latent/edit/targets"] == 2
-    assert (faces.pictures / "edits.png").exists()
+    assert (faces.figures / "edits.png").exists()
 
 
 def test_a_decoder_that_ignores_its_code_edits_nothing(faces, monkeypatch):
     draw = lambda face_of, size: to_levels(image(face(np.array(list(face_of.values())))))[0]
-    monkeypatch.setattr(drawn_again, "RENDERERS", {"flat": draw})
+    monkeypatch.setattr(rendered, "RENDERERS", {"flat": draw})
     context = faces._replace(decode=lambda z, *_: np.zeros((len(z), *SHAPE), np.float32))
-    found = dict(edits.edits(context))
+    found = dict(edits(context))
     for k in (0.5, 1, 1.5):
         assert found[f"latent/edit/true_change/{k}"] == found[f"latent/edit/off_target/{k}"] == 0
         assert found[f"latent/edit/counterfactual_distance/{k}"] == found[f"latent/edit/preserved/{k}"] == 1
         assert found[f"latent/edit/success/{k}"] == found["latent/edit/success/0"]
 
 
-def test_an_entangled_latent_does_not_keep_the_rest(faces, monkeypatch):
+def test_an_entangled_latent_does_not_preserve_the_rest(faces):
     """A decoder that moves the second attribute with the first, beyond all its values: the third is the half that is kept."""
     mixed = np.eye(LATENT)
     mixed[0, 1] = 1
-    monkeypatch.setattr(edits, "choose_targets", lambda attributes: [edits.Target(0, 1)])
-    found = dict(edits.edits(faces._replace(decode=lambda z, *_: image(z @ mixed))))
+    entangled = faces._replace(decode=lambda z, *_: image(z @ mixed))
+    found = dict(edits(entangled, choose=lambda attributes, targets: [Target(0, 1)]))
     assert found["latent/edit/preserved/1"] == 0.5
     # Nothing draws these images again.
     assert not any(name.startswith("latent/edit/true_change") for name in found)
 
 
 def test_without_attributes_there_is_nothing_to_edit(faces):
-    assert not dict(edits.edits(faces._replace(data=faces.data._replace(attributes=None))))
+    assert not dict(edits(faces._replace(data=faces.data._replace(attributes=None))))
 
 
-def test_avatars_are_drawn_again(tmp_path):
+def test_avatars_are_rendered(tmp_path):
     pytest.importorskip("python_avatars")
     from sde_vae.data.datasets.avatar_faces import render
     from tests.helpers.avatars import counterfactual
@@ -321,13 +318,16 @@ def test_avatars_are_drawn_again(tmp_path):
     seeds = range(4)
     rows = np.array([list(factors(seed).values()) for seed in seeds])
     test = np.stack([render(factors(seed), 16) for seed in seeds])
-    data = EvalData("avatars", "f" * 64, 256, test, test, to_model(test, 256), Attributes(tuple(FACTORS), rows, rows))
+    changed = lambda which, name, value: [
+        dict(zip(FACTORS, map(int, rows[i]), strict=True)) | {name: value} for i in which
+    ]
     which = np.array([3, 1])
-    changed = drawn_again.counterfactuals(data, which, "mouth", 2)
-    assert drawn_again.value_name(data, "mouth", 2) == FACTORS["mouth"][2]
-    for image_, seed in zip(changed, which, strict=True):
+    images = rendered.counterfactuals("avatars", changed(which, "mouth", 2), 16, 256)
+    assert rendered.value_name("avatars", "mouth", 2) == FACTORS["mouth"][2]
+    for image_, seed in zip(images, which, strict=True):
         expected = counterfactual(int(seed), "mouth", FACTORS["mouth"][2], 16)
         np.testing.assert_array_equal(image_, to_unit(to_model(expected, 256)))
     nose = list(FACTORS).index("nose")
-    same = np.concatenate([drawn_again.counterfactuals(data, np.array([i]), "nose", int(rows[i, nose])) for i in seeds])
-    np.testing.assert_array_equal(same, to_unit(data.test))
+    unchanged = [changed([i], "nose", int(rows[i, nose]))[0] for i in seeds]
+    same = rendered.counterfactuals("avatars", unchanged, 16, 256)
+    np.testing.assert_array_equal(same, to_unit(to_model(test, 256)))

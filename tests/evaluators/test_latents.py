@@ -7,7 +7,6 @@ from scipy.stats import chi2
 from sde_vae.data.dataset import evenly_spaced, evenly_spaced_index, to_model
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.errors import BadInput
-from sde_vae.evaluators import latents as evaluator
 from sde_vae.evaluators.context import Attributes, EvalContext, EvalData, MetricNetworks
 from sde_vae.evaluators.latents import latents
 from sde_vae.inference.resume_cache import ResumeCache
@@ -33,7 +32,7 @@ def factors_of(n, seed):
     return np.random.default_rng(seed).integers(0, SIZES, (n, len(SIZES))).astype(np.int8)
 
 
-def subject_of(folder, attributes=True, columns=slice(None), encode=read, train=600, test=200):
+def make_context(folder, attributes=True, columns=slice(None), encode=read, train=600, test=200):
     seen, held_out = factors_of(train, 0), factors_of(test, 1)
     known = Attributes(NAMES[columns], seen[:, columns], held_out[:, columns]) if attributes else None
     data = EvalData("own", "f" * 64, 8, images(seen), images(held_out), to_model(images(held_out), 8), known)
@@ -47,7 +46,7 @@ def subject_of(folder, attributes=True, columns=slice(None), encode=read, train=
 
 
 def test_codes_that_are_the_factors_are_worth_everything(tmp_path):
-    context = subject_of(tmp_path)
+    context = make_context(tmp_path)
     found = dict(latents(context))
     assert found["latent/active_units"] == 3
     for name in ("shape", "shade"):
@@ -75,7 +74,7 @@ def test_codes_that_are_the_factors_are_worth_everything(tmp_path):
 
 
 def test_the_kl_of_known_posteriors(tmp_path):
-    found = dict(latents(subject_of(tmp_path, attributes=False)))
+    found = dict(latents(make_context(tmp_path, attributes=False)))
     kl = 0.5 * (np.square(factors_of(200, 1).astype(np.float64)).mean(axis=0) + np.exp(LOG_VAR) - 1 - LOG_VAR)
     assert found["latent/kl_dim_max"] == pytest.approx(kl.max(), rel=1e-5)
     assert found["latent/kl_dim_min"] == pytest.approx(kl.min(), rel=1e-5)
@@ -83,10 +82,9 @@ def test_the_kl_of_known_posteriors(tmp_path):
     assert not [name for name in found if name.startswith(("latent/probe", "latent/dci", "latent/mig", "latent/tad"))]
 
 
-def test_attributes_go_with_the_images_that_are_encoded(tmp_path, monkeypatch):
+def test_attributes_go_with_the_images_that_are_encoded(tmp_path):
     """Of 600 training images 100 are encoded: a shift by one image would leave chance."""
-    monkeypatch.setattr(evaluator, "CODES", 100)
-    found = dict(latents(subject_of(tmp_path)))
+    found = dict(latents(make_context(tmp_path), fitted=100))
     assert found["latent/train_n"] == 100
     assert found["latent/probe_accuracy"] == 1
     train = images(factors_of(600, 0))
@@ -98,7 +96,7 @@ def test_codes_that_know_nothing_are_worth_nothing(tmp_path):
     noise = lambda x: DiagGaussian(
         np.random.default_rng(len(x)).standard_normal((len(x), 3), np.float32), np.zeros((len(x), 3), np.float32)
     )
-    found = dict(latents(subject_of(tmp_path, encode=noise)))
+    found = dict(latents(make_context(tmp_path, encode=noise)))
     for attribute, chance in (("shape", 1 / 3), ("shade", 1 / 4)):
         error = np.sqrt(chance * (1 - chance) / 200)
         assert abs(found[f"latent/probe_accuracy/{attribute}"] - chance) < 4 * error
@@ -110,7 +108,7 @@ def test_codes_that_know_nothing_are_worth_nothing(tmp_path):
 
 
 def test_one_attribute_has_probes_only(tmp_path):
-    context = subject_of(tmp_path, columns=slice(0, 1))
+    context = make_context(tmp_path, columns=slice(0, 1))
     found = dict(latents(context))
     assert found["latent/probe_accuracy"] == found["latent/probe_accuracy/shape"] == 1
     assert not [name for name in found if name.startswith(("latent/dci", "latent/mig", "latent/tad"))]
@@ -120,7 +118,7 @@ def test_one_attribute_has_probes_only(tmp_path):
 
 def test_attributes_that_are_no_classes_are_left_out(tmp_path):
     """One value; a number for each image; two values in training, but one in the test."""
-    context = subject_of(tmp_path)
+    context = make_context(tmp_path)
     odd = lambda n, last: np.stack([np.zeros(n, np.int64), np.arange(n), last], axis=1)
     known = Attributes(
         ("constant", "number", "missing"), odd(600, np.arange(600) % 2), odd(200, np.full(200, 1, np.int64))
@@ -131,7 +129,7 @@ def test_attributes_that_are_no_classes_are_left_out(tmp_path):
 
 
 def test_values_that_no_training_image_has_are_counted_as_wrong(tmp_path):
-    context = subject_of(tmp_path)
+    context = make_context(tmp_path)
     attributes = context.data.attributes
     test = attributes.test.copy()
     test[:50, 0] = 100
@@ -140,12 +138,12 @@ def test_values_that_no_training_image_has_are_counted_as_wrong(tmp_path):
     assert found["latent/probe_accuracy/shape"] == 150 / 200
 
 
-def test_the_picture_of_the_factors_has_its_dimensions_by_their_kl(tmp_path, monkeypatch):
+def test_the_figure_of_the_factors_has_its_dimensions_by_their_kl(tmp_path, monkeypatch):
     """Each dimension is one factor, and those of more values are longer: shade, then shape, then hat."""
     drawn = []
     draw = plots.heat_map
-    monkeypatch.setattr(pictures, "heat_map", lambda shown, path: (drawn.append(shown), draw(shown, path)))
-    context = subject_of(tmp_path)
+    monkeypatch.setattr(plots, "heat_map", lambda shown, path: (drawn.append(shown), draw(shown, path)))
+    context = make_context(tmp_path)
     dict(latents(context))
     (shown,) = drawn
     assert (shown.rows, shown.columns) == (list(NAMES), ["3", "1", "2"])
@@ -165,7 +163,7 @@ def test_a_heat_map_of_any_size_and_of_nothing(tmp_path, high, wide):
 @pytest.mark.parametrize("latent", [1, 2])
 def test_small_latents(tmp_path, latent):
     narrow = lambda x: DiagGaussian(*(a[:, :latent] for a in read(x)))
-    found = dict(latents(subject_of(tmp_path, encode=narrow)))
+    found = dict(latents(make_context(tmp_path, encode=narrow)))
     assert np.all(np.isfinite(list(found.values())))
     assert found["latent/active_units"] == latent
     assert found["latent/probe_accuracy/shape"] == 1
@@ -176,12 +174,12 @@ def test_posteriors_that_are_not_finite_stop_it(tmp_path):
         np.where(np.arange(len(x))[:, None] < 2, np.nan, np.zeros((len(x), 3))), np.zeros((len(x), 3))
     )
     with pytest.raises(BadInput, match="2 of 200 posteriors are not finite"):
-        list(latents(subject_of(tmp_path, encode=broken)))
+        list(latents(make_context(tmp_path, encode=broken)))
 
 
 def test_a_deterministic_encoder_has_finite_figures(tmp_path):
     """Its posteriors are narrow Gaussians: the bounds of the total correlation are far apart, and say so."""
     narrow = lambda x: DiagGaussian(read(x).mean, np.full((len(x), 3), -16, np.float32))
-    found = dict(latents(subject_of(tmp_path, encode=narrow)))
+    found = dict(latents(make_context(tmp_path, encode=narrow)))
     assert np.all(np.isfinite(list(found.values())))
     assert found["latent/total_correlation_lower"] < found["latent/total_correlation_upper"]

@@ -1,4 +1,4 @@
-"""Averages of decodings, and the bound of what decodes at once, where both have closed forms."""
+"""Means of several decodings, and the bound of what decodes at once, where both have closed forms."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +10,7 @@ from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.diffusion.sdes import VP
 from sde_vae.evaluators.bits_per_dim import bits_per_dim
 from sde_vae.evaluators.context import EvalData, MetricNetworks, make_context
-from sde_vae.evaluators.multi_sample import K, in_one_step
+from sde_vae.evaluators.multi_sample import denoise_in_one_step, multi_sample
 from sde_vae.evaluators.set_distances import to_bytes
 from sde_vae.inference.aggregate_posterior import sample_posterior
 from sde_vae.inference.decoding import Decoder
@@ -57,14 +57,16 @@ def context(folder, extractor=None, **model):
     images = np.clip(np.round((images + 1) / 2 * 255), 0, 255).astype(np.uint8)
     decoder = Decoder(SDE, ancestral, uniform_log_snr(SDE, 100))
     held = EvalData("flat", "f" * 64, 256, images, images, to_model(images, 256))
-    model = Model(encode, model.get("score"), model.get("prior"), decoder, decoder, model.get("likelihood"))
+    given = (model.get(name) for name in ("score", "likelihood", "prior"))
+    model = Model("exact", model.get("encode", encode), *given, decoder, decoder)
     return make_context(
         model, held, MetricNetworks({}, extractor, {}, folder), ResumeCache(folder / "parts", {}), 16, 8, 256, 0
     )
 
 
 def test_an_average_pays_the_variance_of_what_is_drawn_once_in_k(tmp_path):
-    found = dict(multi_sample(context(tmp_path, score=score)))
+    K = 8
+    found = dict(multi_sample(context(tmp_path, score=score), decodings=K))
     # (GAIN - 1) x_0 stays; GAIN S n + sqrt(V (1 - GAIN)) e is averaged. On [0, 1], so a quarter of it.
     for_one = GAIN**2 * S**2 + V * (1 - GAIN)
     expected = 0.25 * ((1 - GAIN) ** 2 * V + for_one / K)
@@ -101,7 +103,7 @@ def test_one_step_is_the_conditional_mean(tmp_path):
     s = context(tmp_path, score=score)
     z = np.random.default_rng(1).standard_normal((N, 16)).astype(np.float32)
     weight = float(jnp.exp(SDE.log_snr(jnp.ones(1)))[0]) * V * (1 - GAIN)
-    np.testing.assert_allclose(in_one_step(s, z).reshape(N, -1), GAIN * z / (1 + weight), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(denoise_in_one_step(s, z).reshape(N, -1), GAIN * z / (1 + weight), rtol=1e-3, atol=1e-4)
 
 
 def test_what_decodes_at_once_has_the_mass_of_its_likelihood_for_a_bound(tmp_path):

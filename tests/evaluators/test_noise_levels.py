@@ -1,4 +1,4 @@
-"""What z is worth at each noise level, where the answer is a formula; and what regressions must find."""
+"""The errors at each noise level where they are a formula; and what regressions must find."""
 
 import numpy as np
 import pytest
@@ -26,6 +26,11 @@ def test_the_errors_are_the_posterior_variances(tmp_path):
             got, error = (found[f"noise_level/{level:.1f}/{name}{end}"] for end in ("", "_stderr"))
             # The digits and edges of uint8 are in the data, and not in the formula: 2.6e-6, and a thousandth of V.
             assert abs(got - 0.25 / precision) < 4 * error + 1e-5, (level, name)
+        # The z of another image moves the estimate by (z' - z) / S^2 over the precision.
+        precision = 1 / V + 1 / S**2 + snr
+        expected = 0.25 * (1 / precision + 2 * (V + S**2) / (S**2 * precision) ** 2)
+        got, error = (found[f"noise_level/{level:.1f}/shuffled_mse{end}"] for end in ("", "_stderr"))
+        assert abs(got - expected) < 4 * error + 1e-5, level
     assert list(tmp_path.rglob("noise_levels.png"))
 
 

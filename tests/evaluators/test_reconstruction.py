@@ -1,4 +1,4 @@
-"""LPIPS as the paper's authors computed it, with a stand-in that tells what the network was shown."""
+"""LPIPS by the paper's protocol, with a stand-in for the network that depends on its input."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -32,7 +32,7 @@ def likelihood(z):
 
 
 def score(z):
-    """Of a point mass on what z decodes to: every path ends there."""
+    """Of a point mass on what z decodes to: every trajectory ends there."""
 
     def at(x, t):
         a, s = (f(t)[:, None, None, None] for f in (SDE.alpha, SDE.sigma))
@@ -50,7 +50,8 @@ def evaluate(folder, **model):
     images = np.random.default_rng(0).integers(0, 256, (N, *SHAPE), dtype=np.uint8)
     decoder = Decoder(SDE, ancestral, uniform_log_snr(SDE, 20))
     held = EvalData("noise", "f" * 64, 256, images, images, to_model(images, 256))
-    model = Model(encode, model.get("score"), None, decoder, decoder, model.get("likelihood"))
+    given = (model.get(name) for name in ("score", "likelihood", "prior"))
+    model = Model("exact", encode, *given, decoder, decoder)
     judges = MetricNetworks({"lpips_alex": shown}, None, {}, folder)
     return dict(
         reconstruction(make_context(model, held, judges, ResumeCache(folder / "parts", {}), 16, 0, 8, 0))

@@ -23,12 +23,12 @@ def extractor(name="flat", verified=False):
     return Extractor(name, 4, features, hashlib.sha256(name.encode()).hexdigest(), "ab", verified)
 
 
-def subject_of(folder, train=IMAGES, **of_extractor):
-    """A EvalContext with the part that this room looks at."""
+def make_context(folder, train=IMAGES, **of_extractor):
+    """An EvalContext with what set distances read."""
     data = EvalData("flat", fingerprint(train), 256, train, IMAGES[:8], to_model(IMAGES[:8], 256))
-    judges = MetricNetworks({}, extractor(**of_extractor), {}, folder)
+    networks = MetricNetworks({}, extractor(**of_extractor), {}, folder)
     nothing = dict.fromkeys(EvalContext._fields)
-    return EvalContext(**nothing | {"data": data, "judges": judges, "batch_size": 16, "seed": 0})
+    return EvalContext(**nothing | {"data": data, "networks": networks, "batch_size": 16, "seed": 0})
 
 
 def test_only_the_published_inception_gives_fid():
@@ -43,27 +43,27 @@ def test_images_go_to_the_network_as_they_would_be_saved():
 
 
 def test_the_moments_of_the_training_set_are_all_of_its_images_and_are_kept(tmp_path):
-    context = subject_of(tmp_path)
+    context = make_context(tmp_path)
     real = set_distances.train_moments(context)
     whole = moments(IMAGES.reshape(40, -1).astype(np.float32))
     assert real.n == 40
     np.testing.assert_allclose(frechet_distance(real, whole), 0, atol=1e-6)
-    judges = context.networks
-    kept = context._replace(networks=judges._replace(extractor=extractor()._replace(features=None)))
+    networks = context.networks
+    kept = context._replace(networks=networks._replace(extractor=extractor()._replace(features=None)))
     np.testing.assert_array_equal(set_distances.train_moments(kept).mean, real.mean)
     # Other weights under the same name are not served from the cache.
-    other = context._replace(networks=judges._replace(extractor=extractor()._replace(identity="other")))
+    other = context._replace(networks=networks._replace(extractor=extractor()._replace(identity="other")))
     with pytest.raises(BadInput, match="identity"):
         set_distances.train_moments(other)
     # Other images have a place of their own.
-    other = subject_of(tmp_path, train=IMAGES[::-1].copy())
+    other = make_context(tmp_path, train=IMAGES[::-1].copy())
     assert set_distances.train_moments(other).n == 40
     assert len(list(tmp_path.glob("*/*.npz"))) == 2
 
 
 def test_two_sets_are_compared_by_frechet_and_kid():
     a, b = RNG.normal(size=(400, 3)).astype(np.float32), RNG.normal(size=(400, 3)).astype(np.float32)
-    context = subject_of(Path())
+    context = make_context(Path())
     named = dict(set_distances.compare_sets("x", context, a + np.float32(2), b))
     # |shift|^2 = 3 * 4, plus the sampling error of two covariances.
     np.testing.assert_allclose(named["x/fd_flat"], 12, atol=1.5)

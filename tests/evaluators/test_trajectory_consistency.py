@@ -1,8 +1,8 @@
-"""The error along a solver's paths: the same at all levels where scores agree, and known where they do not."""
+"""The error along a solver's trajectories: the same at all levels where scores agree, and known where they do not."""
 
 import jax.numpy as jnp
 
-from sde_vae.evaluators.trajectory_consistency import STOPS, paths
+from sde_vae.evaluators.trajectory_consistency import trajectory_consistency
 from sde_vae.inference.decoding import Decoder
 from sde_vae.solvers.exponential import ddim
 from sde_vae.solvers.grids import uniform_log_snr
@@ -14,13 +14,13 @@ def levels_of(found, which):
 
 
 def test_of_exact_scores_it_is_the_error_of_z_alone_everywhere(tmp_path):
-    """E[x_0 | z] = GAIN z errs by V (1 - GAIN), in [0, 1] a quarter; paths scatter as much again, which is taken off."""
+    """E[x_0 | z] = GAIN z errs by V (1 - GAIN), in [0, 1] a quarter; trajectories scatter as much again, which is taken off."""
     exact = context(tmp_path, score=score)
     deterministic = Decoder(SDE, ddim(), uniform_log_snr(SDE, 100))
-    found = dict(paths(exact._replace(model=exact.model._replace(inverter=deterministic))))
+    found = dict(trajectory_consistency(exact._replace(model=exact.model._replace(inverter=deterministic))))
     for which in ("decoder", "inverter"):
         levels = levels_of(found, which)
-        assert len(levels) == STOPS
+        assert len(levels) == 9
         for level in levels:
             got, error = (found[f"trajectory_consistency/{which}/{level:.1f}/mse{end}"] for end in ("", "_stderr"))
             assert abs(got - 0.25 * V * (1 - GAIN)) < 4 * error, (which, level)

@@ -1,13 +1,15 @@
-"""The report, opened in a browser as a reader opens it: everything is in the page, and nothing is asked of a network."""
+"""The report in a browser: everything is in the page, it fits a phone, a desktop and print, and it asks nothing of a network."""
 
 import shutil
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from sde_vae.reporting import plots
-from sde_vae.reporting.report import PICTURES, write_report
-from sde_vae.reporting.tables import as_text, figure, tables
+from sde_vae.reporting.provenance import provenance
+from sde_vae.reporting.report import FIGURES, write_report
+from sde_vae.reporting.tables import as_text, figure, headline, tables
 
 METHODS = ("reconstruction", "reconstruction_of_mean", "baseline/pca", "baseline/mean_image")
 PER_IMAGE = ("l2", "mse", "psnr", "ssim", "lpips_alex", "lpips_vgg", "kid_efflite0")
@@ -24,6 +26,14 @@ METRICS = {
     "samples/reference_n": 50.0,
     "bits_per_dim/total": 3.28,
     "bits_per_dim/total_stderr": 0.12,
+    "bits_per_dim/prior": 2.2e-5,
+    "bits_per_dim/prior_stderr": 7.9e-8,
+    "bits_per_dim/reconstruction": 4.3e-9,
+    "bits_per_dim/reconstruction_stderr": 2.2e-9,
+    "bits_per_dim/above_prior": 0.49,
+    "bits_per_dim/gain_over_shuffled": 1.25,
+    "shuffled/bits_per_dim/total": 4.53,
+    "prior/bits_per_dim/total": 2.79,
     "weights/efflite0": f"sha256 {'0123456789abcdef' * 4}, as published",
 }
 PRIORS, EDITS = (
@@ -35,7 +45,7 @@ LATENT = {
     **{f"latent/edit/{figure}/{k}": 0.637 for figure in EDITS for k in ("0.5", "1", "1.5")},
     **{f"latent/edit/{figure}/{k}_stderr": 0.019 for figure in EDITS for k in ("0.5", "1", "1.5")},
     "latent/edit/success/0": 0.366,
-    "latent/edit/hair_red/flipped": 0.7,
+    "latent/edit/hair_red/success": 0.7,
     "latent/edit/images": 64.0,
     "latent/edit/classifier_accuracy": 0.553,
     "latent/edit/targets": 5.0,
@@ -52,12 +62,11 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 def report(folder):
     images = np.random.default_rng(0).uniform(0, 1, (16, 8, 8, 3)).astype(np.float32)
-    for stem in PICTURES:
+    for stem in FIGURES:
         plots.rows({"original": images, "<b>ScoreVAE</b>": images}, folder / f"{stem}.png")
     path = folder / "report.html"
-    write_report(
-        path, "score_vae on <digits> & co", METRICS | LATENT, {"command": "python main.py", "versions": {"jax": "0.10"}}
-    )
+    made = {"train command": "python main.py " + "--config.stages.prior.steps=800 " * 5, "versions": {"jax": "0.10"}}
+    write_report(path, "score_vae on <digits> & co", METRICS | LATENT, made)
     return path
 
 
@@ -74,8 +83,13 @@ def browser():
         chromium.close()
 
 
+# Text or a box that is wider than its place, or that lies outside of the page.
+CUT = """[...document.querySelectorAll('body *')].filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0
+    || e.getBoundingClientRect().right > document.documentElement.clientWidth + 1).map(e => e.outerHTML.slice(0, 80))"""
+
+
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (1400, 900)], ids=["phone", "desktop"])
-def test_pictures_load_nothing_leaves_the_page_and_it_fits(browser, tmp_path, width, height):
+def test_the_page_is_complete_and_nothing_is_cut_off(browser, tmp_path, width, height):
     path = report(tmp_path)
     page = browser.new_page(viewport={"width": width, "height": height})
     asked, said = [], []
@@ -84,55 +98,145 @@ def test_pictures_load_nothing_leaves_the_page_and_it_fits(browser, tmp_path, wi
     page.goto(path.as_uri())
     page.wait_for_load_state("networkidle")
     sizes = page.evaluate("[...document.images].map(i => i.complete ? i.naturalWidth : 0)")
-    assert len(sizes) == len(PICTURES)
+    assert len(sizes) == len(FIGURES)
     assert min(sizes) > 100
     assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
     assert not said
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page scrolls sideways"
+    assert page.evaluate(CUT) == []
     assert page.title() == "score_vae on <digits> & co"
     assert "0.730 ± 0.013" in page.inner_text("table")
-    # The figures of the long list can be read without scrolling sideways.
-    cut = "[...document.querySelectorAll('.wide')].map(box => box.scrollWidth - box.clientWidth)"
-    assert page.evaluate(cut)[-1] <= 0
+    # Every link of the contents leads somewhere.
+    assert page.evaluate("[...document.querySelectorAll('nav a')].every(a => document.querySelector(a.hash))")
+    # The labels of all figures are of one size on the page too.
+    assert len(set(page.evaluate("[...document.images].map(i => Math.round(i.clientWidth))"))) == 1
+    wide = page.evaluate("document.querySelector('.figures').clientWidth")
+    assert wide > 0.9 * width
     # On paper nothing can be scrolled: A4 between margins of a centimetre and a half is 680 pixels wide.
     page.emulate_media(media="print")
     page.set_viewport_size({"width": 680, "height": 960})
-    assert max(page.evaluate(cut)) <= 0
+    assert page.evaluate("[...document.querySelectorAll('.wide')].every(e => e.scrollWidth <= e.clientWidth)")
     assert page.pdf()[:5] == b"%PDF-"
     page.close()
 
 
-def test_figures_are_told_as_precisely_as_their_errors_allow():
+def test_all_figures_have_one_width_and_one_size_of_text():
+    images, line = np.zeros((3, 8, 8, 1), np.float32), ([1, 2], [1, 2])
+    panel = plots.Panel("title", "x", "y", {"line": line}, {"constant": 1.5}, log_y=True)
+    log = [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 0.5}]
+    figures = [
+        plots.rows({"one": images, "another": images}),
+        plots.grid(images),
+        plots.curves({name: log for name in ("prior", "encoder", "latent")}),
+        plots.lines([panel, panel]),
+        plots.bars_and_scatter(
+            plots.Bars("title", "x", "y", np.arange(4), np.arange(4) > 1),
+            plots.Scatter("title", "x", "y", np.zeros((4, 2)), ("digit", np.arange(4))),
+        ),
+        plots.heat_map(plots.HeatMap("title", "x", "colour", ["row"], ["1", "2"], np.ones((1, 2)))),
+    ]
+    assert {figure.get_figwidth() for figure in figures} == {plots.WIDTH}
+    sizes = {text.get_fontsize() for figure in figures for text in figure.findobj(Text) if text.get_text()}
+    assert sizes == {plots.FONT_SIZE}
+
+
+def test_rows_show_every_image_once_in_its_place():
+    """A row is one picture, in which image k lies between k and k + 1 of its widths."""
+    images = np.stack([np.full((8, 8, 1), k / 4, np.float32) for k in range(4)])
+    (ax,) = plots.rows({"levels": images}).axes
+    shown = ax.images[0].get_array()
+    width = shown.shape[1] // 4
+    centres = shown[shown.shape[0] // 2, width // 2 :: width]
+    np.testing.assert_allclose(centres, np.repeat(np.arange(4)[:, None] / 4, 3, axis=1))
+
+
+def test_the_headline_says_how_good_and_against_what():
+    assert headline(METRICS | {"latent_dim": 16}) == (
+        "Reconstruction l2 0.730 ± 0.013 (lower is better); PCA with 16 components 0.730; the mean image 0.730."
+    )
+    bound = {name: value for name, value in METRICS.items() if "bits_per_dim" in name}
+    assert headline(bound) == "Bound 3.28 ± 0.12 bits/dim (lower is better); the prior alone 2.79."
+    assert headline({"n": 3}) == ""
+
+
+def test_how_it_was_made_names_what_differs_and_how_long_it_took():
+    rows = [{"step": 100, "steps_per_second": 10.0}, {"step": 200, "steps_per_second": 20.0}]
+    made = provenance(
+        trained={"command": "python main.py --mode train", "devices": ["cpu", "cpu"], "commit": None},
+        evaluated={"date": "2026-01-01 00:00 UTC"},
+        config={"seed": 1, "eval.lpips": (), "sampling.steps": 20},
+        defaults={"seed": 0, "eval.lpips": (), "sampling.steps": 20},
+        logs={"prior": rows, "encoder": []},
+        parameters={"prior": 631809},
+        images={"train": 1077},
+    )
+    assert made == {
+        "train command": "python main.py --mode train",
+        "training": {"prior": "200 steps in 15 s"},
+        "parameters": {"prior": "631,809"},
+        "images": {"train": "1,077"},
+        "config (other values than the defaults)": {"seed": "1 (default 0)"},
+        "devices of training": "2 x cpu",
+        "evaluated": "2026-01-01 00:00 UTC",
+    }
+
+
+def test_values_are_as_precise_as_their_errors_allow():
     assert figure(0.7301, 0.0134) == "0.730 ± 0.013"
     assert figure(123.456, 7.8) == "123.5 ± 7.8"
     assert figure(1234.5, 78.0) == "1234 ± 78"
     assert figure(0.00123456, 0.0000999) == "0.001235 ± 0.000100"
     assert figure(0.00123456) == "0.001235"
     assert figure(2.0, float("nan")) == "2"
+    assert figure(4.313e-9, 2.2209e-9) == "(4.3 ± 2.2)e-9"
+    assert figure(-1.6e-5, 9.8e-4) == "(-0.2 ± 9.8)e-4"
+    assert figure(2.5e7, 1e5) == "(2.500 ± 0.010)e7"
+    assert figure(5.0e-5) == "5e-5"
+    assert figure(0.0) == "0"
+    assert figure(20000.0) == "20000"
     assert figure(None) == ""
 
 
 def test_the_tables_hold_what_there_is_and_no_more():
     reconstruction, samples, bound = tables(METRICS)
     assert reconstruction.head == ["ScoreVAE", "ScoreVAE, mean z", "PCA", "mean image", "other real images"]
-    assert [name for name, _ in reconstruction.rows] == [*PER_IMAGE[:-1], "fd_efflite0", "kid_efflite0"]
-    assert [value for value, _ in dict(reconstruction.rows)["fd_efflite0"]] == [12.5, 12.5, 12.5, 12.5, 3.25]
-    assert samples.rows == [("fd_efflite0", [(40.0, None), (4.5, None)])]
-    assert (samples.head, bound.head[-1]) == (["64 samples", "50 held-out images"], "total")
+    headings = ["l2 ↓", "mse ↓", "psnr ↑", "ssim ↑", "lpips_alex ↓", "lpips_vgg ↓", "fd_efflite0 ↓", "kid_efflite0 ↓"]
+    assert [name for name, _ in reconstruction.rows] == headings
+    assert [value for value, _ in dict(reconstruction.rows)["fd_efflite0 ↓"]] == [12.5, 12.5, 12.5, 12.5, 3.25]
+    assert samples.rows == [("fd_efflite0 ↓", [(40.0, None), (4.5, None)])]
+    assert (samples.head, bound.head[-1]) == (["64 samples", "50 held-out images"], "total ↓")
+    assert [(name, cells[-1][0]) for name, cells in bound.rows] == [
+        ("ScoreVAE", 3.28),
+        ("ScoreVAE, z shuffled", 4.53),
+        ("the prior alone", 2.79),
+        ("ScoreVAE less its prior", 0.49),
+        ("gain of z over shuffled z, without the KL", 1.25),
+    ]
     assert next(t.title for t in tables(METRICS | {"split": "train"})).endswith(" train images")
     assert tables({"n": 3}) == []
     text = as_text(reconstruction).splitlines()
     assert len({len(line) for line in text[1:]}) == 1
 
 
-def test_the_tables_of_what_is_done_with_a_latent():
+def test_the_errors_at_each_noise_level_stand_beside_those_with_shuffled_z():
+    metrics = {f"noise_level/{l}/{m}": v for l in ("-10.0", "2.5") for m, v in (("mse", 0.1), ("shuffled_mse", 0.3))}
+    (table,) = tables(metrics | {"from_z/linear_mse": 0.2, "noise_level/2.5/prior_mse": 0.15})
+    assert table.head == ["with z ↓", "z shuffled", "without z"]
+    assert [[value for value, _ in cells] for _, cells in table.rows] == [
+        [0.2, None, None],
+        [0.1, 0.3, None],
+        [0.1, 0.3, 0.15],
+    ]
+
+
+def test_the_tables_of_the_latent_space():
     priors, edits, interpolation, neighbours = tables(LATENT)
-    assert priors.title == "360 images of new z, against the training set"
-    assert priors.head == ["fd_efflite0", "kid_efflite0"]
+    assert priors.title == "360 images decoded from new z, against the training set"
+    assert priors.head == ["fd_efflite0 ↓", "kid_efflite0 ↓"]
     assert [name for name, _ in priors.rows] == ["z ~ N(0, I)", "z of a Gaussian", "z by diffusion"]
     assert priors.rows[0][1] == [(0.26, None), (0.26, 0.001)]
-    assert edits.title == "Edits to 5 values of attributes, 64 images each; the judge is right on 55%"
-    assert [name for name, _ in edits.rows] == ["as decoded", "strength 0.5", "strength 1", "strength 1.5"]
+    assert edits.title == "Edits to 5 attribute values, 64 images each; classifier accuracy 55%"
+    assert [name for name, _ in edits.rows] == ["without an edit", "strength 0.5", "strength 1", "strength 1.5"]
     # Without an edit there is one figure only.
     assert edits.rows[0][1] == [(0.366, None)] + [(None, None)] * 4
     assert edits.rows[2][1] == [(0.637, 0.019)] * 5
@@ -141,10 +245,10 @@ def test_the_tables_of_what_is_done_with_a_latent():
     assert [cells for _, cells in neighbours.rows] == [[(0.96, None)], [(0.96, None)], [(0.1, None)]]
 
 
-def test_of_a_latent_too_there_is_no_more_than_there_is():
+def test_the_tables_of_the_latent_space_hold_no_more_than_there_is():
     assert tables({"latent_prior/n": 360.0, "latent/traversal/l2": 1.0}) == []
     (priors,) = tables({"latent_prior/flow/fd_pixels": 2.0, "latent_prior/normal/fd_pixels": 1.0})
     assert priors.rows == [("z ~ N(0, I)", [(1.0, None)]), ("flow", [(2.0, None)])]
-    # Nothing draws these images again, and there is one attribute.
+    # Images that cannot be rendered again, and one attribute.
     (edits,) = tables({"latent/edit/success/0": 0.1, "latent/edit/success/1": 0.9})
-    assert (edits.head, len(edits.rows)) == (["has the value"], 2)
+    assert (edits.head, len(edits.rows)) == (["success ↑"], 2)

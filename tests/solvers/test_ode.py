@@ -211,7 +211,7 @@ def test_the_program_calls_nothing_outside(x64):
 def test_a_network_is_solved_as_by_many_steps_of_heun():
     """In float32 under jit, given z: through the gradient of an encoder with convolutions."""
     prior, vae = image_methods()
-    frozen, params = parameters(prior), parameters(vae)
+    frozen, params = {"prior": parameters(prior)}, parameters(vae)
     x = image_batch(4).x
     z = jax.jit(vae.encode)(params, frozen, x).mean
 

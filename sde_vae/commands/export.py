@@ -8,10 +8,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from sde_vae.build.data import data_options
-from sde_vae.data.dataset import take, to_model, to_unit
+from sde_vae.data.dataset import take, to_bytes, to_model, to_unit
 from sde_vae.data.datasets.folder import read_pictures
 from sde_vae.errors import BadInput
-from sde_vae.evaluators.set_distances import to_bytes
 from sde_vae.files import write_arrays
 from sde_vae.reporting import plots
 from sde_vae.run import Run
@@ -83,21 +82,32 @@ def write_images(out: Path, images: np.ndarray, names: list[str]) -> None:
     for file, image in zip(tqdm(files, desc="write", unit="image"), to_bytes(images), strict=True):
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file)
-    plots.grid(images[:SHOWN]).savefig(out.with_name(f"{out.name}.png"))
-    print(f"images    {out}: {len(files)} PNG files; the first of them in {out.with_name(f'{out.name}.png')}")
+    plots.grid(images[:SHOWN], grid_of(out))
+    print(f"images    {out}: {len(files)} PNG files; the first of them in {grid_of(out)}")
 
 
 def free_name(path: Path) -> Path:
     """Return `path`, or PATH_2, PATH_3, ... where there is something already."""
     n = 1
     free = path
-    while free.exists():
+    while is_taken(free) or is_taken(grid_of(free)):
         n += 1
         free = path.with_name(f"{path.name}_{n}")
     return free
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise BadInput if there is a file, or a folder that is not empty, where the output would go."""
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise BadInput(f"--output: {path} exists and is not overwritten; remove it, or give another --output")
+    """Raise BadInput if there is a file, or a folder that is not empty, where the output or the grid beside it would go."""
+    taken = [p for p in (path, *([] if path.suffix == ".npz" else [grid_of(path)])) if is_taken(p)]
+    if taken:
+        raise BadInput(f"--output: {taken[0]} exists and is not overwritten; remove it, or give another --output")
+
+
+def is_taken(path: Path) -> bool:
+    """Return whether `path` is a file, or a folder that is not empty."""
+    return path.is_file() or (path.is_dir() and any(path.iterdir()))
+
+
+def grid_of(folder: Path) -> Path:
+    """Return the picture beside a folder of images that shows the first of them: FOLDER.png."""
+    return folder.with_name(f"{folder.name}.png")

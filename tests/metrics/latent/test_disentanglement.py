@@ -52,7 +52,7 @@ def test_dci_falls_when_the_codes_are_turned():
     assert askew.informativeness > 0.9
 
 
-def test_dci_of_noise_is_told_by_its_informativeness():
+def test_dci_of_noise_shows_in_its_informativeness():
     factors, codes = RNG.integers(0, 4, (2000, 2)), RNG.standard_normal((2000, 3))
     found = dci(codes[:1000], factors[:1000], codes[1000:], factors[1000:])
     # Two uniform factors are guessed with odds 1 : 3.
@@ -75,7 +75,7 @@ def test_importances_done_by_hand():
     assert completeness(0 * one) == disentanglement(0 * one) == 0
 
 
-def test_mig_is_one_for_copies_and_zero_for_what_two_codes_know():
+def test_mig_is_one_for_copies_and_zero_for_a_factor_in_two_codes():
     factors = every(3, 5, 20)
     assert mig(copies(factors).astype(np.float64), factors) == pytest.approx(1)
     assert mig(copies(factors)[:, :1].astype(np.float64), factors[:, -1:]) == pytest.approx(1)

@@ -17,7 +17,7 @@ def two_classes(n, distance):
     return (RNG.standard_normal((n, 3)) + distance / np.sqrt(3) * labels[:, None]).astype(np.float32), labels
 
 
-def test_separable_classes_are_told_apart():
+def test_separable_classes_are_separated():
     labels = RNG.integers(0, 3, 300)
     codes = np.eye(3)[labels] * 20 + RNG.standard_normal((300, 3))
     found = probes.right(codes[:200], labels[:200], codes[200:], labels[200:])

@@ -13,7 +13,7 @@ import pytest
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from sde_vae.data.cache import record_cache
-from sde_vae.data.cache.cache_folders import beside
+from sde_vae.data.cache.cache_folders import sibling
 from sde_vae.data.cache.record_cache import Picture, Skipped, cached
 from sde_vae.data.dataset import fingerprint, take
 from sde_vae.data.io.records import Records, Subset
@@ -283,7 +283,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from sde_vae.data.record_cache import Picture, cached
+from sde_vae.data.cache.record_cache import Picture, cached
 def make():
     yield Picture(np.zeros((6, 5, 3), np.uint8))
     os.kill(os.getpid(), signal.SIGKILL)

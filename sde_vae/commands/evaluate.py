@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sde_vae.build.evaluation import build_eval_data, evaluated_split
+from sde_vae.build.fields import default_config
 from sde_vae.build.metric_networks import build_metric_networks
 from sde_vae.build.parameters import load_prior, other_images
+from sde_vae.commands.train import note_other_images, parameter_count, report_skipped
 from sde_vae.data.dataset import fingerprint
 from sde_vae.data.pipeline import check_images
 from sde_vae.errors import BadInput
@@ -20,10 +22,10 @@ from sde_vae.files import write_json
 from sde_vae.inference.resume_cache import ResumeCache
 from sde_vae.keyed_folder import Key, as_key, held_key, write_key
 from sde_vae.reporting import plots
+from sde_vae.reporting.provenance import provenance
 from sde_vae.reporting.report import write_report
 from sde_vae.reporting.tables import as_text, tables
 from sde_vae.run import Run
-from sde_vae.trainer import note_other_images, parameter_count, report_skipped
 from sde_vae.training import logs
 from sde_vae.training import workdir as workdirs
 from sde_vae.training.checkpoints import describe
@@ -199,19 +201,16 @@ def finish(run: Run, context: EvalContext, out: Path, metrics: dict[str, Any]) -
 
 def describe_run(run: Run) -> dict[str, Any]:
     """Return what the report says of how the run was made."""
-    made = workdirs.read_facts(run.workdir)
-    sizes = ", ".join(f"{name} {len(split.images)}" for name, split in run.experiment.load().splits.items())
-    counts = {f"parameters of {stage.name}": f"{parameter_count(stage):,}" for stage in run.experiment.stages}
-    return {
-        "trained by": made.get("command", "unknown"),
-        "trained with": made.get("versions", {}),
-        **({"commit": made["commit"]} if made.get("commit") else {}),
-        **counts,
-        "images": sizes,
-        "evaluated by": workdirs.facts()["command"],
-        **{name: value for name, value in workdirs.facts().items() if name != "command"},
-        "config": json.dumps(workdirs.read_config(run.workdir), sort_keys=True),
-    }
+    experiment = run.experiment
+    return provenance(
+        trained=workdirs.read_facts(run.workdir),
+        evaluated=workdirs.facts(),
+        config=workdirs.flatten(run.config.to_dict()),
+        defaults=workdirs.flatten(default_config().to_dict()),
+        logs={stage.name: logs.read(run.workdir / stage.name / "metrics.jsonl") for stage in experiment.stages},
+        parameters={stage.name: parameter_count(stage) for stage in experiment.stages},
+        images={name: len(split.images) for name, split in experiment.load().splits.items()},
+    )
 
 
 def _finite(metrics: dict[str, Any]) -> dict[str, Any]:

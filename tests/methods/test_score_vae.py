@@ -1,4 +1,4 @@
-"""Methods: the gradient through the double differentiation, and what frozen means."""
+"""ScoreVAE: its loss, the gradient through the double differentiation, and what frozen means."""
 
 import jax
 import jax.flatten_util
@@ -27,7 +27,7 @@ def plane_methods(sde, n, beta=0.3):
 def test_the_gradient_in_phi_is_that_of_finite_differences(x64):
     n = 32
     p, method, _, _ = plane_methods(VP(t_min=1e-2), n)
-    frozen, params = p.init(jax.random.key(0)), method.init(jax.random.key(1))
+    frozen, params = {"prior": p.init(jax.random.key(0))}, method.init(jax.random.key(1))
     batch = Batch(jax.random.normal(jax.random.key(2), (n, 2)), jnp.arange(n))
     flat, unravel = jax.flatten_util.ravel_pytree(params)
     loss = jax.jit(lambda v: method.loss(unravel(v), frozen, jax.random.key(3), batch)[0])
@@ -42,7 +42,7 @@ def test_the_loss_is_its_formula(x64):
     for sde in (VP(), VE()):
         n, beta = 16, 0.3
         p, method, encoder, weight = plane_methods(sde, n, beta)
-        frozen, params = p.init(jax.random.key(0)), method.init(jax.random.key(1))
+        frozen, params = {"prior": p.init(jax.random.key(0))}, method.init(jax.random.key(1))
         batch = Batch(jax.random.normal(jax.random.key(2), (n, 2)), jnp.arange(n))
         total, metrics = method.loss(params, frozen, jax.random.key(3), batch)
 
@@ -60,7 +60,7 @@ def test_the_loss_is_its_formula(x64):
             mean, log_var = q.mean[0], q.log_var[0]
             return jnp.sum(-0.5 * (z - mean) ** 2 / jnp.exp(log_var) - 0.5 * log_var)
 
-        eps_theta = tanh_network(2, 2).apply(frozen, x_t / jnp.sqrt(a**2 + s**2), sde.log_snr(t))
+        eps_theta = tanh_network(2, 2).apply(frozen["prior"], x_t / jnp.sqrt(a**2 + s**2), sde.log_snr(t))
         eps_hat = eps_theta - s * jax.vmap(jax.grad(log_q))(x_t, t, z)
         diffusion = jnp.mean(0.5 * weight(sde.log_snr(t)) * dl_dp * jnp.sum((eps_hat - eps) ** 2, axis=1))
         kl = jnp.mean(0.5 * jnp.sum(q.mean**2 + jnp.exp(q.log_var) - 1 - q.log_var, axis=1))
@@ -71,7 +71,7 @@ def test_the_loss_is_its_formula(x64):
 
 def test_the_frozen_prior_gets_exactly_zero_gradient():
     p, method = image_methods()
-    frozen, params = awake(p.init(jax.random.key(0))), awake(method.init(jax.random.key(1)))
+    frozen, params = {"prior": awake(p.init(jax.random.key(0)))}, awake(method.init(jax.random.key(1)))
     of = lambda params, frozen: method.loss(params, frozen, jax.random.key(2), image_batch())[0]
     to_encoder, to_prior = jax.jit(jax.grad(of, argnums=(0, 1)))(params, frozen)
     assert all(np.all(np.asarray(g) == 0) for g in jax.tree.leaves(to_prior))
@@ -81,50 +81,37 @@ def test_the_frozen_prior_gets_exactly_zero_gradient():
 def test_the_frozen_prior_has_its_dropout_off():
     """A prior with a dropout of 0.9 and one without are the same prior to ScoreVAE, and differ while they train."""
     (p, method), (p_dropout, method_dropout) = image_methods(), image_methods(dropout=0.9)
-    frozen, params = awake(p.init(jax.random.key(0))), method.init(jax.random.key(1))
+    frozen, params = {"prior": awake(p.init(jax.random.key(0)))}, method.init(jax.random.key(1))
     args = (jax.random.key(2), image_batch())
     assert method.loss(params, frozen, *args)[0] == method_dropout.loss(params, frozen, *args)[0]
-    assert not np.isclose(p.loss(frozen, None, *args)[0], p_dropout.loss(frozen, None, *args)[0], rtol=1e-3)
+    assert not np.isclose(
+        p.loss(frozen["prior"], {}, *args)[0], p_dropout.loss(frozen["prior"], {}, *args)[0], rtol=1e-3
+    )
     x, t = image_batch().x, jnp.full(16, 0.5)
-    np.testing.assert_array_equal(p.score(frozen, None, None)(x, t), p_dropout.score(frozen, None, None)(x, t))
+    np.testing.assert_array_equal(
+        p.unconditional(frozen["prior"], {})(x, t), p_dropout.unconditional(frozen["prior"], {})(x, t)
+    )
 
 
 def test_z_is_encoded_at_time_zero():
     (_, method), posterior = image_methods(), image_posterior()
     params, x = awake(method.init(jax.random.key(1))), image_batch().x
-    q = method.encode(params, None, x)
+    q = method.encode(params, {}, x)
     assert q.mean.shape == (16, 3)
-    np.testing.assert_array_equal(q.mean, posterior.noisy(params, None, x, jnp.zeros(16)).mean)
-    assert not np.allclose(q.mean, posterior.noisy(params, None, x, jnp.full(16, 0.5)).mean, atol=1e-3)
-
-
-def test_networks_see_unit_variance_under_every_sde():
-    """With data of unit variance, x scaled by 1 / sqrt(alpha^2 + sigma^2), and a finite level at t = 0."""
-    seen = {}
-
-    def apply(params, x, log_snr):
-        seen["std"], seen["level"] = float(jnp.std(x)), log_snr
-        return x
-
-    net = tanh_network(2, 2)._replace(apply=apply)
-    for sde in (VP(), VE()):
-        x = jnp.sqrt(sde.alpha(jnp.ones(1)) ** 2 + sde.sigma(jnp.ones(1)) ** 2)[:, None]
-        precondition(sde, net, None, x * jax.random.normal(jax.random.key(0), (20_000, 2)), jnp.ones(20_000))
-        assert abs(seen["std"] - 1) < 0.02
-        precondition(sde, net, None, jnp.ones((1, 2)), jnp.zeros(1))
-        assert np.all(np.isfinite(seen["level"]))
+    np.testing.assert_array_equal(q.mean, posterior.noisy(params, {}, x, jnp.zeros(16)).mean)
+    assert not np.allclose(q.mean, posterior.noisy(params, {}, x, jnp.full(16, 0.5)).mean, atol=1e-3)
 
 
 def test_guidance_applies_when_decoding_and_not_in_training():
     p, plain = image_methods()
     times, weight = time_samplers.times_uniform_in_log_snr(SDE, 16), weights.likelihood_weighting()
     guided = score_vae(SDE, p, image_posterior(), times, weight, kl_penalty(0.01), guidance=2.0)
-    frozen, params = awake(p.init(jax.random.key(0))), plain.init(jax.random.key(1))
+    frozen, params = {"prior": awake(p.init(jax.random.key(0)))}, plain.init(jax.random.key(1))
     args = (params, frozen, jax.random.key(2), image_batch())
     assert plain.loss(*args)[0] == guided.loss(*args)[0]
     x, t, z = image_batch().x, jnp.full(16, 0.5), jnp.ones((16, 3))
     at = [
-        p.score(frozen, None, None)(x, t),
+        p.unconditional(frozen["prior"], {})(x, t),
         plain.score(params, frozen, z)(x, t),
         guided.score(params, frozen, z)(x, t),
     ]

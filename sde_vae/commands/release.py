@@ -1,10 +1,10 @@
-"""Make a small copy of a trained run for others to load: `python -m sde_vae.release WORKDIR OUT`.
+"""Make a small copy of a trained run for others to load: `python -m sde_vae.commands.release WORKDIR OUT`.
 
 OUT holds config.json and for each stage ema.safetensors: what inference needs, in half precision, without checkpoints, logs and results.
 The run that is part of the package was made by
 
     python main.py --config configs/scorevae_digits.py --mode train
-    python -m sde_vae.release runs/scorevae_digits sde_vae/runs/digits
+    python -m sde_vae.commands.release runs/scorevae_digits sde_vae/runs/digits
 """
 
 import sys
@@ -16,10 +16,10 @@ from sde_vae.build.config import set_fields
 from sde_vae.build.experiment import build
 from sde_vae.build.fields import default_config
 from sde_vae.build.parameters import load_stage
+from sde_vae.build.workdirs import find_workdir, trained_config
+from sde_vae.commands.train import describe_data
 from sde_vae.errors import BadInput, exit_code
 from sde_vae.files import write_json
-from sde_vae.run import find_workdir, trained_config
-from sde_vae.trainer import describe_data
 from sde_vae.training import workdir as workdirs
 from sde_vae.training.ema_files import FILE, write_ema
 
@@ -54,7 +54,7 @@ def release(workdir: Path, out: Path) -> None:
             "config": public.to_dict(),
             "data": facts.get("data") or describe_data(experiment.load()),
             "command": public_command(facts.get("command", "")),
-            **{name: facts[name] for name in ("versions", "devices") if name in facts},
+            **{name: facts[name] for name in ("date", "commit", "versions", "devices") if facts.get(name)},
         },
     )
 
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         if len(words) != 2:
-            raise BadInput(f"got {len(words)} words, expected two: python -m sde_vae.release WORKDIR OUT")
+            raise BadInput(f"got {len(words)} words, expected two: python -m sde_vae.commands.release WORKDIR OUT")
         out = Path(words[1]).expanduser()
         release(find_workdir(words[0]), out)
         files: dict[Any, int] = {path: path.stat().st_size for path in sorted(out.rglob("*")) if path.is_file()}
