@@ -3,7 +3,7 @@
 import random
 import sys
 from collections import Counter
-from itertools import combinations, product
+from itertools import combinations
 from math import prod
 
 import numpy as np
@@ -15,6 +15,7 @@ from sde_vae.data.datasets import avatar_faces, avatars
 from sde_vae.data.datasets.avatar_faces import render, svg
 from sde_vae.data.datasets.avatar_factors import FACTORS, HAIR, factors, hidden, odds
 from sde_vae.errors import BadInput
+from tests.helpers.avatars import counterfactual
 
 pytest.importorskip("python_avatars")
 pytest.importorskip("resvg_py")
