@@ -44,9 +44,9 @@ def kernel(train_z: Codes, train_x: Pixels, z: Others) -> Theirs:
             model.fit(train_z[:n], train_x[:n] - middle)
         return lambda z: model.predict(z) + middle
 
-    held_out = lambda pair: float(np.mean((fitted(*pair, cut)(train_z[cut:]) - train_x[cut:]) ** 2))
+    held_out = lambda pair: float(np.mean((fitted(pair[0], pair[1], cut)(train_z[cut:]) - train_x[cut:]) ** 2))
     best = min(((g, r) for g in GAMMAS for r in RIDGES), key=held_out)
-    return fitted(*best, len(train_z))(z)
+    return fitted(best[0], best[1], len(train_z))(z)
 
 
 REGRESSIONS = {"linear": linear, "quadratic": quadratic, "kernel": kernel}

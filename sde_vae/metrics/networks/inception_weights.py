@@ -55,7 +55,8 @@ def read_state(path: Path) -> tuple[State, State]:
         _check(path, state, name, shape)
     if unknown := sorted(set(state) - set(body) - set(head)):
         raise BadInput(f"{path}: {unknown[0]!r} ({len(unknown)} such arrays) has no place in the FID's Inception-v3")
-    return tuple({name: state[name].astype(np.float32) for name in part} for part in (body, head))
+    cast = lambda part: {name: state[name].astype(np.float32) for name in part}
+    return cast(body), cast(head)
 
 
 def fold(body: State) -> Params:

