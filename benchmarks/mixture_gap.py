@@ -1,66 +1,61 @@
-"""Where ScoreVAE's error comes from, where everything is known: a mixture in the plane, z one number, the prior exact.
+"""The sources of ScoreVAE's error where everything is known: a mixture in the plane, z one number, the prior exact.
 
-    python benchmarks/mixture_gap.py [--separations 0.5 1 2] [--steps 500 2000 8000]
+    python -m benchmarks.mixture_gap [--separations 0.5 1 2] [--steps 500 2000 8000]
 
-z = A x_0 + noise is given by the world, and p(z | x_t) is a mixture of Gaussians: no Gaussian q(z | x_t) is exact. The error of a
-conditional score is the nats by which it loosens the bound, 1/2 int E || sigma (s - s_exact) ||^2 dl. What is told:
+z = A x_0 + noise is given, and p(z | x_t) is a mixture of Gaussians, so no Gaussian q(z | x_t) is exact. The error of a conditional
+score is the nats by which it loosens the bound, 1/2 int E || sigma (s - s_exact) ||^2 dl. Rows of the table:
 
     no z            the prior's score
-    any Gaussian    a lower bound for every Gaussian q: its gradient in x is a quadratic in z, so at each (x_t, t) the best quadratic
-                    in z (in L2 of p(z | x_t), by Gauss-Hermite quadrature) is at least as good. This is the variational error, exactly
-                    or less
-    by moments      the Gaussian with the moments of p(z | x_t): an upper bound for the best
-    trained, n      an encoder trained for n steps on this very error; what it has above `any Gaussian` is optimisation, or the
-                    encoder's size, or what no function mu(x, t), var(x, t) can do
-    lifted          an encoder whose log q is quadratic in learnt statistics of z too (methods/posteriors.py): `any Gaussian` does not bind it
-    + correction    a residual c(x, z, t) on the encoder of most steps, trained for as many: a gate times a network (methods/correction.py)
-    zero, as noise  the same without the gate, its last layer zero at the start instead, and learnt as noise instead of velocity
-    from scratch    the same network without prior and encoder, for as many (DiffDecoder's way)
+    any Gaussian    a lower bound for every Gaussian q, whose gradient in x is quadratic in z: the best quadratic in z at each (x_t, t),
+                    in L2 of p(z | x_t), by Gauss-Hermite quadrature
+    by moments      the Gaussian with the moments of p(z | x_t): an upper bound for the best Gaussian
+    trained, n      an encoder trained for n steps on this error
+    lifted          an encoder whose log q is quadratic in learnt statistics of z too (methods/posteriors.py); `any Gaussian` does not
+                    bound it
+    + correction    a residual c(x, z, t) on the encoder of most steps, trained for as many: a gate times a network
+                    (methods/correction.py)
+    zero, as noise  the same without the gate, its last layer zero at the start, and learnt as noise instead of velocity
+    from scratch    the same network without prior and encoder, for as many steps (DiffDecoder)
 
-Writes results/mixture_gap.{json,md}.
+Writes benchmarks/results/mixture_gap.{json,md}.
 """
 
-from sde_vae import platform
-
-platform.prepare()
-
 import argparse
-import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-
-sys.path.insert(1, str(Path(__file__).parent.parent))  # tests is in no package
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from record import record
 from tqdm import tqdm
 
-from sde_vae import losses
+from benchmarks.record import record
+from sde_vae import runtime
 from sde_vae.arrays import keys_of, normal
-from sde_vae.method import Method
+from sde_vae.diffusion.kl_penalty import kl_penalty
+from sde_vae.diffusion.losses import denoising
+from sde_vae.diffusion.scores import bayes, noise_of_velocity, score_of_noise
+from sde_vae.diffusion.sdes import VP, diffuse, log_snr_range
+from sde_vae.diffusion.time_samplers import times_uniform_in_log_snr
+from sde_vae.diffusion.weights import likelihood_weighting
 from sde_vae.methods.correction import Corrector, corrected
-from sde_vae.methods.posteriors import lifted, of_noisy
-from sde_vae.methods.prior import condition
+from sde_vae.methods.method import Method
+from sde_vae.methods.posteriors import lifted, noisy_input
+from sde_vae.methods.prior import precondition
 from sde_vae.methods.score_vae import score_vae
-from sde_vae.metrics.images import standard_error
+from sde_vae.metrics.image.distances import standard_error
 from sde_vae.nets.encoder import Encoder
 from sde_vae.nets.mlp import MLP
 from sde_vae.nets.network import Network, network
-from sde_vae.penalties import kl_penalty
-from sde_vae.scores import bayes, noise_of_velocity, score_of_noise
-from sde_vae.sdes import VP, diffuse, log_snr_range
-from sde_vae.tables import figure
-from sde_vae.train_state import adam, cosine, init_state, make_update
+from sde_vae.reporting.tables import figure
+from sde_vae.training.train_state import adam, cosine, init_state, make_update
 from sde_vae.types import Batch, Params, PRNGKey, ScoreFn
-from tests.oracles import Mixture
+from tests.helpers.oracles import Mixture
 
 SDE = VP(t_min=1e-2)
 BATCH, POINTS, NODES, RATE, STATISTICS = 512, 1024, 16, 3e-3, 16
 CHUNK = 256
-TIMES, WEIGHT = losses.uniform_log_snr(SDE, BATCH), losses.likelihood()
+TIMES, WEIGHT = times_uniform_in_log_snr(SDE, BATCH), likelihood_weighting()
 # Score(params, z) -> what is trained.
 Score = Callable[[Params, jax.Array], ScoreFn]
 
@@ -75,24 +70,24 @@ def train(init: Callable[[PRNGKey], Params], score: Score, w: Mixture, steps: in
     def loss(params, frozen, key, batch):
         key_world, key = jax.random.split(key)
         x_0, z = w.sample(key_world, BATCH)
-        total = jnp.mean(losses.denoising(SDE, score(params, z), TIMES, WEIGHT, key, Batch(x_0, batch.index)))
+        total = jnp.mean(denoising(SDE, score(params, z), TIMES, WEIGHT, key, Batch(x_0, batch.index)))
         return total, {"loss": total}
 
-    method, optimiser = Method(init, loss, None, None), adam(RATE, steps, min(100, steps // 5), 1.0, cosine)
+    method, optimiser = Method(init, loss), adam(RATE, steps, min(100, steps // 5), 1.0, cosine)
     update, index = jax.jit(make_update(method, optimiser, 0.999)), jnp.arange(BATCH)
     state = init_state(method, optimiser, jax.random.key(0))
     for _ in tqdm(range(steps), desc=label, unit="step"):
-        state, _ = update(state, None, jax.random.key(1), Batch(jnp.zeros((BATCH, 2)), index))
+        state, _ = update(state, {}, jax.random.key(1), Batch(jnp.zeros((BATCH, 2)), index))
     return state.ema_params
 
 
 class Points:
-    """Draws of (x_t, t, z) on which all errors are told, stratified in logSNR; those of a network in float32, at the same points."""
+    """Samples of (x_t, t, z), stratified in logSNR, at which all errors are evaluated; those of networks in float32."""
 
     def __init__(self, w: Mixture) -> None:
         index = jnp.arange(POINTS)
         x_0, z = w.sample(jax.random.key(11), POINTS)
-        t, _ = losses.uniform_log_snr(SDE, POINTS)(jax.random.key(12), index)
+        t, _ = times_uniform_in_log_snr(SDE, POINTS)(jax.random.key(12), index)
         x = diffuse(SDE, x_0, t, normal(keys_of(jax.random.key(13), index), x_0))
         low, high = log_snr_range(SDE)
         self.nats = np.asarray(0.5 * (high - low) * SDE.sigma(t) ** 2)
@@ -100,7 +95,7 @@ class Points:
         self.exact = np.asarray(evaluate(lambda z: w.conditional_score(SDE, z), x, t, z))
 
     def errors(self, score: Callable[[jax.Array], ScoreFn]) -> np.ndarray:
-        """Nats of each draw, in whatever precision is on."""
+        """Nats at each sample, in the current precision."""
         x, t, z = jnp.asarray(self.x), jnp.asarray(self.t), jnp.asarray(self.z)
         found = np.asarray(evaluate(score, x, t, z), np.float64)
         return self.nats * np.sum((found - self.exact) ** 2, axis=1)
@@ -134,7 +129,7 @@ def evaluate(score: Callable[[jax.Array], ScoreFn], x: jax.Array, t: jax.Array, 
 
 
 def errors(separation: float, steps: list[int]) -> dict[str, np.ndarray]:
-    """Name -> nats of each draw."""
+    """Name -> nats at each sample."""
     w = world(separation)
     with jax.enable_x64(True):
         points = Points(w64 := world(separation))
@@ -145,8 +140,10 @@ def errors(separation: float, steps: list[int]) -> dict[str, np.ndarray]:
             "by moments": points.errors(lambda z: bayes(prior64, w64.gaussian_log_likelihood(SDE, z))),
         }
     prior = w.marginal_score(SDE)
-    exact = Method(None, None, None, lambda params, frozen, z: prior)
-    posterior = lambda dims: of_noisy(SDE, network(Encoder(MLP(64, 128, 3, zero=False), dims), (2,)))
+    exact = Method(None, None, unconditional=lambda params, frozen: prior)
+    # The exact prior has no parameters.
+    none = {"prior": None}
+    posterior = lambda dims: noisy_input(SDE, network(Encoder(MLP(64, 128, 3, zero=False), dims), (2,)))
     by = lambda q: score_vae(SDE, exact, q, TIMES, WEIGHT, kl_penalty(0.0))
     statistics = network(MLP(STATISTICS, 128, 3, zero=False), (1,))
     encoder, by_lifted = by(posterior(1)), by(lifted(SDE, posterior(1 + STATISTICS), 1, statistics))
@@ -158,17 +155,17 @@ def errors(separation: float, steps: list[int]) -> dict[str, np.ndarray]:
         return params
 
     for n in steps:
-        params = learnt(f"trained, {n}", encoder.init, lambda params, z: encoder.score(params, None, z), n)
+        params = learnt(f"trained, {n}", encoder.init, lambda params, z: encoder.score(params, none, z), n)
     most = max(steps)
-    learnt("lifted", by_lifted.init, lambda params, z: by_lifted.score(params, None, z), most)
+    learnt("lifted", by_lifted.init, lambda params, z: by_lifted.score(params, none, z), most)
 
-    output = lambda net, params, x, t, z: condition(SDE, joined(net, z), params, x, t)
+    output = lambda net, params, x, t, z: precondition(SDE, joined(net, z), params, x, t)
     corrector = Corrector(residual.init, lambda psi, prior, x, t, z, keys: output(residual, psi, x, t, z))
     plus = corrected(SDE, encoder, encoder, corrector, TIMES, WEIGHT)
-    learnt("+ correction", plus.init, lambda psi, z: plus.score(psi, (None, params), z), most)
+    learnt("+ correction", plus.init, lambda psi, z: plus.score(psi, none | {"encoder": params}, z), most)
 
     def as_noise(psi, z):
-        base = encoder.score(params, None, z)
+        base = encoder.score(params, none, z)
         return lambda x, t: base(x, t) + score_of_noise(SDE, output(zero, psi, x, t, z), t)
 
     def by_network(params, z):
@@ -185,26 +182,30 @@ def joined(net: Network, z: jax.Array) -> Network:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.mixture_gap",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--separations", type=float, nargs="+", default=[0.5, 1.0, 2.0])
     parser.add_argument("--steps", type=int, nargs="+", default=[500, 2000, 8000])
     options = parser.parse_args()
-    platform.enable_compilation_cache()
+    runtime.enable_compilation_cache()
     found = {f"{s:g}": errors(s, sorted(options.steps)) for s in options.separations}
     names = list(next(iter(found.values())))
-    told = lambda nats: (float(nats.mean()), standard_error(nats))
-    rows = [[name, *(figure(*told(of[name])) for of in found.values())] for name in names]
-    # Paired: the draws are the same.
+    mean = lambda nats: (float(nats.mean()), standard_error(nats))
+    rows = [[name, *(figure(*mean(of[name])) for of in found.values())] for name in names]
+    # Paired: on the same samples.
     trained = f"trained, {max(options.steps)}"
     rows += [
-        [f"{trained}, less any Gaussian", *(figure(*told(of[trained] - of["any Gaussian"])) for of in found.values())]
+        [f"{trained}, less any Gaussian", *(figure(*mean(of[trained] - of["any Gaussian"])) for of in found.values())]
     ]
     figures = {
-        s: {name: dict(zip(("nats", "stderr"), told(nats), strict=True)) for name, nats in of.items()}
+        s: {name: dict(zip(("nats", "stderr"), mean(nats), strict=True)) for name, nats in of.items()}
         for s, of in found.items()
     }
     notes = (
-        f"Nats of the bound that are lost against the exact p(x | z), ± one standard error over {POINTS} draws of (x_t, t, z). "
+        f"Nats by which the bound is looser than with the exact p(x | z) (↓), ± one standard error over {POINTS} samples of (x_t, t, z). "
         f"Batch {BATCH}, Adam at {RATE} with a cosine, likelihood weight, one seed; the encoder, the residual and the {STATISTICS} statistics are MLPs of three blocks of 128."
     )
     record(

@@ -17,15 +17,15 @@ prepare()
 
 if TYPE_CHECKING:
     from sde_vae.build.config import load_config as load_config
+    from sde_vae.commands.train import train as train
     from sde_vae.run import Run as Run
     from sde_vae.run import load as load
-    from sde_vae.trainer import train as train
 
 __version__ = "0.2.0"
 __all__ = ["Run", "__version__", "load", "load_config", "train"]
 
 # What is exported, and where it lies: imported at first use, so that `import sde_vae` costs nothing.
-_EXPORTED = {"load": "run", "Run": "run", "train": "trainer", "load_config": "build.config"}
+_EXPORTED = {"load": "run", "Run": "run", "train": "commands.train", "load_config": "build.config"}
 
 
 def __getattr__(name: str) -> Any:

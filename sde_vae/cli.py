@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from sde_vae.build.config import fields, find_config, load_config, require_field, set_fields
-from sde_vae.build.fields import default_config
+from sde_vae.build.workdirs import check_same_model, find_workdir, trained_config
+from sde_vae.commands.evaluate import evaluate_run
+from sde_vae.commands.export import encode_to, free_name, reconstruct_to, sample_to
+from sde_vae.commands.train import train
 from sde_vae.errors import BadInput, choose, exit_code
-from sde_vae.evaluate import evaluate_run
-from sde_vae.export import encode_to, free_name, reconstruct_to, sample_to
-from sde_vae.run import Run, find_workdir, trained_config
-from sde_vae.trainer import train
-from sde_vae.training import workdir as workdirs
+from sde_vae.run import Run
 
 HELP = """Train, evaluate and use ScoreVAE and the models it is compared with.
 
@@ -141,14 +140,8 @@ def config_and_workdir(options: dict[str, str], changes: dict[str, str], mode: s
         config = trained_config(directory)
     config = set_fields(config, changes)
     if mode != "train":
-        check_unchanged(config, directory)
+        check_same_model(config, directory)
     return config, directory
-
-
-def check_unchanged(config: ConfigDict, directory: Path) -> None:
-    """Raise BadInput if the config is of another model than the one trained in `directory`."""
-    flat, defaults = (workdirs.flatten(c.to_dict()) for c in (config, default_config()))
-    workdirs.check(directory, flat, defaults)
 
 
 def whole_number(name: str, text: str, least: int) -> int:
@@ -161,7 +154,8 @@ def whole_number(name: str, text: str, least: int) -> int:
 def _train(command: Command) -> None:
     finished = train(command.config, command.directory)
     if finished:
-        print(f"next      python main.py --workdir {command.directory} --mode eval")
+        program = "sde-vae" if Path(sys.argv[0]).stem == "sde-vae" else "python main.py"
+        print(f"next      {program} --workdir {command.directory} --mode eval")
 
 
 def _eval(command: Command) -> None:
@@ -170,7 +164,7 @@ def _eval(command: Command) -> None:
 
 def _sample(command: Command) -> None:
     run = _run(command)
-    out = Path(command.output).expanduser() if command.output else free_name(run.output / "samples")
+    out = Path(command.output).expanduser() if command.output else free_name(run.results / "samples")
     sample_to(run, command.n, command.sample_seed, out)
 
 
@@ -181,7 +175,7 @@ def _encode(command: Command) -> None:
 
 def _reconstruct(command: Command) -> None:
     run, source = _run(command), _input(command)
-    out = Path(command.output).expanduser() if command.output else free_name(run.output / "reconstructions")
+    out = Path(command.output).expanduser() if command.output else free_name(run.results / "reconstructions")
     reconstruct_to(run, source, out)
 
 

@@ -1,15 +1,17 @@
-"""What a command says in one line and an exit code, instead of a traceback."""
+"""Errors that a command reports in one line and an exit code, instead of a traceback."""
 
 import difflib
 import sys
 from collections.abc import Callable, Mapping
+from importlib.metadata import requires
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
 class BadInput(ValueError):
-    """One line that names the field, the value got, and what is allowed."""
+    """A wrong input, as one line that names the field, the value got and what is allowed."""
 
 
 class Diverged(RuntimeError):
@@ -17,7 +19,7 @@ class Diverged(RuntimeError):
 
 
 def choose(field: str, name: str, table: Mapping[str, T]) -> T:
-    """Return table[name]. Raises BadInput that names the nearest, and lists all that are known.
+    """Return table[name]. Raises BadInput, which names the nearest known name and lists them all.
 
     >>> choose("config.sde.name", "vp", {"vp": 1, "ve": 2})
     1
@@ -30,10 +32,51 @@ def choose(field: str, name: str, table: Mapping[str, T]) -> T:
 
 
 def exit_code(work: Callable[[], None]) -> int:
-    """Do `work` and return the exit code: 0, or 2 for BadInput and 1 for Diverged, printed on stderr. Anything else is a traceback."""
+    """Call `work` and return the exit code: 0, or 2 for BadInput and 1 for Diverged.
+
+    The message of these two is printed on stderr. Any other exception passes through.
+
+    >>> exit_code(lambda: None)
+    0
+    """
     try:
         work()
     except (BadInput, Diverged) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, BadInput) else 1
     return 0
+
+
+def missing_package(error: ModuleNotFoundError) -> int:
+    """Print one line about a package that a command cannot do without, and return the exit code 2. Raises an error of our own code.
+
+    This module and `sde_vae/__init__.py` need nothing but Python.
+    """
+    name = (error.name or "").partition(".")[0]
+    if name in ("", "sde_vae"):
+        raise error
+    print(
+        f"error: {name} is not installed; activate the environment (. .venv/bin/activate) or run: {install_command()}",
+        file=sys.stderr,
+    )
+    return 2
+
+
+def install_command(extra: str = "", *more: str) -> str:
+    """Return the command that installs this package with an extra, and the packages `more`.
+
+    The package is not on an index. In a clone the command installs the clone, and elsewhere the packages that make up the extra.
+    """
+    clone = Path(__file__).parent.parent
+    if (clone / "setup.py").is_file():
+        where = "." if clone == Path.cwd() else str(clone)
+        target = f"{where}[{extra}]" if extra else where
+        words = ["-e", f'"{target}"' if extra or " " in target else target, *more]
+    else:
+        # Each requirement reads like: tensorflow-datasets>=4.9.10; extra == "tfds"
+        split = [text.partition(";") for text in requires("sde_vae") or []]
+        wanted = [
+            name.strip() for name, _, marker in split if (f'extra == "{extra}"' in marker if extra else not marker)
+        ]
+        words = [f'"{name}"' if set(name) & set("<>=[") else name for name in (*wanted, *more)]
+    return f"pip install {' '.join(words)}"

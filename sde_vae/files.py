@@ -1,17 +1,22 @@
-"""Files that are never half-written: each replaces the old one in a single move."""
+"""Atomic writes: a new file replaces the old one in one move, so that no reader meets half of it."""
 
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace `path` in one move: a reader sees the old file or the new one, whole."""
+    """Replace a text file, in UTF-8, in one move."""
     _replace(path, lambda file: file.write(text.encode()))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace a binary file in one move."""
+    _replace(path, lambda file: file.write(data))
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
@@ -20,8 +25,8 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Replace a .npz file in one move; `arrays` are under their names."""
-    _replace(path, lambda file: np.savez_compressed(file, **arrays))
+    """Replace a compressed .npz file in one move; the keywords name its arrays."""
+    _replace(path, lambda file: np.savez_compressed(file, **cast(dict[str, Any], arrays)))
 
 
 def _replace(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
@@ -39,5 +44,5 @@ def _replace(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file in one move; keys are sorted. Raises ValueError for numbers that JSON lacks (nan, inf)."""
+    """Replace a JSON file in one move, with sorted keys. Raises ValueError for nan and inf, which JSON lacks."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")

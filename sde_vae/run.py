@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 from sde_vae import runtime
 from sde_vae.build.config import set_fields
 from sde_vae.build.experiment import Experiment, build
-from sde_vae.build.fields import default_config
 from sde_vae.build.parameters import load_frozen, load_stage, trained_model, unfinished_prior
+from sde_vae.build.workdirs import PACKAGED, check_same_model, find_workdir, trained_config
 from sde_vae.data.dataset import evenly_spaced, to_model, to_unit
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.errors import BadInput
@@ -27,9 +27,6 @@ from sde_vae.metrics.latent.gaussian import LatentGaussian
 from sde_vae.training import workdir as workdirs
 from sde_vae.training.checkpoints import Trained
 from sde_vae.types import Frozen
-
-# Trained runs that are part of the package.
-PACKAGED = Path(__file__).parent / "runs"
 
 
 class Inversion(NamedTuple):
@@ -63,29 +60,9 @@ def load(workdir: str | Path, changes: dict[str, Any] | None = None) -> "Run":
     """
     runtime.enable_compilation_cache()
     directory = find_workdir(workdir)
-    config = trained_config(directory)
-    changed = set_fields(config, changes or {})
-    flat, defaults = (workdirs.flatten(c.to_dict()) for c in (changed, default_config()))
-    workdirs.check(directory, flat, defaults)
-    return Run(directory, changed)
-
-
-def find_workdir(workdir: str | Path) -> Path:
-    """Return the folder of a run, given by its path or by the name of a packaged one. Raises BadInput if there is none."""
-    directory = Path(workdir).expanduser()
-    if (directory / "config.json").is_file():
-        return directory
-    if (PACKAGED / str(workdir) / "config.json").is_file():
-        return PACKAGED / str(workdir)
-    packaged = ", ".join(sorted(p.parent.name for p in PACKAGED.glob("*/config.json"))) or "none"
-    raise BadInput(
-        f"workdir: {directory} is not a trained run: it has no config.json; packaged runs by name: {packaged}"
-    )
-
-
-def trained_config(directory: Path) -> ConfigDict:
-    """Return the config that the run in `directory` was trained with. Raises BadInput for one that this version cannot read."""
-    return set_fields(default_config(), workdirs.read_config(directory))
+    config = set_fields(trained_config(directory), changes or {})
+    check_same_model(config, directory)
+    return Run(directory, config)
 
 
 class Run:
@@ -105,9 +82,9 @@ class Run:
         return f"<Run {self.workdir}: {self.config.method} on {self.config.data.name}, {self.config.model.latent_dim} latents>"
 
     @property
-    def output(self) -> Path:
-        """Where evaluations and samples go: the workdir, or runs/NAME in the current folder for a packaged run."""
-        return Path("runs") / self.workdir.name if self.workdir.parent == PACKAGED else self.workdir
+    def results(self) -> Path:
+        """The folder for what is written about the run: its workdir, or runs/NAME in the current folder for a packaged run."""
+        return Path("runs", self.workdir.name) if self.workdir.parent == PACKAGED else self.workdir
 
     @cached_property
     def experiment(self) -> Experiment:

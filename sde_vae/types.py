@@ -1,7 +1,7 @@
-"""Shapes, said once.
+"""Names for the shapes of arrays and for the types of functions.
 
-Every array that flows between the floors has the batch first. `t` is a time in [0, T], one per example; `x` is a point of
-data space, of any shape (images are NHWC, points in the plane are [batch, 2]); `z` is a latent vector.
+Every array that passes between modules has the batch first. `t` is a time in [0, T], one per example. `x` is a point of
+data space: an image [batch, H, W, C], or a point in the plane [batch, 2]. `z` is a latent vector [batch, latent].
 """
 
 from collections.abc import Callable, Mapping
@@ -19,27 +19,27 @@ Indices = Int[Array, "batch"]
 Keys = Key[Array, "batch"]  # one key per example: see arrays.keys_of
 PRNGKey = Key[Array, ""]
 
-# Everything that a score is conditioned on (z, a label, guidance) is closed over, so that solvers, bounds and Bayes' rule
-# are each written once: ScoreFn(x, t) -> grad_x log p_t(x | whatever was closed over).
+# ScoreFn(x, t) -> grad_x log p_t(x | c). The condition c (z, a label, guidance) is closed over, so that solvers, bounds and
+# Bayes' rule are each written once.
 ScoreFn = Callable[[Points, PerExample], Points]
 # LogLikelihoodFn(x, t) -> log p(z | x_t = x), with all terms that depend on x.
 LogLikelihoodFn = Callable[[Points, PerExample], PerExample]
 
 Params = Any  # a pytree of arrays
-# EMA parameters of the stages that a method depends on, by the stage's name (and what was computed from them).
+# EMA parameters of the stages that a method depends on, by the stage's name; and what was computed from them.
 Frozen = Mapping[str, Params]
-Dtype = Any  # jnp.float32, jnp.bfloat16: what flax takes as a dtype
+Dtype = Any  # jnp.float32 or jnp.bfloat16, as flax takes them
 Metrics = dict[str, Scalar]
 
 
 class Batch(NamedTuple):
-    """What a train step sees.
+    """The input of one training step.
 
-    index[i] is the place of example i in the *global* batch. All randomness is drawn from (key, index), so the numbers do
-    not depend on how many devices share the batch. step counts the updates made so far, for what changes while training; None
-    where nobody counts.
+    index[i] is the place of example i in the *global* batch. All randomness is drawn from (key, index), so results do not
+    depend on how many devices share the batch. `step` is the number of updates made so far, for what changes in training.
+    It is None outside a training loop.
     """
 
-    x: Any  # Points
+    x: Any  # Points, on the host or on a device
     index: Any  # Indices
     step: Any = None  # int32, a scalar

@@ -18,9 +18,9 @@ from PIL import Image
 from sde_vae import files
 from sde_vae.build.config import load_config, set_fields
 from sde_vae.build.experiment import build
+from sde_vae.build.workdirs import trained_config
 from sde_vae.cli import main
 from sde_vae.errors import BadInput
-from sde_vae.run import trained_config
 from sde_vae.training import workdir
 from sde_vae.training.checkpoints import Checkpoints
 from sde_vae.training.logs import read
@@ -318,7 +318,7 @@ def test_a_trained_workdir_needs_no_config_and_refuses_what_would_change_its_mod
     sample = lambda *words: use(capsys, "--mode", "sample", "--workdir", whole, *words)
     assert_refused(sample("--config.model.latent_dim=4"), "config.model.latent_dim: got 4, but .* was trained with 3")
     assert_refused(
-        use("--config.method=beta_vae"), "config.method: got 'beta_vae', but .* was trained with 'score_vae'"
+        sample("--config.method=beta_vae"), "config.method: got 'beta_vae', but .* was trained with 'score_vae'"
     )
     code, out, err = use(capsys, "--mode", "train", "--workdir", whole)
     assert code == 0, err

@@ -25,6 +25,11 @@ def test_what_is_nobodys_input_is_a_traceback():
         exit_code(lambda: _raises(ValueError("ours")))
 
 
-def test_an_unknown_name_is_told_those_that_there_are():
-    with pytest.raises(BadInput, match=r"config.x: unknown name 'c'; known: a, b"):
+def test_an_unknown_name_lists_those_that_are_known():
+    with pytest.raises(BadInput, match=r"^config.x: unknown name 'c'; known: a, b$"):
         choose("config.x", "c", {"b": 1, "a": 2})
+
+
+def test_an_unknown_name_has_the_nearest_of_the_known():
+    with pytest.raises(BadInput, match=r"^config.x: unknown name 'ancestal', did you mean 'ancestral'\?; known: "):
+        choose("config.x", "ancestal", {"ancestral": 1, "heun": 2})

@@ -8,8 +8,8 @@ import pytest
 
 import sde_vae
 from sde_vae.build.config import load_config, set_fields
+from sde_vae.commands.evaluate import evaluate_run
 from sde_vae.errors import BadInput
-from sde_vae.evaluate import evaluate_run
 
 NETS = {
     f"model.{net}.{field}": value

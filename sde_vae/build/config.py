@@ -69,7 +69,7 @@ def set_fields(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
 
     Raises BadInput for a field that does not exist (naming the nearest one) or a value of another type.
 
-    >>> set_fields(default_config(), {"model.latent_dim": "4"}).model.latent_dim
+    >>> set_fields(load_config("default"), {"model.latent_dim": "4"}).model.latent_dim
     4
     """
     changed = config.copy_and_resolve_references()

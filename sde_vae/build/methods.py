@@ -12,7 +12,7 @@ from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.diffusion.sdes import SDE, log_snr_range
 from sde_vae.errors import BadInput, choose
 from sde_vae.methods.beta_vae import beta_vae
-from sde_vae.methods.correction import Corrector, corrected, of_features, of_images
+from sde_vae.methods.correction import Corrector, corrected, head_corrector, network_corrector
 from sde_vae.methods.diff_decoder import diff_decoder
 from sde_vae.methods.diffuse_vae import diffuse_vae
 from sde_vae.methods.method import Method
@@ -163,7 +163,7 @@ METHODS: dict[str, Callable[[ConfigDict, SDE, Shape, MakeStage], Built]] = {
 
 def _corrected_by_unet(config: ConfigDict, sde: SDE, shape: Shape) -> Corrector:
     net = UNet(**unet_fields(config, "correction", shape), zero=False)
-    return of_images(sde, network(net, shape, z=(config.model.latent_dim,)))
+    return network_corrector(sde, network(net, shape, z=(config.model.latent_dim,)))
 
 
 def _corrected_by_head(config: ConfigDict, sde: SDE, shape: Shape) -> Corrector:
@@ -172,7 +172,7 @@ def _corrected_by_head(config: ConfigDict, sde: SDE, shape: Shape) -> Corrector:
     # Of the prior's last block: what its one remaining convolution makes the noise of.
     features = (*shape[:-1], config.model.prior.channels * config.model.prior.multipliers[0])
     seen = network(UNetFeatures(**unet_fields(config, "prior", shape)), shape)
-    return of_features(sde, seen, network(head, features, z=(config.model.latent_dim,)))
+    return head_corrector(sde, seen, network(head, features, z=(config.model.latent_dim,)))
 
 
 CORRECTORS = {"unet": _corrected_by_unet, "head": _corrected_by_head}

@@ -1,4 +1,4 @@
-"""What a data set is to everything above it: named splits of uint8 images, perhaps with attributes."""
+"""Data sets: named splits of uint8 images, with or without attributes."""
 
 import hashlib
 from pathlib import Path
@@ -11,24 +11,28 @@ from sde_vae.errors import BadInput
 
 @runtime_checkable
 class Images(Protocol):
-    """A sequence of uint8 images [H, W, C], all of one shape, read at random: an array [n, H, W, C], or files behind one."""
+    """A sequence of uint8 images [H, W, C] of one shape with random access: an array [n, H, W, C], or images on disk."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, i: int) -> np.ndarray: ...
+    def __getitem__(self, i: int, /) -> np.ndarray: ...
 
 
 class Split(NamedTuple):
-    """attributes: one row per image, [n, len(Dataset.attributes)], or None."""
+    """Images, and their attributes [n, len(Dataset.attributes)] or None."""
 
     images: Images
     attributes: np.ndarray | None = None
 
 
 class Dataset(NamedTuple):
-    """splits: "train", and whichever of "valid" and "test" there are; pixel values in 0 .. levels - 1 (256 as a rule).
+    """A data set.
 
-    `attributes` names the columns of the splits' attributes. `skipped` lists what was left out as unreadable, one line each.
+    name         for messages and for the keys of caches
+    splits       "train", and those of "valid" and "test" that the data has
+    levels       the number of grey levels: pixel values are 0 .. levels - 1
+    attributes   the names of the columns of the splits' attributes
+    skipped      a line for each image that was left out as unreadable
     """
 
     name: str
@@ -39,20 +43,27 @@ class Dataset(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(H, W, C)."""
-        return np.shape(next(iter(self.splits.values())).images[0])
+        """The shape (H, W, C) of the images."""
+        height, width, channels = np.shape(next(iter(self.splits.values())).images[0])
+        return height, width, channels
 
     def split(self, name: str) -> Split:
+        """Return a split. Raises BadInput, which lists the splits, if there is none of this name."""
         if name not in self.splits:
             raise BadInput(f"split: {self.name} has no {name!r}; it has {', '.join(self.splits)}")
         return self.splits[name]
 
 
 class DataOptions(NamedTuple):
-    """What a loader is told: loader(options) -> Dataset. A data set uses what applies to it.
+    """The options of a loader, a function loader(options) -> Dataset. A loader ignores the options that do not apply.
 
-    dir: where the user's files are, None if not given. crop: side of the centre crop that comes before the resize, 0 for none.
-    filter: of the resize, a name that Pillow knows, always antialiased. cache: the folder for decoded images.
+    dir            the folder of the user's files, or None
+    image_size     height and width in pixels
+    channels       1 for grey, 3 for colour
+    crop           side of the centre crop before the resize; 0 for none
+    filter         Pillow's name of the filter of the resize, which is antialiased
+    skip_corrupt   leave unreadable images out, instead of an error
+    cache          the folder of decoded images
     """
 
     dir: Path | None
@@ -65,7 +76,7 @@ class DataOptions(NamedTuple):
 
 
 def make_splits(images: np.ndarray, attributes: np.ndarray | None, valid: int, test: int) -> dict[str, Split]:
-    """train, valid and test of data that has no official splits: shuffled once, the same way on every machine."""
+    """Split data without official splits into train, valid and test. The shuffle is the same on every machine."""
     order = np.random.default_rng(0).permutation(len(images))
     train = len(images) - valid - test
     parts = dict(zip(("train", "test", "valid"), np.split(order, [train, train + test]), strict=True))
@@ -73,7 +84,7 @@ def make_splits(images: np.ndarray, attributes: np.ndarray | None, valid: int, t
 
 
 def take(images: Images, index: np.ndarray) -> np.ndarray:
-    """images[index] as one array [len(index), H, W, C]."""
+    """Return images[index] as one array [len(index), H, W, C]."""
     if isinstance(images, np.ndarray):
         return images[index]
     several = getattr(images, "__getitems__", lambda index: [images[i] for i in index])
@@ -81,32 +92,56 @@ def take(images: Images, index: np.ndarray) -> np.ndarray:
 
 
 def evenly_spaced(images: Images, most: int) -> np.ndarray:
-    """All images, or `most` of them evenly spaced, as one array."""
+    """Return all images, or at most `most` of them evenly spaced, as one array."""
     return take(images, evenly_spaced_index(len(images), most))
 
 
 def evenly_spaced_index(n: int, most: int) -> np.ndarray:
-    """Which of n images `evenly_spaced` takes: for what else is known of them."""
+    """Return the places of the images that `evenly_spaced` takes from n.
+
+    >>> evenly_spaced_index(10, most=4).tolist()
+    [0, 3, 6, 9]
+    """
     return np.unique(np.linspace(0, n - 1, min(most, n)).round().astype(int))
 
 
 def fingerprint(images: Images) -> str:
-    """SHA-256 of all the images, in their order; images that lie in a file have it as their `identity`."""
+    """Return a SHA-256 of all images in their order. Images on disk have it as their `identity`."""
     if isinstance(images, np.ndarray):
         return hashlib.sha256(f"{images.shape}".encode() + np.ascontiguousarray(images).tobytes()).hexdigest()
-    return images.identity
+    identity = getattr(images, "identity", None)
+    if identity is None:
+        raise TypeError(f"expected an array or images with an identity, got {type(images).__name__}")
+    return identity
 
 
 def to_model(images: np.ndarray, levels: int) -> np.ndarray:
-    """uint8 -> float32 in [-1, 1]."""
+    """Convert uint8 images with so many levels to float32 on [-1, 1].
+
+    >>> to_model(np.array([0, 8, 16], np.uint8), levels=17).tolist()
+    [-1.0, 0.0, 1.0]
+    """
     return images.astype(np.float32) * np.float32(2 / (levels - 1)) - np.float32(1)
 
 
 def to_levels(x: np.ndarray, levels: int) -> np.ndarray:
-    """[-1, 1] -> uint8, the nearest grey levels: `to_model` undone."""
+    """Convert images on [-1, 1] to uint8, the nearest levels: the inverse of `to_model`.
+
+    >>> to_levels(np.array([-1.2, 0.01, 1.0]), levels=17).tolist()
+    [0, 8, 16]
+    """
     return np.round(to_unit(x) * (levels - 1)).astype(np.uint8)
 
 
 def to_unit(x: np.ndarray) -> np.ndarray:
-    """[-1, 1] -> [0, 1], clipped: what metrics and pictures see."""
+    """Convert images on [-1, 1] to float32 on [0, 1], clipped, as metrics and figures take them.
+
+    >>> to_unit(np.array([-1.2, 0.0, 1.0])).tolist()
+    [0.0, 0.5, 1.0]
+    """
     return np.clip((np.asarray(x, np.float32) + 1) / 2, 0, 1)
+
+
+def to_bytes(images: np.ndarray) -> np.ndarray:
+    """Round images on [0, 1] to uint8, as they would be saved."""
+    return np.round(images * 255).astype(np.uint8)

@@ -1,14 +1,14 @@
-"""From a data set to the batches of a training run, with grain.
+"""The batches of a training run, with grain.
 
-Step s sees the s-th batch of an order that is shuffled anew every epoch and depends on the seed alone: not on the number of
-worker processes, nor on how many hosts share a batch, nor on where a run was stopped. So the iterator's state is the number of
-batches drawn, together with what must not have changed for that number to mean the same.
+Step s takes the s-th batch of an order that is shuffled anew every epoch. The order depends on the seed only. It does not depend
+on the number of worker processes or of hosts, or on the step at which a run was stopped. The state of the iterator is therefore
+the number of batches drawn, with the settings under which that number has the same meaning.
 """
 
 import contextlib
 from collections import deque
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import grain
 import numpy as np
@@ -20,10 +20,12 @@ from sde_vae.types import Batch
 
 
 class Pipeline(NamedTuple):
-    """`batch_size` is the global one; this process, number `process` of `processes`, reads its own part of every batch.
+    """The training images, and how they are read.
 
-    workers: processes that read ahead; 0 reads ahead with threads of this one, which is enough for decoded images.
-    synthetic: more images, which are `share` of what is read, in epochs of their own; without any, both are None.
+    batch_size   the global batch size; process number `process` of `processes` reads its part of every batch
+    workers      processes that read ahead; 0 reads ahead with threads, which is enough for decoded images
+    synthetic    further images, which have epochs of their own; or None
+    share        the share of synthetic images among the images read; None without them
     """
 
     images: Images
@@ -37,17 +39,19 @@ class Pipeline(NamedTuple):
     share: float | None = None
 
     def batches(self, start: int, stop: int) -> Generator[Batch]:
-        """This process's part of the batches of the steps start .. stop - 1, x in [-1, 1]."""
+        """Yield this process's part of the batches of steps start .. stop - 1, with x on [-1, 1]."""
         size, levels = self.batch_size // self.processes, self.levels
         order = self._shuffled(self.images)
         if self.synthetic is not None:
+            if self.share is None:
+                raise ValueError("synthetic images need a share")
             order = grain.MapDataset.mix([order, self._shuffled(self.synthetic)], [1 - self.share, self.share])
         own = order.batch(size)[self.process :: self.processes][start:stop]
         ahead = own.map(lambda images: to_model(images, levels)).to_iter_dataset(
             grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)
         )
         if self.workers:
-            # grain asks absl's flags, which no one has parsed in a notebook.
+            # grain reads absl's flags, which are not parsed in a notebook.
             if not flags.FLAGS.is_parsed():
                 flags.FLAGS.mark_as_parsed()
             ahead = ahead.mp_prefetch(grain.MultiprocessingOptions(num_workers=self.workers))
@@ -57,10 +61,11 @@ class Pipeline(NamedTuple):
                 yield Batch(x, index)
 
     def _shuffled(self, images: Images) -> grain.MapDataset:
-        return grain.MapDataset.source(images).seed(self.seed).shuffle().repeat()
+        # grain's types allow no images that are indexed by position only, as arrays are.
+        return grain.MapDataset.source(cast(Any, images)).seed(self.seed).shuffle().repeat()
 
     def state(self, step: int) -> dict[str, Any]:
-        """What a checkpoint says of the iterator after `step` batches."""
+        """Return the state of the iterator after `step` batches, for a checkpoint."""
         return {
             "next_batch": step,
             **identity_of(self.images),
@@ -71,16 +76,17 @@ class Pipeline(NamedTuple):
         }
 
     def check(self, state: dict[str, Any], where: str) -> None:
-        """BadInput, naming `where` the state was found, unless batches(state["next_batch"], ...) would go on as it had begun."""
+        """Raise BadInput, naming `where` the state was found, if the batches after it would differ from those of that run."""
         _check(state, self.state(state.get("next_batch", 0)), where)
 
 
 def identity_of(images: Images) -> dict[str, Any]:
+    """Return the number of images and their fingerprint."""
     return {"images": len(images), "fingerprint": fingerprint(images)}
 
 
 def check_images(state: dict[str, Any] | None, images: Images, where: str) -> None:
-    """BadInput if the checkpoint `where`, whose data state this is, was trained on other images."""
+    """Raise BadInput if the checkpoint `where`, with this state of the data, was trained on other images."""
     if state is not None:
         _check(state, identity_of(images), where)
 
@@ -95,7 +101,7 @@ def _check(before: dict[str, Any], now: dict[str, Any], where: str) -> None:
 
 
 def prefetch(batches: Generator[Batch], place: Callable[[Batch], Batch], ahead: int = 2) -> Generator[Batch]:
-    """The same batches, placed on the devices `ahead` steps before they are asked for: copying runs beside computing."""
+    """Yield the batches, placed on the devices `ahead` steps early, so that copying overlaps with computing."""
     placed: deque[Batch] = deque()
     with contextlib.closing(batches):
         for batch in batches:

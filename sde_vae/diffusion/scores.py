@@ -1,14 +1,16 @@
-"""What a network predicts, what a solver needs, and Bayes' rule between scores.
+"""Conversions between score, noise, denoised image and velocity; and Bayes' rule for scores.
 
-With x_t = alpha x_0 + sigma eps, these are one and the same knowledge (Tweedie's formula gives the middle one):
+With x_t = alpha x_0 + sigma eps, each of these four determines the others (Tweedie's formula gives the denoised image):
 
     score     s       = grad_x log p_t(x)
     noise     eps_hat = -sigma s                       = E[eps | x_t]
     denoised  x0_hat  = (x + sigma^2 s) / alpha        = E[x_0 | x_t]
     velocity  v       = (alpha eps_hat - sigma x0_hat) / sqrt(alpha^2 + sigma^2)
 
-velocity is Salimans & Ho's v (arXiv:2202.00512) in units in which alpha^2 + sigma^2 = 1, so that it serves every SDE. The
-noise and the score are converted without loss; the denoised image is ill-conditioned where alpha is small.
+The velocity is Salimans & Ho's v (arXiv:2202.00512), scaled so that alpha^2 + sigma^2 = 1 and that it applies to every SDE.
+Noise and score are converted without loss of digits. The denoised image is ill-conditioned where alpha is small.
+
+Shapes: x, the score, the noise, the denoised image and the velocity are [batch, ...]; t is [batch].
 """
 
 import jax
@@ -20,39 +22,80 @@ from sde_vae.types import LogLikelihoodFn, PerExample, Points, ScoreFn
 
 
 def score_of_noise(sde: SDE, eps_hat: Points, t: PerExample) -> Points:
+    """Return the score -eps_hat / sigma.
+
+    >>> from sde_vae.diffusion.sdes import VE
+    >>> score_of_noise(VE(sigma_min=0.5), jnp.array([[1.0, -2.0]]), jnp.array([0.0]))
+    Array([[-2.,  4.]], dtype=float32)
+    """
     return -eps_hat / expand(sde.sigma(t), eps_hat)
 
 
 def noise_of_score(sde: SDE, score: Points, t: PerExample) -> Points:
+    """Return the noise eps_hat = -sigma s.
+
+    >>> from sde_vae.diffusion.sdes import VE
+    >>> noise_of_score(VE(sigma_min=0.5), jnp.array([[-2.0, 4.0]]), jnp.array([0.0]))
+    Array([[ 1., -2.]], dtype=float32)
+    """
     return -expand(sde.sigma(t), score) * score
 
 
 def denoised_of_noise(sde: SDE, eps_hat: Points, x: Points, t: PerExample) -> Points:
+    """Return the denoised image E[x_0 | x_t] = (x - sigma eps_hat) / alpha.
+
+    >>> from sde_vae.diffusion.sdes import VE
+    >>> denoised_of_noise(VE(sigma_min=0.5), jnp.array([[2.0]]), jnp.array([[3.0]]), jnp.array([0.0]))
+    Array([[2.]], dtype=float32)
+    """
     return (x - expand(sde.sigma(t), x) * eps_hat) / expand(sde.alpha(t), x)
 
 
 def noise_of_denoised(sde: SDE, x0_hat: Points, x: Points, t: PerExample) -> Points:
+    """Return the noise eps_hat = (x - alpha x0_hat) / sigma.
+
+    >>> from sde_vae.diffusion.sdes import VE
+    >>> noise_of_denoised(VE(sigma_min=0.5), jnp.array([[2.0]]), jnp.array([[3.0]]), jnp.array([0.0]))
+    Array([[2.]], dtype=float32)
+    """
     return (x - expand(sde.alpha(t), x) * x0_hat) / expand(sde.sigma(t), x)
 
 
 def noise_of_velocity(sde: SDE, v: Points, x: Points, t: PerExample) -> Points:
-    """eps_hat = sin x + cos v, with (cos, sin) = (alpha, sigma) / sqrt(alpha^2 + sigma^2) and x scaled likewise."""
+    """Return the noise eps_hat = sin x / r + cos v, with r = sqrt(alpha^2 + sigma^2) and (cos, sin) = (alpha, sigma) / r.
+
+    >>> from sde_vae.diffusion.sdes import VP
+    >>> v, x, t = jnp.array([[0.5]]), jnp.array([[3.0]]), jnp.array([0.4])
+    >>> velocity_of_noise(VP(), noise_of_velocity(VP(), v, x, t), x, t).round(3)
+    Array([[0.5]], dtype=float32)
+    """
     alpha, sigma = expand(sde.alpha(t), x), expand(sde.sigma(t), x)
     r = jnp.sqrt(jnp.square(alpha) + jnp.square(sigma))
     return (sigma * x / r + alpha * v) / r
 
 
 def velocity_of_noise(sde: SDE, eps_hat: Points, x: Points, t: PerExample) -> Points:
+    """Return the velocity v = (r eps_hat - sigma x / r) / alpha, with r = sqrt(alpha^2 + sigma^2).
+
+    >>> from sde_vae.diffusion.sdes import VE
+    >>> velocity_of_noise(VE(sigma_min=0.75), jnp.array([[1.0]]), jnp.array([[0.0]]), jnp.array([0.0]))
+    Array([[1.25]], dtype=float32)
+    """
     alpha, sigma = expand(sde.alpha(t), x), expand(sde.sigma(t), x)
     r = jnp.sqrt(jnp.square(alpha) + jnp.square(sigma))
     return (r * eps_hat - sigma * x / r) / alpha
 
 
 def bayes(prior: ScoreFn, log_likelihood: LogLikelihoodFn, guidance: float = 1.0) -> ScoreFn:
-    """grad_x log p_t(x | z) = grad_x log p_t(x) + guidance grad_x log p(z | x_t = x).
+    """Return the conditional score grad_x log p_t(x | z) = grad_x log p_t(x) + guidance grad_x log p(z | x_t = x).
 
-    ScoreVAE (arXiv:2304.12141, eq. 11): the prior's score is the pre-trained one and the likelihood is the encoder's. In noise
-    units the gradient is *subtracted*: eps_hat = eps_theta - guidance sigma grad_x log q.
+    In ScoreVAE (arXiv:2304.12141, eq. 11) the prior is the pre-trained model, and the likelihood is the encoder's density. In
+    noise units the gradient is *subtracted*: eps_hat = eps_theta - guidance sigma grad_x log q.
+
+    >>> prior = lambda x, t: -x
+    >>> log_likelihood = lambda x, t: -0.5 * jnp.sum((x - 2.0) ** 2, axis=-1)
+    >>> bayes(prior, log_likelihood)(jnp.array([[1.0, 0.0]]), jnp.array([0.5]))
+    Array([[0., 2.]], dtype=float32)
     """
 
     def score(x: Points, t: PerExample) -> Points:
@@ -64,7 +107,12 @@ def bayes(prior: ScoreFn, log_likelihood: LogLikelihoodFn, guidance: float = 1.0
 
 
 def point_mass_score(sde: SDE, x_0: Points) -> ScoreFn:
-    """The score of data that are the one point x_0 of each example: E[x_0 | x_t] is x_0, whatever x_t is."""
+    """Return the score of data that consist of one point, x_0 of each example: E[x_0 | x_t] = x_0 for every x_t.
+
+    >>> from sde_vae.diffusion.sdes import VE
+    >>> point_mass_score(VE(sigma_min=0.5), jnp.array([[1.0]]))(jnp.array([[2.0]]), jnp.array([0.0]))
+    Array([[-4.]], dtype=float32)
+    """
 
     def score(x: Points, t: PerExample) -> Points:
         return score_of_noise(sde, noise_of_denoised(sde, x_0, x, t), t)
@@ -73,9 +121,15 @@ def point_mass_score(sde: SDE, x_0: Points) -> ScoreFn:
 
 
 def switch_at_log_snr(sde: SDE, log_snr: float, below: ScoreFn, above: ScoreFn) -> ScoreFn:
-    """One score where logSNR is under `log_snr`, another elsewhere.
+    """Return a score that is `below` where logSNR < `log_snr`, and `above` elsewhere.
 
-    Solvers give all examples the same t: then only one of the two is evaluated.
+    Solvers give all examples the same t. Then only one of the two scores is evaluated.
+
+    >>> from sde_vae.diffusion.sdes import VP
+    >>> score = switch_at_log_snr(VP(), 0.0, below=lambda x, t: -x, above=lambda x, t: x)
+    >>> score(jnp.ones((2, 1)), jnp.array([0.01, 0.9]))
+    Array([[ 1.],
+           [-1.]], dtype=float32)
     """
 
     def score(x: Points, t: PerExample) -> Points:

@@ -1,14 +1,14 @@
-"""Forward SDEs dx = f(t) x dt + g(t) dw, as closed forms.
+"""Forward SDEs dx = f(t) x dt + g(t) dw, in closed form.
 
-Each is a frozen dataclass that knows its perturbation kernel x_t | x_0 ~ N(alpha(t) x_0, sigma(t)^2 I); everything else
-follows from it (Song et al. 2021, arXiv:2011.13456; Kingma et al. 2021, arXiv:2107.00630):
+Each SDE is a frozen dataclass. It is determined by its perturbation kernel x_t | x_0 ~ N(alpha(t) x_0, sigma(t)^2 I) (Song et
+al. 2021, arXiv:2011.13456; Kingma et al. 2021, arXiv:2107.00630):
 
     log_snr(t) = log(alpha^2 / sigma^2)       strictly decreasing in t
     f(t)       = d log alpha / dt
     g(t)^2     = d sigma^2 / dt - 2 f sigma^2 = -sigma^2 d log_snr / dt
 
-Times and results have shape [batch]. Training and sampling run over [t_min, T]; t_min is where the noise is small against
-the data and the closed forms are still comfortable in float32.
+Times and results have shape [batch]. Training and sampling run over [t_min, T]. At t_min the noise is small against the data,
+and the closed forms are still accurate in float32.
 """
 
 import abc
@@ -23,39 +23,43 @@ from sde_vae.types import PerExample, Points
 
 
 class SDE(abc.ABC):
-    """The contract. Subclasses are final and give closed forms."""
+    """The interface of a forward SDE. Subclasses are final and give closed forms."""
 
     t_min: float
     T: float
 
     @abc.abstractmethod
     def alpha(self, t: PerExample) -> PerExample:
-        """Scale of x_0 in x_t."""
+        """Return the scale of x_0 in x_t."""
 
     @abc.abstractmethod
     def sigma(self, t: PerExample) -> PerExample:
-        """Standard deviation of the noise in x_t."""
+        """Return the standard deviation of the noise in x_t."""
 
     @abc.abstractmethod
     def f(self, t: PerExample) -> PerExample:
-        """Drift coefficient: the drift is f(t) x."""
+        """Return the drift coefficient: the drift is f(t) x."""
 
     @abc.abstractmethod
     def g(self, t: PerExample) -> PerExample:
-        """Diffusion coefficient."""
+        """Return the diffusion coefficient."""
 
     @abc.abstractmethod
     def log_snr(self, t: PerExample) -> PerExample:
-        """log(alpha^2 / sigma^2)."""
+        """Return logSNR = log(alpha^2 / sigma^2)."""
 
     @abc.abstractmethod
     def t_of_log_snr(self, log_snr: PerExample) -> PerExample:
-        """The inverse of log_snr."""
+        """Return the time at which logSNR has this value: the inverse of `log_snr`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class VP(SDE):
-    """Variance preserving, linear beta (arXiv:2011.13456, eq. 11): with B(t) = int_0^t beta, alpha = exp(-B/2)."""
+    """Variance-preserving SDE with linear beta (arXiv:2011.13456, eq. 11): alpha = exp(-B / 2), B(t) = int_0^t beta.
+
+    >>> VP().alpha(jnp.array([0.0, 0.5, 1.0])).tolist()
+    [1.000, 0.281, 0.007]
+    """
 
     beta_min: float = 0.1
     beta_max: float = 20.0
@@ -84,7 +88,11 @@ class VP(SDE):
 
 @dataclasses.dataclass(frozen=True)
 class SubVP(SDE):
-    """Sub-VP (arXiv:2011.13456, eq. 13): alpha as in VP, sigma = 1 - exp(-B), which is the square of VP's."""
+    """Sub-VP SDE (arXiv:2011.13456, eq. 13): alpha is VP's, and sigma = 1 - exp(-B) is the square of VP's.
+
+    >>> SubVP().sigma(jnp.array([0.5])).round(3)
+    Array([0.921], dtype=float32)
+    """
 
     beta_min: float = 0.1
     beta_max: float = 20.0
@@ -114,10 +122,13 @@ class SubVP(SDE):
 
 @dataclasses.dataclass(frozen=True)
 class CosineVP(SDE):
-    """Variance preserving, alpha = cos(theta), sigma = sin(theta), theta linear in t.
+    """Variance-preserving SDE with alpha = cos(theta), sigma = sin(theta) and theta linear in t.
 
-    Nichol & Dhariwal's cosine schedule (arXiv:2102.09672) with both ends of its logSNR stated instead of clipped, as in
+    This is Nichol & Dhariwal's cosine schedule (arXiv:2102.09672). Both ends of its logSNR are given instead of clipped, as in
     simple diffusion (arXiv:2301.11093): theta(0) and theta(T) are the angles of log_snr_max and log_snr_min.
+
+    >>> CosineVP(log_snr_min=-10.0, log_snr_max=20.0).log_snr(jnp.array([1.0])).round(3)
+    Array([-10.], dtype=float32)
     """
 
     log_snr_min: float = -10.0
@@ -157,7 +168,11 @@ class CosineVP(SDE):
 
 @dataclasses.dataclass(frozen=True)
 class VE(SDE):
-    """Variance exploding (arXiv:2011.13456, eq. 9): alpha = 1, sigma geometric from sigma_min to sigma_max."""
+    """Variance-exploding SDE (arXiv:2011.13456, eq. 9): alpha = 1, and sigma is geometric from sigma_min to sigma_max.
+
+    >>> VE(sigma_min=0.01, sigma_max=100.0).sigma(jnp.array([0.0, 0.5, 1.0])).tolist()
+    [0.01, 1.00, 100.00]
+    """
 
     sigma_min: float = 0.01
     sigma_max: float = 50.0
@@ -188,25 +203,43 @@ class VE(SDE):
 
 
 def log_snr_rate(sde: SDE, t: PerExample) -> PerExample:
-    """-d log_snr / dt = g^2 / sigma^2 > 0, the Jacobian between the measures dt and d log_snr."""
+    """Return -d logSNR / dt = g^2 / sigma^2 > 0, the Jacobian between dt and d logSNR: [batch].
+
+    >>> log_snr_rate(VP(), jnp.array([1.0])).round(2)
+    Array([20.00], dtype=float32)
+    """
     return jnp.square(sde.g(t) / sde.sigma(t))
 
 
 def log_snr_range(sde: SDE) -> tuple[float, float]:
-    """(log_snr(T), log_snr(t_min)): the lowest and the highest logSNR that training and sampling visit."""
-    # Constants of the SDE: evaluated outside any trace, so that they are plain floats.
+    """Return (log_snr(T), log_snr(t_min)), the lowest and the highest logSNR of training and sampling.
+
+    >>> log_snr_range(VP())
+    (-10.05, 9.12)
+    """
+    # Constants of the SDE, evaluated outside any trace: they are plain floats.
     with jax.ensure_compile_time_eval():
         low, high = sde.log_snr(jnp.asarray([sde.T, sde.t_min]))
         return float(low), float(high)
 
 
 def diffuse(sde: SDE, x_0: Points, t: PerExample, eps: Points) -> Points:
-    """x_t = alpha x_0 + sigma eps."""
+    """Return x_t = alpha x_0 + sigma eps.
+
+    >>> diffuse(VE(sigma_min=0.5), jnp.array([[1.0]]), jnp.array([0.0]), jnp.array([[2.0]]))
+    Array([[2.]], dtype=float32)
+    """
     return expand(sde.alpha(t), x_0) * x_0 + expand(sde.sigma(t), eps) * eps
 
 
 def terminal(sde: SDE, eps: Points) -> Points:
-    """x_T ~ pi := N(0, sigma(T)^2 I) from standard normal eps: one rule for all SDEs (sigma(T) is 1 for VP, sigma_max for VE)."""
+    """Return x_T = sigma(T) eps ~ pi = N(0, sigma(T)^2 I), given standard normal eps.
+
+    The rule is the same for all SDEs: sigma(T) is 1 for VP, and sigma_max for VE.
+
+    >>> terminal(VE(sigma_max=50.0), jnp.array([[1.0, -2.0]])).round(2)
+    Array([[  50., -100.]], dtype=float32)
+    """
     T = jnp.full(eps.shape[:1], sde.T, eps.dtype)
     return expand(sde.sigma(T), eps) * eps
 
@@ -216,11 +249,11 @@ def _linear_beta(sde: VP | SubVP, t: PerExample) -> PerExample:
 
 
 def _linear_B(sde: VP | SubVP, t: PerExample) -> PerExample:
-    """B(t) = int_0^t beta(s) ds."""
+    """Return B(t) = int_0^t beta(s) ds."""
     return t * (sde.beta_min + 0.5 * t * (sde.beta_max - sde.beta_min) / sde.T)
 
 
 def _linear_t(sde: VP | SubVP, B: PerExample) -> PerExample:
-    """The inverse of B: the root of a quadratic, in the form that does not cancel for small B."""
+    """Return the time at which B(t) has this value: the root of a quadratic, in the form without cancellation at small B."""
     slope = (sde.beta_max - sde.beta_min) / sde.T
     return 2 * B / (sde.beta_min + jnp.sqrt(sde.beta_min**2 + 2 * slope * B))

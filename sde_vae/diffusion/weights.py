@@ -1,7 +1,7 @@
-"""Weights w(l) of the denoising loss: plain functions of l = logSNR, which decide what is learnt.
+"""Weights w(l) of the denoising loss: functions of l = logSNR, which determine what is learnt.
 
-Every denoising loss of the field is L_w = 1/2 int w(l) E || eps_hat(x_l) - eps ||^2 dl for one such weight (Kingma & Gao 2023,
-arXiv:2303.00848). All of them map logSNR [batch] to weights [batch].
+Every denoising loss of the field is L_w = 1/2 int w(l) E || eps_hat(x_l) - eps ||^2 dl with one such weight (Kingma & Gao 2023,
+arXiv:2303.00848). A weight maps logSNR [batch] to values [batch].
 """
 
 from collections.abc import Callable
@@ -16,12 +16,21 @@ Weight = Callable[[PerExample], PerExample]
 
 
 def likelihood_weighting() -> Weight:
-    """w = 1: the evidence bound."""
+    """Return w = 1, the weight of the evidence bound.
+
+    >>> likelihood_weighting()(jnp.array([-5.0, 5.0]))
+    Array([1., 1.], dtype=float32)
+    """
     return jnp.ones_like
 
 
 def simple(sde: SDE) -> Weight:
-    """DDPM's L_simple (arXiv:2006.11239, eq. 14): the noise error averaged over uniform t. w = -dt/dl."""
+    """Return w = -dt / dl, the weight of DDPM's L_simple: the noise error averaged over uniform t (arXiv:2006.11239, eq. 14).
+
+    >>> from sde_vae.diffusion.sdes import VE
+    >>> simple(VE(sigma_min=1.0, sigma_max=np.e))(jnp.array([0.0])).round(3)
+    Array([0.5], dtype=float32)
+    """
 
     def weight(log_snr: PerExample) -> PerExample:
         return 1 / log_snr_rate(sde, sde.t_of_log_snr(log_snr))
@@ -30,17 +39,28 @@ def simple(sde: SDE) -> Weight:
 
 
 def simple_velocity(sde: SDE) -> Weight:
-    """L_simple on the error of the velocity: in errors of E[x_0 | x_t] it is snr + 1, its name in arXiv:2202.00512.
+    """Return the weight of L_simple on the velocity: `simple` (1 + e^-l).
 
-    As `simple` at low noise; at high noise, where that falls as e^l in errors of E[x_0 | x_t], it keeps teaching it.
+    On the error of E[x_0 | x_t] this is the weight snr + 1 of arXiv:2202.00512. At low noise it equals `simple`. At high noise,
+    `simple` falls as e^l on that error, and this weight does not.
+
+    >>> from sde_vae.diffusion.sdes import VE
+    >>> simple_velocity(VE(sigma_min=1.0, sigma_max=np.e))(jnp.array([0.0])).round(3)
+    Array([1.], dtype=float32)
     """
     return on_velocity(simple(sde))
 
 
 def simple_beta(sde: SDE, a: float = 4.0) -> Weight:
-    """L_simple with t / T drawn from Beta(a, 1) instead of uniformly: w = simple a (t / T)^(a - 1). It dwells on high noise.
+    """Return w = simple a (t / T)^(a - 1): L_simple with t / T from Beta(a, 1) instead of uniform, which favours high noise.
 
-    A weight and not a time sampler, because it changes what is learnt: under `uniform_log_snr` it has less variance than drawing so.
+    It is a weight and not a time sampler because it changes what is learnt. With times uniform in logSNR the estimate has less
+    variance than with times from that distribution.
+
+    >>> from sde_vae.diffusion.sdes import VP
+    >>> log_snr = VP().log_snr(jnp.array([1.0]))
+    >>> (simple_beta(VP(), a=4.0)(log_snr) / simple(VP())(log_snr)).round(3)
+    Array([4.], dtype=float32)
     """
     base = simple(sde)
 
@@ -51,18 +71,30 @@ def simple_beta(sde: SDE, a: float = 4.0) -> Weight:
 
 
 def p2(sde: SDE, k: float = 1.0, gamma: float = 1.0) -> Weight:
-    """Perception-prioritised (arXiv:2204.00227, eq. 8): simple / (k + snr)^gamma, which dwells on high noise."""
+    """Return the perception-prioritised weight simple / (k + snr)^gamma, which favours high noise (arXiv:2204.00227, eq. 8).
+
+    >>> from sde_vae.diffusion.sdes import VP
+    >>> log_snr = jnp.array([0.0])
+    >>> (p2(VP())(log_snr) / simple(VP())(log_snr)).round(3)
+    Array([0.5], dtype=float32)
+    """
     base = simple(sde)
 
     def weight(log_snr: PerExample) -> PerExample:
-        # (k + e^l)^-gamma through logaddexp: e^l alone overflows float32 in squares at low noise.
+        # (k + e^l)^-gamma by logaddexp: the square of e^l overflows float32 at low noise.
         return base(log_snr) * jnp.exp(-gamma * jnp.logaddexp(jnp.log(k), log_snr))
 
     return weight
 
 
 def min_snr(sde: SDE, gamma: float = 5.0) -> Weight:
-    """Min-SNR-gamma (arXiv:2303.09556, section 3.4), in noise units: simple * min(1, gamma / snr)."""
+    """Return the min-SNR-gamma weight in noise units, simple min(1, gamma / snr) (arXiv:2303.09556, section 3.4).
+
+    >>> from sde_vae.diffusion.sdes import VP
+    >>> log_snr = jnp.log(jnp.array([1.0, 10.0]))
+    >>> (min_snr(VP())(log_snr) / simple(VP())(log_snr)).tolist()
+    [1.00, 0.50]
+    """
     base = simple(sde)
 
     def weight(log_snr: PerExample) -> PerExample:
@@ -72,10 +104,13 @@ def min_snr(sde: SDE, gamma: float = 5.0) -> Weight:
 
 
 def sigmoid(bias: float = 0.0) -> Weight:
-    """sigmoid(bias - l) (arXiv:2303.00848, 2410.19324): the likelihood weight at high noise, fading where snr > e^bias.
+    """Return w = sigmoid(bias - l): the likelihood weight at high noise, which fades where snr > e^bias.
 
-    It falls with l, and so is itself a bound's weight, on data with noise added; it does not spend itself on pixels whose
-    last digits no latent knows.
+    The weight falls with l. A loss with such a weight is itself a bound, on data with added noise (arXiv:2303.00848,
+    2410.19324). It puts no weight on the last digits of the pixels, which no latent predicts.
+
+    >>> sigmoid(bias=2.0)(jnp.array([-20.0, 2.0, 20.0])).tolist()
+    [1.00, 0.50, 0.00]
     """
 
     def weight(log_snr: PerExample) -> PerExample:
@@ -85,16 +120,23 @@ def sigmoid(bias: float = 0.0) -> Weight:
 
 
 def velocity(bias: float = 0.0) -> Weight:
-    """The sigmoid weight on the error of the velocity: sigmoid(bias - l) (1 + e^-l).
+    """Return w = sigmoid(bias - l) (1 + e^-l): the sigmoid weight on the error of the velocity.
 
-    In errors of E[x_0 | x_t] that is sigmoid(bias - l) (1 + e^l), nearly flat at high noise, where bounded weights on the noise fall as
-    e^l: it teaches what a latent can say there.
+    On the error of E[x_0 | x_t] this is sigmoid(bias - l) (1 + e^l), which is nearly constant at high noise. Bounded weights on
+    the noise fall there as e^l, and the model then does not learn what z determines at high noise.
+
+    >>> velocity(bias=0.0)(jnp.array([0.0]))
+    Array([1.], dtype=float32)
     """
     return on_velocity(sigmoid(bias))
 
 
 def on_velocity(base: Weight) -> Weight:
-    """`base` on the error of the velocity instead of the noise's: base (1 + e^-l)."""
+    """Return base (1 + e^-l): the weight `base` on the error of the velocity instead of the noise.
+
+    >>> on_velocity(likelihood_weighting())(jnp.array([0.0]))
+    Array([2.], dtype=float32)
+    """
 
     def weight(log_snr: PerExample) -> PerExample:
         return base(log_snr) * (1 + jnp.exp(-log_snr))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm import tqdm
 
-from sde_vae.data.dataset import Images, evenly_spaced, take, to_model, to_unit
+from sde_vae.data.dataset import Images, evenly_spaced, take, to_bytes, to_model, to_unit
 from sde_vae.evaluators.context import EvalContext
 from sde_vae.inference.batched_map import batched_map
 from sde_vae.metrics.sets.extractors import Extractor
@@ -19,11 +19,6 @@ Named = Iterator[tuple[str, float]]
 def fd_name(extractor: Extractor) -> str:
     """Return "fid" for the published Inception, and only for it; otherwise fd_EXTRACTOR."""
     return "fid" if extractor.name == "inception" and extractor.verified else f"fd_{extractor.name}"
-
-
-def to_bytes(images: np.ndarray) -> np.ndarray:
-    """Round images on [0, 1] to uint8, as they would be saved."""
-    return np.round(images * 255).astype(np.uint8)
 
 
 def features(context: EvalContext, images: np.ndarray, label: str) -> np.ndarray:

@@ -41,9 +41,11 @@ def synthetic_images(
 def _kept(directory: Path, key: Key) -> np.ndarray:
     try:
         images = np.load(directory / "images.npy", allow_pickle=False)
+        if (held := held_key(directory)) is None:
+            raise ValueError("its key.json is missing or damaged")
     except (OSError, ValueError, EOFError) as error:
         raise BadInput(f"{directory}: can't be read ({error}); remove it, and its images are sampled again") from error
-    if (differs := first_difference(held_key(directory) or {}, key)) is not None:
+    if (differs := first_difference(held, key)) is not None:
         raise BadInput(
             f"{directory}: expected images of this prior, number and seed, found others ({differs} differs); take another --workdir, "
             "or remove this folder and what was trained on it"

@@ -1,8 +1,8 @@
-"""beta-VAE (Kingma & Welling 2013, arXiv:1312.6114; Higgins et al. 2017): a Gaussian decoder, one pass.
+"""beta-VAE (Kingma & Welling 2013, arXiv:1312.6114; Higgins et al. 2017): a Gaussian decoder, evaluated once.
 
     loss = E_q -log N(x_0; mean(z), var) + beta KL(q(z | x_0) || N(0, I))
 
-With beta = 1 it is the negative evidence bound of the data's density. The encoder is ScoreVAE's, at t = 0.
+With beta = 1 the loss is the negative evidence bound of the data's density. The encoder is ScoreVAE's, at t = 0.
 """
 
 import jax
@@ -18,7 +18,7 @@ from sde_vae.types import Batch, Frozen, Latents, Metrics, Params, Points, PRNGK
 
 
 def beta_vae(posterior: Posterior, decoder: Network, penalty: Penalty) -> Method:
-    """`params` are {"encoder", "decoder"}; nothing is frozen."""
+    """Return the method beta-VAE. `params` has the keys "encoder" and "decoder"; `frozen` is not used."""
 
     def init(key: PRNGKey) -> Params:
         key_encoder, key_decoder = jax.random.split(key)

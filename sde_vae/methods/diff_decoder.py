@@ -2,7 +2,7 @@
 
     loss = 1/2 int w(l) E || eps_hat(x_l, z) - eps ||^2 dl + beta KL(q(z | x_0) || N(0, I))
 
-What ScoreVAE is compared with in arXiv:2304.12141; without the KL it is the diffusion auto-encoder (DiffAE, arXiv:2111.15640).
+ScoreVAE is compared with it in arXiv:2304.12141. Without the KL it is the diffusion auto-encoder (DiffAE, arXiv:2111.15640).
 """
 
 import jax
@@ -34,10 +34,10 @@ def diff_decoder(
     latent_dropout: float = 0.0,
     guidance: float = 1.0,
 ) -> Method:
-    """`params` are {"encoder", "decoder"}; nothing is frozen.
+    """Return the method DiffDecoder. `params` has the keys "encoder" and "decoder"; `frozen` is not used.
 
-    `latent_dropout` is the share of examples whose z is withheld while it trains (classifier-free guidance, arXiv:2207.12598). A
-    `guidance` other than 1 weighs s(x, z, t) against the score without z when decoding, and makes sense only with it.
+    `latent_dropout` is the share of examples that are trained without z (classifier-free guidance, arXiv:2207.12598). With a
+    `guidance` other than 1, decoding uses s(x, t) + guidance (s(x, z, t) - s(x, t)). That needs latent_dropout > 0 in training.
     """
 
     def init(key: PRNGKey) -> Params:

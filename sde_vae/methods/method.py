@@ -1,19 +1,21 @@
-"""A method is a handful of pure functions: what a training loop, a solver and an evaluator need to know of it.
+"""A method as a few pure functions, which the training loop, the solvers and the evaluators call.
 
-`params` are what the method trains. `frozen` holds the parameters that it depends on and must not change, by the name of the
-stage that trained them: {"prior": ...} for ScoreVAE, {"prior": ..., "encoder": ...} for ScoreVAE+. Freezing is which argument is
-differentiated: nothing else keeps them apart.
+`params` are the parameters that the method trains. `frozen` holds those that it depends on and does not change, by the name of
+the stage that trained them: {"prior": ...} for ScoreVAE, {"prior": ..., "encoder": ...} for ScoreVAE+. Parameters are frozen
+because they are not in the differentiated argument.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.types import Batch, Frozen, Latents, Metrics, Params, Points, PRNGKey, Scalar, ScoreFn
 
+Function = TypeVar("Function")
+
 
 class Method(NamedTuple):
-    """Hold the pure functions of one method. All but `init` and `loss` are None where a method lacks them.
+    """The pure functions of one method. All but `init` and `loss` are None where a method lacks them.
 
     init(key) -> params
     loss(params, frozen, key, batch) -> (scalar, metrics)     mean over the batch; metrics name its terms
@@ -29,3 +31,15 @@ class Method(NamedTuple):
     score: Callable[[Params, Frozen, Latents], ScoreFn] | None = None
     likelihood: Callable[[Params, Frozen, Latents], DiagGaussian] | None = None
     unconditional: Callable[[Params, Frozen], ScoreFn] | None = None
+
+
+def required(function: Function | None, name: str) -> Function:
+    """Return one of a method's optional functions. Raises TypeError, with its name, for a method that lacks it.
+
+    >>> required(None, "score")
+    Traceback (most recent call last):
+    TypeError: this method has no function score
+    """
+    if function is None:
+        raise TypeError(f"this method has no function {name}")
+    return function

@@ -16,34 +16,34 @@ from sde_vae.methods.method import Method
 from sde_vae.nets.network import Network
 from sde_vae.types import Batch, Frozen, Keys, Metrics, Params, PerExample, Points, PRNGKey, Scalar, ScoreFn
 
-# Prediction(sde, output, x, t) -> eps_hat: what the network's output means.
+# Prediction(sde, output, x, t) -> eps_hat: the conversion of the network's output to noise.
 Prediction = Callable[[SDE, Points, Points, PerExample], Points]
 
 
 def predicts_noise(sde: SDE, output: Points, x: Points, t: PerExample) -> Points:
-    """The output is eps_hat (DDPM)."""
+    """Return the output, which is eps_hat as in DDPM."""
     del sde, x, t
     return output
 
 
 def predicts_velocity(sde: SDE, output: Points, x: Points, t: PerExample) -> Points:
-    """The output is v: eps_hat is then right at high noise from the first step on (x_t is nearly all noise there)."""
+    """Return eps_hat for an output that is the velocity. At high noise eps_hat is then accurate from the first update on."""
     return noise_of_velocity(sde, output, x, t)
 
 
 def precondition(sde: SDE, network: Network, params: Params, x: Points, t: PerExample, *rest: Any, **more: Any) -> Any:
-    """Apply a network to x_t: x scaled to unit variance (for data of unit variance), t as logSNR."""
+    """Apply a network to x_t: x is scaled to unit variance (for data of unit variance), and t is given as logSNR."""
     scale = jax.lax.rsqrt(jnp.square(sde.alpha(t)) + jnp.square(sde.sigma(t)))
     return network.apply(params, expand(scale, x) * x, network_log_snr(sde, t), *rest, **more)
 
 
 def network_log_snr(sde: SDE, t: PerExample) -> PerExample:
-    """Return the logSNR that networks take for t [batch]: below t_min that of t_min, as logSNR is infinite at t = 0."""
+    """Return the logSNR that networks take for t: [batch]. Below t_min it is that of t_min, because logSNR is infinite at 0."""
     return sde.log_snr(jnp.maximum(t, sde.t_min))
 
 
 def prior(sde: SDE, network: Network, prediction: Prediction, times: TimeSampler, weight: Weight) -> Method:
-    """Denoising score matching for s_theta(x, t), with dropout while it trains and only then."""
+    """Return the method that trains s_theta(x, t) by denoising score matching. Dropout is on in training only."""
 
     def score_fn(params: Params, keys: Keys | None) -> ScoreFn:
         def score(x: Points, t: PerExample) -> Points:

@@ -4,7 +4,7 @@
 
     loss = KL(q_phi(z | x_0) || N(0, I)) beta + 1/2 int w(l) E || eps_hat - eps ||^2 dl
 
-Only phi is trained. z is drawn once from q(z | x_0) and not from q(z | x_t), where the paper's notation slips; gradients flow
+Only phi is trained. z is drawn once from q(z | x_0), and not from q(z | x_t) as the paper's notation suggests. Gradients flow
 through that draw and through the encoder at x_t.
 """
 
@@ -21,11 +21,11 @@ from sde_vae.diffusion.scores import bayes
 from sde_vae.diffusion.sdes import SDE
 from sde_vae.diffusion.time_samplers import TimeSampler
 from sde_vae.diffusion.weights import Weight
-from sde_vae.methods.method import Method
+from sde_vae.methods.method import Method, required
 from sde_vae.methods.posteriors import Posterior
 from sde_vae.types import Batch, Frozen, Keys, Latents, Metrics, Params, PerExample, Points, PRNGKey, Scalar, ScoreFn
 
-# LogDensity(q, z) -> [batch]: DiagGaussian.log_prob, or DiagGaussian.quadratic for the authors' code's.
+# LogDensity(q, z) -> [batch]: DiagGaussian.log_prob, or DiagGaussian.quadratic as in the authors' code.
 LogDensity = Callable[[DiagGaussian, Latents], PerExample]
 
 
@@ -39,7 +39,12 @@ def score_vae(
     guidance: float = 1.0,
     log_density: LogDensity = DiagGaussian.log_prob,
 ) -> Method:
-    """`params` are the encoder's, `frozen` has those of the stage "prior" (its EMA). `guidance` (gamma) applies when decoding, not in training."""
+    """Return the method ScoreVAE.
+
+    `params` are the encoder's. `frozen` has the EMA parameters of the stage "prior". `guidance` (gamma) applies in decoding and
+    not in training.
+    """
+    prior_score = required(prior.unconditional, "unconditional")
 
     def encode(params: Params, frozen: Frozen, x: Points) -> DiagGaussian:
         del frozen
@@ -49,12 +54,12 @@ def score_vae(
         def log_likelihood(x: Points, t: PerExample) -> PerExample:
             return log_density(posterior.noisy(params, frozen, x, t, keys), posterior.lift(params, z, t))
 
-        return bayes(prior.unconditional(frozen["prior"], {}), log_likelihood, gamma)
+        return bayes(prior_score(frozen["prior"], {}), log_likelihood, gamma)
 
     def loss(params: Params, frozen: Frozen, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
-        # Training differentiates in `params` alone; this keeps it true of whoever differentiates in both.
+        # Training differentiates `params` only. This holds too for callers that differentiate both.
         frozen = jax.lax.stop_gradient(frozen)
-        # The first of them are the same however many are split: without dropout nothing else is drawn.
+        # The first keys do not depend on the number of keys: without dropout, key_clean and key_noisy are not used.
         key_z, key, key_clean, key_noisy = jax.random.split(key, 4)
         q = posterior.clean(params, batch.x, keys_of(key_clean, batch.index))
         z = q.sample(keys_of(key_z, batch.index))
@@ -68,6 +73,6 @@ def score_vae(
 
     def unconditional(params: Params, frozen: Frozen) -> ScoreFn:
         del params
-        return prior.unconditional(frozen["prior"], {})
+        return prior_score(frozen["prior"], {})
 
     return Method(posterior.init, loss, encode, score, unconditional=unconditional)

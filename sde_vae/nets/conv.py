@@ -1,12 +1,10 @@
 """A convolution whose gradients are plain convolutions.
 
-XLA:CPU gives its fast convolution only to the canonical NHWC / HWIO form, and rewrites a gradient into that form only in the
-entry computation: inside a scan or a while loop a convolution's gradient is 50 to 100 times slower (jax-ml/jax#12868). The
-guided decoder takes the encoder's gradient in a loop over time steps. So the backward pass is written here as canonical
-convolutions, which are the same operation again and hence differentiable in reverse to any order. Forward-mode
-differentiation (jvp) is not available through it.
-
-conv(x [batch, H, W, in], w [kh, kw, in, out]) -> [batch, H, W, out]: odd kernels, stride 1, zero padding ("SAME").
+XLA:CPU has a fast convolution for the canonical NHWC / HWIO form only. It rewrites a gradient into that form in the entry
+computation, but not inside a scan or a while loop, where a convolution's gradient is 50 to 100 times slower
+(jax-ml/jax#12868). The guided decoder takes the encoder's gradient in a loop over time steps. The backward pass is therefore
+written here as canonical convolutions. They are the same operation again, and hence differentiable in reverse mode to any
+order. Forward mode (jvp) is not available.
 """
 
 import jax
@@ -20,7 +18,7 @@ Kernel = Float[Array, "kh kw inputs outputs"]
 
 @jax.custom_vjp
 def conv(x: Images, w: Kernel) -> Outputs:
-    """Odd kernel, stride 1, zero padding that keeps the size."""
+    """Convolve x [batch, H, W, in] with w [kh, kw, in, out] -> [batch, H, W, out]: odd kernel, stride 1, zero padding."""
     return _plain(x, w, (w.shape[0] // 2, w.shape[1] // 2))
 
 
@@ -33,9 +31,9 @@ def _plain(x: Array, w: Array, padding: tuple[int, int]) -> Array:
 
 @jax.custom_vjp
 def _correlate(x: Images, dy: Outputs, like: Kernel) -> Kernel:
-    """The gradient of <dy, conv(x, w)> in w, for w of the shape of `like`: bilinear in (x, dy)."""
+    """Return the gradient of <dy, conv(x, w)> in w, for a w with the shape of `like`. It is bilinear in (x, dy)."""
     ph, pw = like.shape[0] // 2, like.shape[1] // 2
-    # The batch becomes the contracted dimension, the images of dy the (large) kernel.
+    # The batch becomes the contracted dimension, and the images of dy become the (large) kernel.
     dw = _plain(jnp.transpose(x, (3, 1, 2, 0)), jnp.transpose(dy, (1, 2, 0, 3)), (ph, pw))
     return jnp.transpose(dw, (1, 2, 0, 3))
 
@@ -59,7 +57,7 @@ def _correlate_backward(saved: tuple[Images, Outputs, Kernel], ddw: Kernel) -> t
 
 
 def _adjoint(w: Kernel) -> Float[Array, "kh kw outputs inputs"]:
-    """The kernel of the transposed convolution: turned by half a turn, inputs and outputs exchanged."""
+    """Return the kernel of the transposed convolution: rotated by 180 degrees, inputs and outputs exchanged."""
     return jnp.transpose(w[::-1, ::-1], (0, 1, 3, 2))
 
 

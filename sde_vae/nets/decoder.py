@@ -1,4 +1,4 @@
-"""The decoder of a VAE: the right half of the U-Net, without its skips and without a noise level."""
+"""The decoder of a VAE: the up path of the U-Net, without skip connections and without a noise level."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from sde_vae.types import Latents
 
 
 class Decoder(nn.Module):
-    """z [batch, latent] -> p(x_0 | z), a Gaussian over images [batch, *shape], shape = (H, W, C).
+    """Map z [batch, latent] to p(x_0 | z), a Gaussian over images [batch, *shape] with shape = (H, W, C).
 
-    Its log-variance is one number for all pixels: log_var, or learnt from there and kept in (-log_var_bound, log_var_bound)
-    (sigma-VAE, arXiv:2006.13202).
+    The log-variance is one number for all pixels, `log_var`. With `learn_log_var` it is learnt from that start, in
+    (-log_var_bound, log_var_bound) (sigma-VAE, arXiv:2006.13202).
     """
 
     channels: int
@@ -41,7 +41,7 @@ class Decoder(nn.Module):
                 h = Attention(jnp.float32)(h) if h.shape[1] in self.attention else h
             if i > 0:
                 h = Conv3x3(h.shape[-1], jnp.float32)(double(h))
-        # Not zero at the start: with it the encoder would hear nothing of what its latent is good for.
+        # Not zero at initialisation: the encoder would then have no gradient from the reconstruction.
         mean = Conv3x3(outputs, jnp.float32)(nn.silu(group_norm(h, jnp.float32)(h)))
         return DiagGaussian(mean, jnp.broadcast_to(self._log_var(), mean.shape))
 

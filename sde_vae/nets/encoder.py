@@ -1,7 +1,7 @@
 """The time-conditioned encoder q(z | x_t, t): a body and a Gaussian head.
 
-The encoder always computes in float32: what it adds to the score is its gradient in x, divided by variances as small as
-exp(-log_var_bound), and bfloat16 does not survive that.
+The encoder always computes in float32. It adds to the score its gradient in x, divided by variances as small as
+exp(-log_var_bound). bfloat16 is not precise enough for that.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from sde_vae.types import Keys, PerExample, Points
 
 
 class HalfUNet(nn.Module):
-    """The left half of the U-Net as a body (arXiv:2304.12141, section 5): x [batch, H, W, C], logSNR [batch] -> [batch, features].
+    """The down path of the U-Net as the encoder's body (arXiv:2304.12141, section 5).
 
-    `keys`, one per example, switch dropout on.
+    Maps x [batch, H, W, C] and logSNR [batch] to [batch, features]. With `keys`, one per example, dropout is on.
     """
 
     channels: int
@@ -37,7 +37,7 @@ class HalfUNet(nn.Module):
 
 
 class Encoder(nn.Module):
-    """A body's features -> DiagGaussian with `latent` dimensions and log-variance in (-log_var_bound, log_var_bound)."""
+    """Map the features of `body` to q(z | x_t, t) with `latent` dimensions and log-variance in (-log_var_bound, log_var_bound)."""
 
     body: nn.Module
     latent: int
@@ -46,7 +46,7 @@ class Encoder(nn.Module):
     @nn.compact
     def __call__(self, x: Points, log_snr: PerExample, keys: Keys | None = None) -> DiagGaussian:
         features = self.body(x, log_snr, keys)
-        # Not zero at the start: mean and gradient would both vanish, and there the loss has a saddle point.
+        # Not zero at initialisation: mean and gradient would both vanish, which is a saddle point of the loss.
         mean = nn.Dense(self.latent, name="mean")(features)
         raw = nn.Dense(self.latent, name="log_var")(features)
         return DiagGaussian(mean, self.log_var_bound * jnp.tanh(raw / self.log_var_bound))

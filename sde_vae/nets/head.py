@@ -1,4 +1,4 @@
-"""A small network on top of another's features: a correction that costs a fraction of the prior."""
+"""The correction head: a small network on the prior's features, at a fraction of the prior's cost."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -8,7 +8,10 @@ from sde_vae.types import Keys, Latents, PerExample
 
 
 class CorrectionHead(nn.Module):
-    """features [batch, H, W, F] of x at logSNR, and z -> [batch, H, W, outputs]; `keys`, one per example, switch dropout on."""
+    """Map features [batch, H, W, F] of x at logSNR [batch], and z [batch, latent], to [batch, H, W, outputs].
+
+    With `keys`, one per example, dropout is on.
+    """
 
     channels: int
     blocks: int

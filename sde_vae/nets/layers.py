@@ -1,7 +1,7 @@
 """The blocks of DDPM's U-Net (arXiv:2006.11239, appendix B), shared by the U-Net and the encoder.
 
-Smooth activations and GroupNorm only: ScoreVAE's training differentiates the encoder twice, and BatchNorm would couple the
-examples of a batch. Parameters are float32; `dtype` is the type that the blocks compute in.
+Activations are smooth, because ScoreVAE's training differentiates the encoder twice. Norms are GroupNorm, because BatchNorm
+would couple the examples of a batch. Parameters are float32; `dtype` is the precision of the computation.
 """
 
 import math
@@ -24,9 +24,10 @@ LOG_SNR_CLIP = 20.0
 
 
 def embed_log_snr(log_snr: PerExample, dim: int) -> Embedding:
-    """Sinusoids of the noise level, float32: logSNR in [-20, 20] is laid on [0, 1000] and embedded as DDPM embeds its step.
+    """Return sinusoids of the noise level, float32 [batch, dim].
 
-    A network that is told the logSNR and not t is the same network under every schedule.
+    logSNR in [-20, 20] is mapped to [0, 1000] and embedded as DDPM embeds its step. A network that takes logSNR instead of t
+    is the same network under every noise schedule.
     """
     clipped = jnp.clip(log_snr.astype(jnp.float32), -LOG_SNR_CLIP, LOG_SNR_CLIP)
     level = 1000.0 * (clipped + LOG_SNR_CLIP) / (2 * LOG_SNR_CLIP)
@@ -36,7 +37,7 @@ def embed_log_snr(log_snr: PerExample, dim: int) -> Embedding:
 
 
 class NoiseLevel(nn.Module):
-    """logSNR -> the embedding that every block receives: sinusoids through two dense layers."""
+    """Map logSNR [batch] to the embedding that every block takes: sinusoids through two dense layers."""
 
     channels: int
     dtype: Dtype
@@ -49,7 +50,7 @@ class NoiseLevel(nn.Module):
 
 
 class LatentEmbedding(nn.Module):
-    """z [batch, latent] -> what every block of a conditional network receives; zero where `keep` [batch] is 0."""
+    """Map z [batch, latent] to the embedding that every block of a conditional network takes; zero where `keep` [batch] is 0."""
 
     channels: int
     dtype: Dtype
@@ -62,7 +63,7 @@ class LatentEmbedding(nn.Module):
 
 
 class Conv3x3(nn.Module):
-    """3x3 convolution, same size; `zero` starts it at zero, so that a residual branch starts as the identity."""
+    """3x3 convolution that keeps the size. `zero` initialises it at zero, so that a residual block starts as the identity."""
 
     features: int
     dtype: Dtype
@@ -77,12 +78,12 @@ class Conv3x3(nn.Module):
 
 
 def group_norm(x: Array, dtype: Dtype) -> nn.GroupNorm:
-    """GroupNorm with four channels a group, 32 groups at most: DDPM's 32 groups at 128 channels and up."""
+    """Return GroupNorm with four channels a group and at most 32 groups; from 128 channels on these are DDPM's 32 groups."""
     return nn.GroupNorm(num_groups=max(1, min(32, x.shape[-1] // 4)), dtype=dtype)
 
 
 class Dropout(nn.Module):
-    """Dropout with one key per example, so that the mask does not depend on how the batch is split; no keys, no dropout."""
+    """Dropout with one key per example, so that the mask does not depend on how a batch is split. Off without keys."""
 
     rate: float
 
@@ -96,9 +97,9 @@ class Dropout(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """norm, silu, conv; add the noise level; norm, silu, dropout, conv; add the input.
+    """Residual block: norm, silu, conv; add the noise level; norm, silu, dropout, conv; add the input.
 
-    A latent scales and shifts what the second norm returns (adaptive group norm; Dhariwal & Nichol 2021, arXiv:2105.05233, and
+    A latent scales and shifts the output of the second norm (adaptive group norm; Dhariwal & Nichol 2021, arXiv:2105.05233;
     DiffAE, arXiv:2111.15640, eq. 7).
     """
 
@@ -126,7 +127,7 @@ class ResBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over the pixels, one head, residual; the softmax is in float32."""
+    """Residual self-attention over the pixels, with one head and a softmax in float32."""
 
     dtype: Dtype
 
@@ -142,23 +143,23 @@ class Attention(nn.Module):
 
 
 def halve(x: Images) -> Images:
-    """2x2 mean."""
+    """Halve the size by 2x2 means: [batch, H, W, C] -> [batch, H / 2, W / 2, C]."""
     b, h, w, c = x.shape
     return jnp.mean(x.reshape(b, h // 2, 2, w // 2, 2, c), axis=(2, 4))
 
 
 def double(x: Images) -> Images:
-    """Nearest neighbour, twice the size."""
+    """Double the size by nearest neighbours: [batch, H, W, C] -> [batch, 2 H, 2 W, C]."""
     b, h, w, c = x.shape
     grid = jnp.broadcast_to(x[:, :, None, :, None, :], (b, h, 2, w, 2, c))
     return grid.reshape(b, 2 * h, 2 * w, c)
 
 
 class DownPath(nn.Module):
-    """The left half of the U-Net: every feature map on the way down, the first to be made first.
+    """The down path of the U-Net: returns all its feature maps, in the order of their computation.
 
-    Between levels the maps are halved by a 2x2 mean and then convolved (DDPM convolves with stride 2: the same reach, without
-    its aliasing). `attention` lists the image sizes that get self-attention.
+    Between resolutions the maps are halved by a 2x2 mean and then convolved. The receptive field is that of DDPM's convolution
+    with stride 2, without its aliasing. `attention` lists the image sizes at which there is self-attention.
     """
 
     channels: int

@@ -1,4 +1,4 @@
-"""A residual MLP for points in the plane and for vectors."""
+"""A residual MLP for vectors, such as points in the plane and latent codes."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ Vectors = Float[Array, "batch dim"]
 
 
 class MLP(nn.Module):
-    """x [batch, dim] at logSNR [batch] -> [batch, features]; with `zero`, zero at initialisation."""
+    """Map x [batch, dim] at logSNR [batch] to [batch, features]. With `zero` the output is zero at initialisation."""
 
     features: int
     hidden: int = 128

@@ -1,4 +1,4 @@
-"""A network as two pure functions: the one thing that floors above see of flax."""
+"""A network as two pure functions. Modules outside nets/ use flax through this type only."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,23 +12,24 @@ Shape = tuple[int, ...]
 
 
 class Network(NamedTuple):
-    """init(key) -> params; apply(params, *inputs) -> output. The inputs of most are x and log_snr."""
+    """Two pure functions: init(key) -> params, and apply(params, *inputs) -> output. Most networks take x and log_snr."""
 
     init: Callable[[PRNGKey], Params]
     apply: Callable[..., Any]
 
 
 def network(module: nn.Module, shape: Shape, **more: Shape) -> Network:
-    """`module` of (x, log_snr), x of `shape` (without the batch), float32; `more` names other inputs, and says their shapes."""
+    """Return the Network of a module of float32 inputs (x, log_snr). Shapes are without the batch; `more` names further inputs."""
     return mapping(module, shape, (), **more)
 
 
 def mapping(module: nn.Module, *shapes: Shape, **more: Shape) -> Network:
-    """`module` of inputs of these shapes (without the batch), float32."""
+    """Return the Network of a module of float32 inputs. Shapes are without the batch; `more` names the keyword inputs."""
 
     def init(key: PRNGKey) -> Params:
-        inputs = [_one(shape) for shape in shapes]
-        return module.init(key, *inputs, **{name: _one(shape) for name, shape in more.items()})["params"]
+        inputs = [_example(shape) for shape in shapes]
+        keywords: dict[str, Any] = {name: _example(shape) for name, shape in more.items()}
+        return module.init(key, *inputs, **keywords)["params"]
 
     def apply(params: Params, *inputs: Any, **more: Any) -> Any:
         return module.apply({"params": params}, *inputs, **more)
@@ -36,5 +37,5 @@ def mapping(module: nn.Module, *shapes: Shape, **more: Shape) -> Network:
     return Network(init, apply)
 
 
-def _one(shape: Shape) -> jnp.ndarray:
+def _example(shape: Shape) -> jnp.ndarray:
     return jnp.zeros((1, *shape), jnp.float32)

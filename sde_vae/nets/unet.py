@@ -1,4 +1,4 @@
-"""DDPM's U-Net (arXiv:2006.11239, appendix B), unconditional or told a latent."""
+"""DDPM's U-Net (arXiv:2006.11239, appendix B), unconditional or conditioned on a latent."""
 
 from collections.abc import Sequence
 
@@ -20,10 +20,11 @@ from sde_vae.types import Dtype, Keys, Latents, PerExample
 
 
 class UNetFeatures(nn.Module):
-    """The U-Net up to its last convolution: x [batch, H, W, C] at logSNR [batch] -> [batch, H, W, features] in `dtype`.
+    """The U-Net without its last convolution.
 
-    H and W are divisible by 2 ** (len(multipliers) - 1). `keys`, one per example, switch dropout on. A latent z is told to every
-    block, and is as if never told where `keep` [batch] is 0.
+    Maps x [batch, H, W, C] at logSNR [batch] to [batch, H, W, features] in `dtype`. H and W are divisible by
+    2 ** (len(multipliers) - 1). With `keys`, one per example, dropout is on. A latent z conditions every block. Where `keep`
+    [batch] is 0, the embedding of z is zero.
     """
 
     channels: int
@@ -66,7 +67,7 @@ class UNetFeatures(nn.Module):
 
 
 class UNet(UNetFeatures):
-    """The same, and a last convolution: -> [batch, H, W, C] in float32; with `zero`, zero at initialisation."""
+    """The U-Net: `UNetFeatures` and a convolution to [batch, H, W, C] in float32. With `zero` it is zero at initialisation."""
 
     zero: bool = True
 

@@ -1,7 +1,8 @@
-"""Other people's weight files, as plain arrays under flat names.
+"""Read third-party weight files as plain arrays under flat names.
 
-The format is told by the content: PyTorch state dicts (both formats of torch.save), pickles of nested dicts of numpy arrays,
-and safetensors. Nothing that a file names is run or imported, and nothing is allocated on a file's word alone.
+The formats are PyTorch state dicts (both formats of torch.save), pickles of nested dicts of numpy arrays, and safetensors. The
+format is recognised by the content. Nothing that a file names is run or imported. No memory is allocated for a size that a file
+only declares.
 """
 
 import hashlib
@@ -17,8 +18,8 @@ from sde_vae.errors import BadInput
 from sde_vae.pretrained import numpy_files, torch_files
 from sde_vae.pretrained.pickles import Refused
 
-# Arrays may share their bytes (tied weights), but a file may not claim memory without end.
-MOST_SHARED = 8
+# Arrays may share their bytes (tied weights): all arrays together have at most so many times the bytes of the file.
+MAX_SHARING = 8
 SAFETENSORS = {
     "F64": np.float64,
     "F32": np.float32,
@@ -34,10 +35,11 @@ SAFETENSORS = {
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """name -> array, not to be written to. Nested dicts are joined by "/" ("Conv_0/kernel"); torch's dots stay as they are.
+    """Return name -> array, which are read-only.
 
-    Python numbers become arrays of shape [], None is left out. Raises BadInput, which names the file, if it cannot be read,
-    is cut short or corrupt, or holds anything but arrays.
+    The names of nested dicts are joined by "/", as in "Conv_0/kernel". torch's dots are kept. Python numbers become arrays of
+    shape [], and None is left out. Raises BadInput, which names the file, if it cannot be read, is truncated or corrupt, or
+    holds anything but arrays.
     """
     try:
         data = path.read_bytes()
@@ -45,7 +47,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); give the path of a weight file") from error
     reader = _reader(path, data)
     try:
-        return _gather(reader(data), MOST_SHARED * len(data))
+        return _gather(reader(data), MAX_SHARING * len(data))
     except Refused as error:
         raise BadInput(f"{path}: refused: {error}") from error
     except Exception as error:  # a corrupt pickle or archive may raise anything at all
@@ -53,13 +55,13 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def sha256(path: Path) -> str:
-    """The file's SHA-256, in lower-case hexadecimal."""
+    """Return the SHA-256 of a file, in lower-case hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _reader(path: Path, data: bytes) -> Callable[[bytes], Any]:
-    """The format, by the first bytes: a zip archive, torch's magic number, a pickle's header, or safetensors' JSON header."""
+    """Return the reader for a file's first bytes: a zip archive, torch's magic number, a pickle, or safetensors' JSON header."""
     if data.startswith(b"PK\x03\x04"):
         return torch_files.read_zip
     if torch_files.is_legacy(data):
@@ -74,7 +76,7 @@ def _reader(path: Path, data: bytes) -> Callable[[bytes], Any]:
 
 
 def _read_safetensors(data: bytes) -> dict[str, np.ndarray]:
-    """The package's own numpy reader knows no bfloat16."""
+    """Return name -> array. The numpy reader of the package safetensors does not know bfloat16."""
     described = safetensors.deserialize(data)
     if unknown := {tensor["dtype"] for _, tensor in described} - SAFETENSORS.keys():
         raise Refused(f"it holds arrays of type {', '.join(sorted(unknown))}, which we do not read")
@@ -95,7 +97,7 @@ def _gather(tree: Any, most: int) -> dict[str, np.ndarray]:
 
 
 def _flatten(node: Any, place: tuple[str, ...], seen: set[int]) -> Iterator[tuple[str, np.ndarray]]:
-    """Every leaf under its name. A dict that is met twice is refused: a few of them, nested, would unfold without end."""
+    """Yield (name, array) of every leaf. Raises Refused for a dict that occurs twice: nested, a few of them have endless leaves."""
     name = "/".join(place)
     if isinstance(node, dict):
         if id(node) in seen:

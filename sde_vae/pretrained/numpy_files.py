@@ -1,9 +1,9 @@
-"""Pickles of nested dicts of numpy arrays: what stands in for the types and functions that numpy pickles name."""
+"""Read pickles of nested dicts of numpy arrays, with stand-ins for the types and functions that such pickles name."""
 
 import io
 import math
 import re
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,9 +32,11 @@ class DType:
 
 
 class NumpyArray:
-    """An array as the pickle describes it: numpy's state for it is (version, shape, dtype, is it Fortran, data)."""
+    """An array as a pickle describes it. numpy's state of an array is (version, shape, dtype, is it Fortran, data)."""
 
     __slots__ = ("axes", "data", "dtype", "order", "shape")
+
+    order: Literal["C", "F"]
 
     def __setstate__(self, state):
         self.shape, self.dtype, fortran, self.data = state[-4:]
@@ -42,7 +44,7 @@ class NumpyArray:
 
     @property
     def array(self) -> np.ndarray:
-        """A view of the pickle's own bytes. Raises Refused unless they are exactly as many as the shape needs."""
+        """Return a view of the pickle's own bytes. Raises Refused unless their number is exactly what the shape needs."""
         if not (isinstance(self.data, bytes | bytearray | str) and isinstance(self.dtype, DType)):
             raise Refused("it holds an array that is not plain numbers")
         if math.prod(self.shape) * self.dtype.numpy.itemsize != len(self.data):
@@ -53,7 +55,7 @@ class NumpyArray:
 
 
 def finished(data: Any, dtype: Any, shape: Any, order: Any = "C", axes: Any = None) -> NumpyArray:
-    """An array in one call, as protocol 5 makes it; order "K" is C order with the axes then exchanged."""
+    """Return an array from one call, as protocol 5 makes it. Order "K" is C order with the axes then permuted."""
     whole = NumpyArray()
     whole.shape, whole.dtype, whole.data, whole.axes = shape, dtype, data, axes
     whole.order = "C" if order == "K" else order
@@ -61,7 +63,7 @@ def finished(data: Any, dtype: Any, shape: Any, order: Any = "C", axes: Any = No
 
 
 def latin1(text: Any, encoding: Any) -> Any:
-    """Protocol 2 writes bytes as text in Latin-1, which NumpyArray takes as it is."""
+    """Return bytes that protocol 2 wrote as text in Latin-1. NumpyArray takes that text unchanged."""
     if encoding != "latin1":
         raise Refused(f"it encodes text as {encoding!r}")
     return text
@@ -90,5 +92,5 @@ GLOBALS = {
 
 
 def read(data: bytes) -> Any:
-    """The object pickled, with a NumpyArray for each array. Raises what pickles.load raises."""
+    """Return the pickled object, with a NumpyArray for each array. Raises what pickles.load raises."""
     return load(io.BytesIO(data), GLOBALS)

@@ -1,8 +1,8 @@
-"""Pickles of numbers, read without running anything that they name.
+"""Read pickles of numbers without running anything that they name.
 
-A pickle is a program that may call any importable function. Here every global that it names must be in a table, and becomes
-an object of ours that can only be called: nothing of numpy's or torch's is ever handed to the pickle. To repeat a call takes
-it a few bytes, so what ours are given is kept as it is and not copied.
+A pickle is a program that may call any importable function. Here every global that it names must be in a table, where it is
+replaced by a stand-in of this package that can only be called. The pickle gets no object of numpy or torch. A pickle repeats a
+call in a few bytes. Stand-ins therefore keep their arguments and do not copy them.
 """
 
 import io
@@ -11,17 +11,17 @@ import pickletools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# A state dict takes about forty operations a tensor. Each operation may cost 64 times its byte in memory.
+# A state dict takes about forty operations a tensor. One byte of an operation may take up to 64 bytes of memory.
 MAX_OPERATIONS = 1_000_000
 MEMO = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
 class Refused(ValueError):
-    """The pickle asks for something that a file of arrays has no need of."""
+    """A pickle requests something that a file of arrays does not need."""
 
 
 class Sealed:
-    """An object of ours in a pickle's hands: it takes no state, and so keeps the one it was made with."""
+    """Base of the stand-ins: a pickle cannot set their state, so that they keep that of their creation."""
 
     __slots__ = ()
 
@@ -30,7 +30,7 @@ class Sealed:
 
 
 class StandIn(Sealed):
-    """What a pickle gets for a global: all it can do is to call it."""
+    """The replacement of a global of a pickle, which can only be called."""
 
     __slots__ = ("_make",)
 
@@ -42,7 +42,7 @@ class StandIn(Sealed):
 
 
 class Dict(dict):
-    """An OrderedDict. torch hangs `_metadata` on its state dicts, which is dropped."""
+    """The stand-in of an OrderedDict. The attribute `_metadata` of torch's state dicts is dropped."""
 
     __slots__ = ()
 
@@ -51,7 +51,7 @@ class Dict(dict):
 
 
 def ordered(pairs: Any = None) -> Dict:
-    """An OrderedDict: empty, or in Python 2 of a list of pairs. The list is emptied, so that it serves once."""
+    """Return an OrderedDict: empty, or (Python 2) of a list of pairs. The list is emptied, so that it is used once."""
     if pairs is None:
         return Dict()
     if not isinstance(pairs, list):
@@ -80,16 +80,19 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _scan(stream: io.BytesIO) -> None:
-    """Raises unless the bytes cover every length and memo number that the pickle names: the unpickler allocates by its word."""
+    """Raise Refused for too many operations, or for a memo number beyond the objects made.
+
+    The unpickler allocates memory for every length and memo number that a pickle declares.
+    """
     for count, (operation, argument, _) in enumerate(pickletools.genops(stream)):
         if count >= MAX_OPERATIONS:
             raise Refused(f"it is a program of over {MAX_OPERATIONS} operations")
-        if operation.name in MEMO and argument > count:
+        if operation.name in MEMO and (argument or 0) > count:
             raise Refused(f"it puts an object in memo {argument}, but has made {count} at most")
 
 
 def load(stream: io.BytesIO, table: Mapping[str, Any], persistent: Callable = outside) -> Any:
-    """The object pickled at the stream's position, which moves past it. Raises Refused, or what a corrupt pickle makes raise."""
+    """Return the object pickled at the stream's position, and move past it. Raises Refused, or any error of a corrupt pickle."""
     start = stream.tell()
     _scan(stream)
     stream.seek(start)

@@ -1,9 +1,9 @@
-"""torch.save's two formats, read without torch.
+"""Read the two formats of torch.save without torch.
 
-Since 1.6 a file is a zip archive: `data.pkl` describes the tensors, `data/KEY` holds the bytes of each storage. Before, it was
-five pickles in a row (a magic number, a protocol, facts on the machine, the description, the list of the storages' keys),
-and then each storage as its number of elements (int64) and its bytes. The description names a storage by a "persistent id"
-and a tensor by its storage, offset, sizes and strides, all counted in elements.
+Since torch 1.6 a file is a zip archive: `data.pkl` describes the tensors, and `data/KEY` holds the bytes of each storage. The
+older format is five pickles in a row: a magic number, a protocol, facts on the machine, the description, and the list of the
+storages' keys. Each storage follows, as its number of elements (int64) and its bytes. The description names a storage by a
+"persistent id", and a tensor by its storage, offset, sizes and strides, all counted in elements.
 """
 
 import io
@@ -26,12 +26,13 @@ class StorageType(NamedTuple):
 
 
 class Storage(Sealed):
-    """`flat` is None until the bytes have been found."""
+    """The memory that tensors share. `flat` is None until the bytes have been read."""
 
     __slots__ = ("dtype", "flat", "size")
 
     def __init__(self, dtype: np.dtype, size: int):
-        self.dtype, self.size, self.flat = dtype, size, None
+        self.dtype, self.size = dtype, size
+        self.flat: np.ndarray | None = None
 
     def fill(self, key: str, data: bytes) -> None:
         if len(data) != self.size * self.dtype.itemsize:
@@ -40,7 +41,7 @@ class Storage(Sealed):
 
 
 class Tensor(Sealed):
-    """A tensor as the pickle describes it."""
+    """A tensor as a pickle describes it."""
 
     __slots__ = ("offset", "size", "storage", "stride")
 
@@ -52,8 +53,13 @@ class Tensor(Sealed):
 
     @property
     def array(self) -> np.ndarray:
-        """A view. Raises Refused if it reaches outside its storage, or repeats elements so that a copy would be larger."""
+        """Return a view of the storage.
+
+        Raises Refused if the tensor reaches outside its storage, or if it repeats elements so that a copy would be larger.
+        """
         flat = self.storage.flat
+        if flat is None:
+            raise Refused("a tensor has a storage without bytes")
         if math.prod(self.size) == 0:
             return np.zeros(self.size, flat.dtype)
         last = self.offset + sum((n - 1) * s for n, s in zip(self.size, self.stride, strict=True))
@@ -89,10 +95,10 @@ GLOBALS = {
 
 
 class Storages(dict[str, Storage]):
-    """Every storage that a description has named, by its key."""
+    """All storages that a description names, by their keys."""
 
     def named(self, pid: Any) -> Storage:
-        """The storage of a persistent id: ("storage", type, key, device, number of elements[, view])."""
+        """Return the storage of a persistent id: ("storage", type, key, device, number of elements[, view])."""
         kind, storage_type, key, _, size, *view = pid
         known = (
             kind == "storage" and isinstance(storage_type, StorageType) and isinstance(key, str) and type(size) is int
@@ -103,12 +109,12 @@ class Storages(dict[str, Storage]):
 
 
 def is_legacy(data: bytes) -> bool:
-    """Whether a pickle of torch's magic number, a ten-byte LONG1 after a header of any protocol, comes first."""
+    """Return whether data start with a pickle of torch's magic number, a ten-byte LONG1 after a header of any protocol."""
     return b"\x8a\x0a" + MAGIC.to_bytes(10, "little") + b"." in data[:32]
 
 
 def read_zip(data: bytes) -> Any:
-    """The object saved. Raises Refused, or what a corrupt archive makes raise."""
+    """Return the saved object of a zip archive. Raises Refused, or any error of a corrupt archive."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         entries = archive.infolist()
         if any(e.compress_type != zipfile.ZIP_STORED for e in entries) or sum(e.file_size for e in entries) > len(data):
@@ -128,7 +134,7 @@ def read_zip(data: bytes) -> Any:
 
 
 def read_legacy(data: bytes) -> Any:
-    """As read_zip, for the format before 1.6."""
+    """Return the saved object of the format before torch 1.6. Raises Refused, or any error of a corrupt pickle."""
     stream = io.BytesIO(data)
     magic, protocol, machine = (pickles.load(stream, {}) for _ in range(3))
     if (magic, protocol) != (MAGIC, PROTOCOL) or machine["little_endian"] is not True:

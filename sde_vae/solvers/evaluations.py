@@ -1,4 +1,4 @@
-"""How often a score is evaluated: counted while it happens."""
+"""The number of function evaluations (NFE) of a solver, counted at run time."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,13 +9,16 @@ from sde_vae.types import PerExample, Points, ScoreFn
 
 
 def count_evaluations(run: Callable[[ScoreFn], Any], score: ScoreFn) -> int:
-    """How often `run`, which returns arrays, evaluates the score that it is given.
+    """Return how often `run`, which returns arrays, evaluates the score that it receives.
 
-    A batch counts once, whatever its size; loops, branches that are taken and adaptive steps count as they run. It is the
-    evaluations that count, not the code: a score whose value is thrown away is one too.
+    A batch counts once, whatever its size. Loops, branches taken and adaptive steps count as they run. An evaluation counts
+    even if its value is not used.
 
-    The program that counts calls back to Python, hence is compiled anew each time and not kept in the persistent
-    compilation cache: run it on few examples, apart from the program that does the work.
+    The counting program calls back to Python. It is therefore compiled at every call, and the persistent compilation cache
+    does not keep it: count on few examples, apart from the program that does the work.
+
+    >>> count_evaluations(lambda score: score(jnp.ones((1, 2)), jnp.ones(1)), lambda x, t: -x)
+    1
     """
     calls: list[None] = []
 
@@ -23,8 +26,8 @@ def count_evaluations(run: Callable[[ScoreFn], Any], score: ScoreFn) -> int:
         jax.debug.callback(lambda: calls.append(None))
         return score(x, t)
 
-    # Compiled as a loop of one turn: what `run` closes over is then an operand, while jit would write every parameter of a
-    # network into the program as a constant.
+    # A loop of one iteration makes what `run` closes over an operand. jit would write every parameter of a network into the
+    # program as a constant.
     jax.lax.scan(lambda _, __: (None, run(counted)), None, length=1)
     jax.effects_barrier()
     return len(calls)

@@ -1,12 +1,12 @@
-"""DDIM and DPM-Solver++: exact if the denoised image did not change on the way; one evaluation of the score a step.
+"""DDIM and DPM-Solver++, exponential integrators with one evaluation of the score a step.
 
-Both land on
+Both are exact if the denoised image is constant over a step. From x_t they go to
 
     x_s = alpha_s x0_hat + sqrt(sigma_s^2 - eta^2 sigma_Q^2) eps_hat + eta sigma_Q xi,      eps_hat = (x_t - alpha_t x0_hat) / sigma_t
 
-with sigma_Q the deviation of q(x_s | x_t, x_0). DDIM takes x0_hat from where it stands; DPM-Solver++ 2M extrapolates it, linearly
-in logSNR, through the step before. eta = 0 solves the probability-flow ODE, in either direction of time, eta = 1 the reverse
-SDE, backwards only.
+with sigma_Q the standard deviation of q(x_s | x_t, x_0). DDIM takes x0_hat at x_t. DPM-Solver++ 2M extrapolates x0_hat linearly
+in logSNR, from the last step and this one. eta = 0 solves the probability-flow ODE in either direction of time. eta = 1 solves
+the reverse SDE, from T to t_min only.
 """
 
 import jax.numpy as jnp
@@ -20,13 +20,25 @@ from sde_vae.types import Keys, PerExample, Points, ScoreFn
 
 
 def ddim(eta: float = 0.0) -> Solver:
-    """DDIM (arXiv:2010.02502, eq. 12 and 16)."""
+    """Return the solver DDIM (arXiv:2010.02502, eq. 12 and 16).
+
+    Data that are one point are decoded exactly in one step:
+
+    >>> from sde_vae.arrays import keys_of
+    >>> from sde_vae.diffusion.scores import point_mass_score
+    >>> from sde_vae.diffusion.sdes import VP
+    >>> from sde_vae.solvers.step import integrate
+    >>> step = ddim()(VP(), point_mass_score(VP(), jnp.array([[0.5]])))
+    >>> keys = keys_of(jax.random.key(0), jnp.arange(1))
+    >>> integrate(step, keys, jnp.array([[2.0]]), jnp.array([1.0, 0.001])).round(2)
+    Array([[0.52]], dtype=float32)
+    """
 
     def solver(sde: SDE, score: ScoreFn) -> Step:
         def move(keys: Keys, x: Points, t: PerExample, t_next: PerExample) -> Points:
             eps_hat = noise_of_score(sde, score(x, t), t)
             x0_hat = denoised_of_noise(sde, eps_hat, x, t)
-            return _land(sde, eta, keys, x0_hat, eps_hat, t, t_next)
+            return _move_to(sde, eta, keys, x0_hat, eps_hat, t, t_next)
 
         return one_step(move)
 
@@ -34,9 +46,17 @@ def ddim(eta: float = 0.0) -> Solver:
 
 
 def dpm_solver_pp_2m(eta: float = 0.0) -> Solver:
-    """DPM-Solver++ 2M (arXiv:2211.01095, algorithm 2), and SDE-DPM-Solver++ 2M at eta = 1 (section 5).
+    """Return the solver DPM-Solver++ 2M (arXiv:2211.01095, algorithm 2); with eta = 1, SDE-DPM-Solver++ 2M (section 5).
 
-    The first step is DDIM's: what is infinitely far back in logSNR has no weight in the extrapolation.
+    The first step is DDIM's: its predecessor is placed at logSNR -inf, where it has no weight in the extrapolation.
+
+    >>> from sde_vae.arrays import keys_of
+    >>> from sde_vae.diffusion.sdes import VP
+    >>> from sde_vae.solvers.grids import uniform_log_snr
+    >>> from sde_vae.solvers.step import integrate
+    >>> step, keys = dpm_solver_pp_2m()(VP(), lambda x, t: -x), keys_of(jax.random.key(0), jnp.arange(1))
+    >>> integrate(step, keys, jnp.array([[2.0]]), uniform_log_snr(VP(), 50)).round(1)
+    Array([[2.]], dtype=float32)
     """
 
     def solver(sde: SDE, score: ScoreFn) -> Step:
@@ -50,20 +70,20 @@ def dpm_solver_pp_2m(eta: float = 0.0) -> Solver:
             # 1 / (2 r), r = h_before / h: the midpoint of the step ahead.
             weight = expand(0.5 * (l_next - l) / (l - l_before), x)
             ahead = x0_hat + weight * (x0_hat - x0_before)
-            return _land(sde, eta, keys, ahead, noise_of_denoised(sde, ahead, x, t), t, t_next), (x0_hat, l)
+            return _move_to(sde, eta, keys, ahead, noise_of_denoised(sde, ahead, x, t), t, t_next), (x0_hat, l)
 
         return Step(start, move)
 
     return solver
 
 
-def _land(
+def _move_to(
     sde: SDE, eta: float, keys: Keys, x0_hat: Points, eps_hat: Points, t: PerExample, t_next: PerExample
 ) -> Points:
     alpha, sigma = expand(sde.alpha(t_next), x0_hat), expand(sde.sigma(t_next), x0_hat)
-    if eta == 0:  # no noise, and no draw of any: upwards in time sigma_Q is not even defined
+    if eta == 0:  # without noise: with increasing time sigma_Q is not defined
         return alpha * x0_hat + sigma * eps_hat
-    drawn = eta * expand(posterior_std(sde, t, t_next), x0_hat)
-    # sqrt(sigma^2 - drawn^2) in a form that rounding cannot make negative: sigma_Q^2 = sigma^2 (1 - e^{l_t - l_s}).
+    noise_std = eta * expand(posterior_std(sde, t, t_next), x0_hat)
+    # sqrt(sigma^2 - noise_std^2), in a form that rounding cannot make negative: sigma_Q^2 = sigma^2 (1 - e^{l_t - l_s}).
     kept = jnp.sqrt(1 - eta**2 + eta**2 * expand(jnp.exp(sde.log_snr(t) - sde.log_snr(t_next)), x0_hat))
-    return alpha * x0_hat + sigma * kept * eps_hat + drawn * normal(keys, x0_hat)
+    return alpha * x0_hat + sigma * kept * eps_hat + noise_std * normal(keys, x0_hat)

@@ -1,4 +1,4 @@
-"""Solvers of the reverse SDE that draw noise at every step, one evaluation of the score each; backwards only."""
+"""Solvers of the reverse SDE with noise and one evaluation of the score at every step, from T to t_min only."""
 
 import jax.numpy as jnp
 
@@ -11,7 +11,16 @@ from sde_vae.types import Keys, PerExample, Points, ScoreFn
 
 
 def euler_maruyama(sde: SDE, score: ScoreFn) -> Step:
-    """The reverse SDE dx = (f x - g^2 s) dt + g dw (arXiv:2011.13456, eq. 6)."""
+    """Return the Euler-Maruyama step of the reverse SDE dx = (f x - g^2 s) dt + g dw (arXiv:2011.13456, eq. 6).
+
+    >>> from sde_vae.arrays import keys_of
+    >>> from sde_vae.diffusion.sdes import VP
+    >>> from sde_vae.solvers.grids import uniform_t
+    >>> from sde_vae.solvers.step import integrate
+    >>> keys = keys_of(jax.random.key(0), jnp.arange(3))
+    >>> integrate(euler_maruyama(VP(), lambda x, t: -x), keys, jnp.zeros((3, 2)), uniform_t(VP(), 10)).shape
+    (3, 2)
+    """
 
     def move(keys: Keys, x: Points, t: PerExample, t_next: PerExample) -> Points:
         dt = t_next - t
@@ -23,9 +32,17 @@ def euler_maruyama(sde: SDE, score: ScoreFn) -> Step:
 
 
 def reverse_diffusion(sde: SDE, score: ScoreFn) -> Step:
-    """The reverse-diffusion sampler (arXiv:2011.13456, eq. 46): the forward kernel from t_next to t, reversed as it stands.
+    """Return the step of the reverse-diffusion sampler, which reverses the forward kernel (arXiv:2011.13456, eq. 46).
 
-    x' = (2 - a) x + b^2 s + b xi, where x_t | x_{t'} ~ N(a x_{t'}, b^2 I).
+    x' = (2 - a) x + b^2 s + b xi, where x_t | x_{t'} ~ N(a x_{t'}, b^2 I) and t' is t_next.
+
+    >>> from sde_vae.arrays import keys_of
+    >>> from sde_vae.diffusion.sdes import VP
+    >>> from sde_vae.solvers.grids import uniform_t
+    >>> from sde_vae.solvers.step import integrate
+    >>> keys = keys_of(jax.random.key(0), jnp.arange(3))
+    >>> integrate(reverse_diffusion(VP(), lambda x, t: -x), keys, jnp.zeros((3, 2)), uniform_t(VP(), 10)).shape
+    (3, 2)
     """
 
     def move(keys: Keys, x: Points, t: PerExample, t_next: PerExample) -> Points:
@@ -36,9 +53,18 @@ def reverse_diffusion(sde: SDE, score: ScoreFn) -> Step:
 
 
 def ancestral(sde: SDE, score: ScoreFn) -> Step:
-    """DDPM's ancestral sampling (arXiv:2006.11239, eq. 7): a draw from q(x_s | x_t, x_0) at x_0 = x0_hat.
+    """Return the step of DDPM's ancestral sampling: a draw from q(x_s | x_t, x_0) at x_0 = x0_hat (arXiv:2006.11239, eq. 7).
 
-    Its variance is DDPM's lower choice, beta-tilde, that of the bound L_T; `reverse_diffusion` has the upper, beta.
+    Its variance is DDPM's lower choice beta-tilde, which is also that of the bound L_T. `reverse_diffusion` has the upper
+    choice, beta.
+
+    >>> from sde_vae.arrays import keys_of
+    >>> from sde_vae.diffusion.sdes import VP
+    >>> from sde_vae.solvers.grids import uniform_t
+    >>> from sde_vae.solvers.step import integrate
+    >>> keys = keys_of(jax.random.key(0), jnp.arange(3))
+    >>> integrate(ancestral(VP(), lambda x, t: -x), keys, jnp.zeros((3, 2)), uniform_t(VP(), 10)).shape
+    (3, 2)
     """
 
     def move(keys: Keys, x: Points, t: PerExample, t_next: PerExample) -> Points:

@@ -1,9 +1,9 @@
-"""Checkpoints: orbax does the writing, we make sure that what is read back is what was written.
+"""Checkpoints by orbax, with checksums of what was written.
 
-orbax restores a flipped byte in silence and takes a stray directory for the latest step. So beside the arrays each checkpoint
-holds a small JSON item with the stage's name and, for every array, its shape, type and checksum; a restore checks them all
-and falls back to the newest checkpoint that is whole, naming what it skipped. The fields of the TrainState are separate items,
-so that an EMA can be read without knowing the optimiser that it was trained with.
+orbax restores a flipped byte without an error, and takes a stray directory for the latest step. Each checkpoint therefore holds
+a small JSON item with the stage's name, and the shape, type and checksum of every array. A restore checks them all. It falls
+back to the newest checkpoint that is whole, and names those that it skips. The fields of the TrainState are separate items, so
+that an EMA can be read without the optimiser that it was trained with.
 """
 
 import warnings
@@ -17,6 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from sde_vae.errors import BadInput
+from sde_vae.training import ema_files
 from sde_vae.training.train_state import TrainState
 from sde_vae.types import Params
 
@@ -24,11 +25,11 @@ META = "meta"
 
 
 class Damaged(Exception):
-    """This checkpoint is not whole."""
+    """A checkpoint is damaged or incomplete."""
 
 
 class Checkpoints:
-    """The checkpoints of one stage, under WORKDIR/STAGE/checkpoints/STEP. Use as a context manager: it waits for writes."""
+    """The checkpoints of one stage, under WORKDIR/STAGE/checkpoints/STEP. The context manager waits for the writes at its end."""
 
     def __init__(self, directory: Path, stage: str, keep: int = 3):
         self.directory, self.stage = Path(directory).absolute(), stage
@@ -46,9 +47,9 @@ class Checkpoints:
         self._manager.close()
 
     def save(self, state: TrainState, data: dict[str, Any] | None = None) -> None:
-        """Write in the background, `data` (of the data iterator, JSON) with it.
+        """Write a checkpoint in the background, with `data`, the state of the data iterator in JSON.
 
-        The state is copied to the host first, so the caller may go on at once.
+        The state is copied to the host first, so that the caller may continue at once.
         """
         host = jax.device_get(state)
         meta = {"stage": self.stage, "data": data, "leaves": describe(host._asdict())}
@@ -56,9 +57,10 @@ class Checkpoints:
         self._manager.save(int(host.step), args=ocp.args.Composite(**items, **{META: ocp.args.JsonSave(meta)}))
 
     def restore_latest(self, abstract: TrainState) -> TrainState | None:
-        """The newest state that is whole, or None. What was skipped is renamed, so that its step can be written again.
+        """Return the newest state that is whole, or None.
 
-        Raises BadInput if a checkpoint is whole but belongs to another stage or another network.
+        Damaged checkpoints are skipped with a warning, and renamed so that their steps can be written again. Raises BadInput
+        if a checkpoint is whole but belongs to another stage or another network.
         """
         for path in _leftovers(self.directory):
             warnings.warn(f"skipping {path}: a checkpoint that was never finished", stacklevel=2)
@@ -74,12 +76,12 @@ class Checkpoints:
         return None
 
     def data_state(self, step: int) -> dict[str, Any] | None:
-        """What `save` was told of the data iterator at this step."""
+        """Return the state of the data iterator that `save` wrote at this step."""
         return _read(self.directory / str(step), {META: ocp.args.JsonRestore()})[META].get("data")
 
 
 class Trained(NamedTuple):
-    """What a checkpoint hands on: EMA parameters on the host, their step, and what it was told of the data (or None)."""
+    """The result of a trained stage: EMA parameters on the host, their step, and the state of the data iterator, or None."""
 
     params: Params
     step: int
@@ -87,11 +89,14 @@ class Trained(NamedTuple):
 
 
 def load_ema(directory: Path, stage: str, abstract: Params, field: str) -> Trained:
-    """Of the newest whole checkpoint in `directory`; changes nothing on disk.
+    """Return the EMA of the newest whole checkpoint in `directory`; without that folder, of ema.safetensors beside it.
 
-    Raises BadInput, naming `field`, if there is none, or if it belongs to another stage or network.
+    Nothing on disk is changed. Raises BadInput, naming `field`, if there is none, or if it belongs to another stage or network.
     """
     if not directory.is_dir():
+        file = directory.parent / ema_files.FILE
+        if file.is_file():
+            return Trained(*ema_files.read_ema(file, stage, abstract, field))
         raise BadInput(f"{field}: expected checkpoints of the stage {stage!r} in {directory}, found no such folder")
     for step in _steps(directory):
         try:
@@ -105,7 +110,7 @@ def load_ema(directory: Path, stage: str, abstract: Params, field: str) -> Train
 
 
 def describe(tree: Any) -> dict[str, dict[str, Any]]:
-    """Path -> shape, dtype and checksum of every array."""
+    """Return path -> shape, dtype and checksum (CRC-32) of every array."""
     return {
         jax.tree_util.keystr(path): {"shape": list(np.shape(a)), "dtype": str(np.asarray(a).dtype), "crc32": _crc32(a)}
         for path, a in jax.tree_util.tree_leaves_with_path(tree)
@@ -117,14 +122,14 @@ def _crc32(a: Any) -> int:
 
 
 def _restore(path: Path, stage: str, abstract: dict[str, Any]) -> dict[str, Any]:
-    """The items named in `abstract`, checked. Raises Damaged, or BadInput for a whole checkpoint of something else."""
+    """Return the items named in `abstract`, checked. Raises Damaged, or BadInput for a checkpoint of another stage or network."""
     meta = _read(path, {META: ocp.args.JsonRestore()})[META]
     if not isinstance(meta, dict) or not {"stage", "leaves"} <= meta.keys():
         raise Damaged("its description is not readable")
     if meta["stage"] != stage:
         raise BadInput(f"{path}: expected a checkpoint of the stage {stage!r}, found one of {meta['stage']!r}")
     _check_shapes(path, abstract, meta["leaves"])
-    # Without a sharding orbax restores to where the array was saved from; these were saved from the host.
+    # Without a sharding, orbax restores an array to the device that it was saved from, here the host.
     host = jax.tree.map(lambda a: np.empty(a.shape, a.dtype), abstract)
     items = _read(path, {name: ocp.args.StandardRestore(value) for name, value in host.items()})
     for name, leaf in describe(items).items():
@@ -137,13 +142,13 @@ def _read(path: Path, args: dict[str, Any]) -> dict[str, Any]:
     try:
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
             return dict(reader.restore(path.absolute(), args=ocp.args.Composite(**args)).items())
-    # orbax raises whatever its readers meet (ValueError, FileNotFoundError, XlaRuntimeError, bare Exception).
+    # orbax passes on any error of its readers (ValueError, FileNotFoundError, XlaRuntimeError, bare Exception).
     except Exception as error:
         raise Damaged(f"it can't be read ({type(error).__name__}: {str(error).splitlines()[0][:120]})") from error
 
 
 def _check_shapes(path: Path, abstract: dict[str, Any], found: dict[str, dict[str, Any]]) -> None:
-    """BadInput unless the checkpoint holds just the arrays that the items in `abstract` need."""
+    """Raise BadInput unless the checkpoint holds exactly the arrays of the items in `abstract`."""
     expected = {
         jax.tree_util.keystr(p): (list(a.shape), str(np.dtype(a.dtype)))
         for p, a in jax.tree_util.tree_leaves_with_path(abstract)
@@ -172,7 +177,7 @@ def _leftovers(directory: Path) -> Iterable[Path]:
 
 
 def _aside(path: Path) -> Path:
-    """A free name beside `path`."""
+    """Return an unused name beside `path`."""
     n = 0
     while (aside := path.with_name(f"{path.name}.damaged{n or ''}")).exists():
         n += 1

@@ -11,9 +11,9 @@ from sde_vae.files import write_text
 
 
 class MetricsLog:
-    """One JSON object a logged step in `directory`/metrics.jsonl, and the same figures in `directory`/tb.
+    """Write the metrics of each logged step, as one JSON object in `directory`/metrics.jsonl and to TensorBoard in `directory`/tb.
 
-    A run that resumes from step `start` drops what was logged after it: those steps are made, and logged, again.
+    A run that resumes from step `start` drops the rows after it, because those steps are repeated and logged again.
     """
 
     def __init__(self, directory: Path, start: int):
@@ -31,6 +31,7 @@ class MetricsLog:
         self._tb.close()
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
+        """Write the metrics of one step."""
         self._file.write(json.dumps({"step": step, **metrics}) + "\n")
         for name, value in metrics.items():
             self._tb.add_scalar(name, value, step)
@@ -42,7 +43,7 @@ class MetricsLog:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics.jsonl; a last line that was cut off is not a row."""
+    """Return the rows of a metrics.jsonl, without a last line that is incomplete."""
     if not path.exists():
         return []
     rows = []

@@ -23,14 +23,14 @@ from sde_vae.types import Frozen, Metrics
 
 
 class Stopped(Exception):
-    """SIGTERM arrived where it need not be waited for."""
+    """SIGTERM arrived inside `StopRequest.at_once`."""
 
 
 class StopRequest:
-    """Becomes true when SIGTERM arrives; restores the old handler on exit."""
+    """A context in which SIGTERM sets `requested` instead of ending the process. It restores the old handler at its end."""
 
     def __init__(self) -> None:
-        self.requested = self._waits_for_nothing = False
+        self.requested = self._at_once = False
 
     def __enter__(self) -> "StopRequest":
         self._old = signal.signal(signal.SIGTERM, self._handle)
@@ -45,26 +45,26 @@ class StopRequest:
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
-        """For work that keeps what it has made by itself: Stopped is raised in the middle of it."""
-        self._waits_for_nothing = True
+        """Raise Stopped as soon as SIGTERM arrives. Use it for work that keeps its own results."""
+        self._at_once = True
         try:
             self._raise()
             yield
         finally:
-            self._waits_for_nothing = False
+            self._at_once = False
 
     def _raise(self) -> None:
-        if self.requested and self._waits_for_nothing:
+        if self.requested and self._at_once:
             raise Stopped
 
 
 def train_stage(
     stage: Stage, frozen: Frozen, directory: Path, stop: StopRequest, synthetic: Images | None = None
 ) -> bool:
-    """Train to the last step. True when done; False if `stop` was requested, with the state saved.
+    """Train one stage to its last step. Returns True when done, or False if `stop` was requested, with the state saved.
 
-    Raises Diverged with the step, the term and the last good checkpoint. A checkpoint is saved only after every loss up to
-    it was seen to be finite.
+    Raises Diverged, which names the step, the term of the loss and the last good checkpoint. A checkpoint is saved only after
+    all losses up to it have been found finite.
     """
     place, update = parallelise(
         lambda axis_name: make_update(stage.method, stage.optimiser, stage.ema_decay, axis_name),
@@ -90,8 +90,8 @@ def train_stage(
             return True
         frozen = stage.prepare(frozen)
 
-        saved, seen = start, []
-        # Not the first step, which compiles.
+        saved, pending = start, []
+        # Without the first step, which includes the compilation.
         clock = Clock()
         with (
             MetricsLog(directory, start) as log,
@@ -100,15 +100,15 @@ def train_stage(
         ):
             for step, batch in enumerate(batches, start + 1):
                 state, metrics = update(state, frozen, train_key, batch)
-                seen.append((step, metrics))
+                pending.append((step, metrics))
                 bar.update()
 
-                # Asked once a step: a signal that comes later is for the next one, or it would leave without saving.
+                # Read once a step: with two reads, a signal between them would end the loop without saving.
                 stopping = stop.requested
                 saving = step % stage.checkpoint_every == 0 or step == stage.steps or stopping
                 if step % stage.log_every == 0 or saving:
-                    values = _finite(seen, directory / "checkpoints" / str(saved) if saved else None)
-                    seen.clear()
+                    values = _finite(pending, directory / "checkpoints" / str(saved) if saved else None)
+                    pending.clear()
                     rate = clock.rate(step)
                     bar.set_postfix(loss=f"{values['loss']:.4g}")
                     if step % stage.log_every == 0 or step == stage.steps:
@@ -124,23 +124,24 @@ def train_stage(
 
 
 class Clock:
-    """Steps per second between two readings, the compiling first one left out."""
+    """Measure steps per second between two readings."""
 
     def __init__(self) -> None:
         self._last: tuple[int, float] | None = None
 
     def rate(self, step: int) -> float | None:
+        """Return steps per second since the last reading, or None at the first reading."""
         now, last = time.perf_counter(), self._last
         self._last = (step, now)
         return (step - last[0]) / (now - last[1]) if last else None
 
 
-def _finite(seen: list[tuple[int, Metrics]], checkpoint: Path | None) -> dict[str, float]:
-    """The newest metrics as floats; raises Diverged at the first step with a term that is not finite."""
+def _finite(pending: list[tuple[int, Metrics]], checkpoint: Path | None) -> dict[str, float]:
+    """Return the newest metrics as floats. Raises Diverged for the first step with a term that is not finite."""
     values: dict[str, float] = {}
-    for step, metrics in jax.device_get(seen):
+    for step, metrics in jax.device_get(pending):
         values = {name: float(value) for name, value in metrics.items()}
-        # The total is named last: it says least about where the trouble came from.
+        # The total comes last: the other terms say more about the cause.
         for name in sorted(values, key=lambda name: name == "loss"):
             if not math.isfinite(values[name]):
                 good = (

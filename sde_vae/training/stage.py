@@ -1,4 +1,4 @@
-"""A stage: one network of a method, and all that its training needs."""
+"""A stage: one network of a method, and the settings of its training."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -18,12 +18,15 @@ def as_they_are(frozen: Frozen) -> Frozen:
 
 
 class Stage(NamedTuple):
-    """What the training loop needs. Nothing is read or allocated before `open_data` is called.
+    """One stage of training. Nothing is read or allocated before `open_data` is called.
 
-    depends_on names the stages whose EMA parameters the method takes as frozen; prepare(those) adds what is computed from them once,
-    before training (the stage `latent`: the moments of the latent codes). preview(EMA parameters, frozen) makes the images that TensorBoard
-    shows every `preview_every` steps, [n, H, W, C] on [0, 1]; 0 is never. open_data(synthetic) opens the training images and, if the
-    stage wants `synthetic` of them, those sampled from a prior.
+    depends_on         the stages whose EMA parameters the method takes as frozen
+    prepare            adds, once before training, what is computed from the frozen parameters: in the stage "latent", the
+                       moments of the latent codes
+    open_data          (synthetic images or None) -> the Pipeline of training images
+    synthetic          the number of synthetic images, sampled from a prior, that the stage trains on; 0 for none
+    preview            (EMA parameters, frozen) -> images [n, H, W, C] on [0, 1] by name, which TensorBoard shows every
+                       `preview_every` steps; 0 is never
     """
 
     name: str

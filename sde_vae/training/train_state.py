@@ -1,4 +1,4 @@
-"""The state of training, and the one update that moves it."""
+"""The state of training, and its update."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,14 +10,14 @@ import optax
 from sde_vae.methods.method import Method
 from sde_vae.types import Batch, Metrics, Params, PRNGKey
 
-# Decay(learning_rate, steps) -> the learning rate at each step after the warm-up
+# Decay(learning_rate, steps) -> the learning rate at each step after the warm-up.
 Decay = Callable[[float, int], optax.Schedule]
-# Update(state, frozen, key, batch) -> (state, metrics)
+# Update(state, frozen, key, batch) -> (state, metrics).
 Update = Callable[["TrainState", Params, PRNGKey, Batch], tuple["TrainState", Metrics]]
 
 
 class TrainState(NamedTuple):
-    """Data only. The randomness of a step is fold_in(seed key, step), so no key is kept and resuming is exact."""
+    """The data of training. The key of a step is fold_in(seed key, step): no key is kept, and resuming is exact."""
 
     step: jax.Array  # int32, the number of updates made
     params: Params
@@ -26,23 +26,25 @@ class TrainState(NamedTuple):
 
 
 def init_state(method: Method, optimiser: optax.GradientTransformation, key: PRNGKey) -> TrainState:
+    """Return the state before the first update, with the EMA equal to the parameters."""
     params = method.init(key)
-    # A copy: two names for one buffer could not both be donated.
+    # A copy, because one buffer cannot be donated twice.
     return TrainState(jnp.int32(0), params, jax.tree.map(jnp.copy, params), optimiser.init(params))
 
 
 def constant(learning_rate: float, steps: int) -> optax.Schedule:
+    """Return a constant learning rate."""
     del steps
     return optax.constant_schedule(learning_rate)
 
 
 def cosine(learning_rate: float, steps: int) -> optax.Schedule:
-    """Half a cosine, to zero after `steps`."""
+    """Return a learning rate that falls as half a cosine, to zero after `steps`."""
     return optax.cosine_decay_schedule(learning_rate, max(steps, 1))
 
 
 def adam(learning_rate: float, steps: int, warmup: int, clip: float, decay: Decay) -> optax.GradientTransformation:
-    """Clip by global norm, Adam, linear warm-up over `warmup` steps, then `decay` over the rest of `steps`."""
+    """Return Adam with gradients clipped by global norm, a linear warm-up, and `decay` over the rest of `steps`."""
     after = decay(learning_rate, steps - warmup)
     schedule = optax.join_schedules([optax.linear_schedule(0.0, learning_rate, warmup), after], [warmup])
     return optax.chain(
@@ -55,18 +57,18 @@ def adam(learning_rate: float, steps: int, warmup: int, clip: float, decay: Deca
 def make_update(
     method: Method, optimiser: optax.GradientTransformation, ema_decay: float, axis_name: str | None = None
 ) -> Update:
-    """The pure update. It knows nothing of devices but `axis_name`, over which gradients and metrics are averaged."""
+    """Return the pure update. Gradients and metrics are averaged over `axis_name`, all that it knows of devices."""
 
     def update(state: TrainState, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[TrainState, Metrics]:
         step_key = jax.random.fold_in(key, state.step)
-        # Told here and not by the loader: a batch is split over devices, and this is the same on all of them.
+        # Set here and not by the loader: a batch is split over the devices, and the step is the same on all.
         batch = batch._replace(step=state.step)
         gradients, metrics = jax.grad(method.loss, has_aux=True)(state.params, frozen, step_key, batch)
         if axis_name is not None:
             gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)
         updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        # The average forgets its start faster than ema_decay while there is little to average (as TensorFlow's does).
+        # At the beginning the EMA decays faster than by ema_decay, as TensorFlow's does, to forget the initialisation.
         decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
         ema_params = jax.tree.map(lambda e, p: e + (1 - decay) * (p - e), state.ema_params, params)
         metrics = metrics | {"grad_norm": optax.tree.norm(gradients)}

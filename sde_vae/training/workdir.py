@@ -1,4 +1,4 @@
-"""A run's folder: config.json says what it was trained with, and nothing else is trained over it."""
+"""The folder of a run, the workdir. Its config.json holds the config, and a run of another config is refused there."""
 
 import json
 import subprocess
@@ -12,10 +12,11 @@ import jax
 
 from sde_vae.errors import BadInput
 from sde_vae.files import write_json
+from sde_vae.training import ema_files
 from sde_vae.training.renamed_fields import renamed
 
 STAGES = ("prior", "encoder", "correction", "latent")
-# What may change between two commands on one workdir: it does not alter what a finished stage has learnt.
+# Fields that may change between two commands on one workdir: they do not change what a finished stage has learnt.
 FREE = (
     "parallel",
     "keep_checkpoints",
@@ -30,7 +31,7 @@ FREE = (
         for field in ("steps", "checkpoint_every", "log_every", "preview_every")
     ),
 )
-# What only that stage reads, and may change until it has begun: a stage can be added to a run that is trained.
+# Fields of one stage only, which may change until it has begun: a stage can be added to a trained run.
 OF_STAGE = {
     "encoder": ("stages.encoder.", "synthetic."),
     "correction": ("stages.correction.", "model.correction."),
@@ -64,8 +65,13 @@ def commit() -> str | None:
 
 
 def claim(workdir: Path, config: Flat, defaults: Flat, data: dict[str, Any]) -> None:
-    """Write WORKDIR/config.json, with the facts of the `data` too. Raises BadInput as `check` does."""
+    """Write WORKDIR/config.json, with the facts of the `data` too. Raises BadInput as `check` does, and for a released run."""
     check(workdir, config, defaults)
+    if any(workdir.glob(f"*/{ema_files.FILE}")):
+        raise BadInput(
+            f"--workdir: {workdir} holds a released run, which cannot be trained further: it has no optimiser's state; take another "
+            f"--workdir (its prior may be used there: --config.prior.checkpoint={workdir})"
+        )
     write_json(workdir / "config.json", {"config": nested(config), "data": data, **facts()})
 
 
@@ -76,7 +82,7 @@ def check(workdir: Path, config: Flat, defaults: Flat) -> None:
     """
     if not has_checkpoints(workdir) or not (workdir / "config.json").exists():
         return
-    # A field that an older config lacks had its default: a new field's default is what was done before it.
+    # A field that an older config lacks had its default: the default of a new field keeps the old behaviour.
     old, new = as_json(defaults) | read_config(workdir), as_json(config)
     begun = lambda stage: has_checkpoints(workdir, stage)
     free = (*FREE, *(field for stage, fields in OF_STAGE.items() if not begun(stage) for field in fields))
@@ -91,7 +97,7 @@ def check(workdir: Path, config: Flat, defaults: Flat) -> None:
 def check_prior(other: Path, expected: Flat, field: str) -> None:
     """Raise BadInput, naming `field`, if the run in `other` was trained with other values of these fields.
 
-    Its arrays would fit, and mean something else.
+    The arrays of such a run would have the right shapes and the wrong meaning.
     """
     if not (other / "config.json").exists():
         return
@@ -122,8 +128,8 @@ def read_config(workdir: Path, field: str = "--workdir") -> Flat:
 
 
 def has_checkpoints(workdir: Path, stage: str = "*") -> bool:
-    """Return whether the stage, or any, has a checkpoint in `workdir`."""
-    return any(workdir.glob(f"{stage}/checkpoints/[0-9]*"))
+    """Return whether the stage, or any, has a checkpoint in `workdir`, or a file of EMA parameters."""
+    return any(any(workdir.glob(f"{stage}/{name}")) for name in ("checkpoints/[0-9]*", ema_files.FILE))
 
 
 def as_json(config: Flat) -> Flat:

@@ -49,7 +49,7 @@ def gaussian_density(sde, x, mean, cov):
 
 @pytest.mark.parametrize("sde", SDES, ids=str)
 def test_it_is_the_exact_likelihood_alone_and_given_z(sde, x64):
-    """Half of the batch is judged by the prior's score, half by Bayes', each with its z."""
+    """Half of the batch has the prior's score, half by Bayes', each with its z."""
     w, n = LinearGaussian.random(jax.random.key(0)), 16
     x_0, z = w.sample(jax.random.key(2), n)
     x, given = noisy(sde, x_0), np.arange(n) % 2 == 1
@@ -145,7 +145,7 @@ def test_the_bound_of_discrete_data(x64):
 def test_a_networks_likelihood_by_probes_and_by_the_exact_trace():
     """float32 and jit, given z: the divergence is of a network and of the gradient of an encoder, both with convolutions."""
     prior, vae = image_methods()
-    frozen, params = parameters(prior), parameters(vae)
+    frozen, params = {"prior": parameters(prior)}, parameters(vae)
     x, n, probes, tolerance, steps = image_batch(2).x, 2, 16, 1e-4, 60
     z = jax.jit(vae.encode)(params, frozen, x).mean
 

@@ -1,21 +1,21 @@
 """Every config builds and traces; every wrong value is refused by name."""
 
-import importlib
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sde_vae.build.evaluation import build_metric_networks, evaluated_split
-from sde_vae.build.stages import build
+from sde_vae.build.config import EXAMPLES, load_config
+from sde_vae.build.evaluation import evaluated_split
+from sde_vae.build.experiment import build
+from sde_vae.build.metric_networks import build_metric_networks
 from sde_vae.data.dataset import Dataset, Split
 from sde_vae.errors import BadInput
+from sde_vae.methods.latent_prior import Moments
 from sde_vae.training.train_state import init_state, make_update
 from sde_vae.types import Batch
 
-CONFIGS = sorted(p.stem for p in (Path(__file__).parent.parent / "configs").glob("[!_]*_*.py"))
+CONFIGS = sorted(p.stem for p in EXAMPLES.glob("[!_]*_*.py"))
 STAGES = {
     "scorevae": ["prior", "encoder"],
     "scorevae_lifted": ["prior", "encoder"],
@@ -26,13 +26,14 @@ STAGES = {
 CONTRACT = [
     "seed",
     "parallel",
+    "method",
     "data.name",
     "data.dir",
     "data.image_size",
+    "data.channels",
+    "data.crop",
     "model.latent_dim",
     "loss.beta",
-    "loss.times",
-    "loss.weight",
     "sampling.solver",
     "sampling.steps",
     "sampling.guidance",
@@ -42,17 +43,13 @@ CONTRACT = [
 ] + [
     f"stages.{stage}.{field}"
     for stage in ("prior", "encoder", "correction", "latent")
-    for field in ("steps", "batch_size", "checkpoint_every", "log_every", "learning_rate")
+    for field in ("steps", "batch_size", "learning_rate", "warmup", "weight", "times", "checkpoint_every", "log_every")
 ]
-
-
-def load(name):
-    return importlib.import_module(f"configs.{name}").get_config()
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_config_builds_and_its_train_steps_trace(name):
-    config = load(name)
+    config = load_config(name)
     for field in CONTRACT:
         value = config
         for part in field.split("."):
@@ -67,7 +64,9 @@ def test_config_builds_and_its_train_steps_trace(name):
         x = jax.ShapeDtypeStruct((stage.batch_size, *experiment.shape), jnp.float32)
         batch = Batch(x, jax.ShapeDtypeStruct((stage.batch_size,), jnp.int32))
         update = make_update(stage.method, stage.optimiser, stage.ema_decay)
-        frozen = stage.frozen(*(trained[name] for name in stage.depends_on))
+        frozen = {name: trained[name] for name in stage.depends_on}
+        if stage.name == "latent":
+            frozen["moments"] = Moments(*2 * [jax.ShapeDtypeStruct((experiment.latent_dim,), jnp.float32)])
         new_state, metrics = jax.eval_shape(update, state, frozen, jax.random.key(0), batch)
         trained[stage.name] = state.params
         assert jax.tree.map(lambda a: (a.shape, a.dtype), new_state) == jax.tree.map(
@@ -78,10 +77,11 @@ def test_config_builds_and_its_train_steps_trace(name):
 
 def test_celeba64_has_the_papers_size():
     """The widest level is 3 x 128 channels at 4x4, and a flat map of it goes to 512 means and 512 log-variances."""
-    experiment = build(load("scorevae_celeba64"))
-    encoder = jax.eval_shape(experiment.method.init, jax.random.key(0))
+    experiment = build(load_config("scorevae_celeba64"))
+    method = experiment.final.method
+    encoder = jax.eval_shape(method.init, jax.random.key(0))
     assert encoder["mean"]["kernel"].shape == encoder["log_var"]["kernel"].shape == (4 * 4 * 384, 512)
-    q = jax.eval_shape(experiment.method.encode, encoder, None, jax.ShapeDtypeStruct((2, 64, 64, 3), jnp.float32))
+    q = jax.eval_shape(method.encode, encoder, {}, jax.ShapeDtypeStruct((2, 64, 64, 3), jnp.float32))
     assert q.mean.shape == (2, 512)
 
 
@@ -91,20 +91,24 @@ def test_celeba64_has_the_papers_size():
         (
             "method",
             "score_vea",
-            "config.method: unknown name 'score_vea'; known: beta_vae, diff_decoder, diffuse_vae, score_vae",
+            "config.method: unknown name 'score_vea', did you mean 'score_vae'?; known: beta_vae, diff_decoder, diffuse_vae, score_vae",
         ),
-        ("sde.name", "vpp", "config.sde.name: unknown name 'vpp'; known: cosine_vp, sub_vp, ve, vp"),
+        (
+            "sde.name",
+            "vpp",
+            "config.sde.name: unknown name 'vpp', did you mean 'vp'?; known: cosine_vp, sub_vp, ve, vp",
+        ),
         (
             "sampling.solver",
             "euler",
             "config.sampling.solver: unknown name 'euler'; known: ancestral, ddim, dpm_solver_pp_2m, euler_maruyama",
         ),
         ("model.dtype", "float16", "config.model.dtype: unknown name 'float16'; known: bfloat16, float32"),
-        ("eval.evaluators", ("fid",), "config.eval.evaluators: unknown name 'fid'; known: averages, bits_per_dim"),
+        ("eval.evaluators", ("fid",), "config.eval.evaluators: unknown name 'fid'; known: bits_per_dim"),
         ("stages.prior.steps", 0, "config.stages.prior.steps: got 0, expected at least 1"),
         ("stages.encoder.learning_rate", -1.0, "config.stages.encoder.learning_rate: got -1.0, expected above 0"),
         ("stages.correction.steps", -5, "config.stages.correction.steps: got -5, expected at least 0"),
-        ("model.encoder.statistics", -1, "config.model.encoder.statistics: got -1, expected at least 0"),
+        ("model.encoder.num_statistics", -1, "config.model.encoder.num_statistics: got -1, expected at least 0"),
         ("model.encoder.dropout", -0.1, "config.model.encoder.dropout: got -0.1, expected in [0, 1)"),
         ("model.correction.dropout", 1.0, "config.model.correction.dropout: got 1.0, expected in [0, 1)"),
         ("sampling.guidance", float("nan"), "config.sampling.guidance: got nan, expected a finite number"),
@@ -114,8 +118,8 @@ def test_celeba64_has_the_papers_size():
             5_000_000,
             "config.loss.kl_warmup: got 5000000, expected at most config.stages.encoder.steps, ",
         ),
-        ("draws.n", -1, "config.draws.n: got -1, expected at least 0"),
-        ("draws.share", 1.0, "config.draws.share: got 1.0, expected between 0 and 1"),
+        ("synthetic.n", -1, "config.synthetic.n: got -1, expected at least 0"),
+        ("synthetic.share", 1.0, "config.synthetic.share: got 1.0, expected between 0 and 1"),
         ("optim.decay", "linear", "config.optim.decay: unknown name 'linear'; known: constant, cosine"),
         ("data.image_size", 9, "config.data.image_size: got 9, which config.model.prior.multipliers halve 1 times"),
         ("data.crop", -1, "config.data.crop: got -1, expected at least 0"),
@@ -132,35 +136,39 @@ def test_celeba64_has_the_papers_size():
     ],
 )
 def test_bad_values_are_refused(field, value, message):
-    config = load("scorevae_digits")
+    config = load_config("scorevae_digits")
     config.update_from_flattened_dict({field: value})
     with pytest.raises(BadInput) as error:
         build(config)
     assert message in str(error.value)
 
 
-def test_who_draws_what_the_encoder_trains_on():
-    """The prior that the method stands on, another run's, or nobody."""
+def test_the_prior_that_synthetic_images_are_sampled_from():
+    """The method's own, another run's, or none."""
     for name in ("scorevae_digits", "diffusevae_digits"):
-        config = load(name)
-        assert build(config).drawn_from is None
-        config.draws.n = 10
+        config = load_config(name)
+        assert [stage.synthetic for stage in build(config).stages] == [0, 0]
+        config.synthetic.n = 10
         experiment = build(config)
-        assert experiment.drawn_from is experiment.prior
-        assert [stage.draws for stage in experiment.stages] == [0, 10]
+        assert experiment.prior is experiment.stages[0].method
+        assert [stage.synthetic for stage in experiment.stages] == [0, 10]
     for name in ("betavae_digits", "diffdecoder_digits"):
-        config = load(name)
-        config.draws.n = 10
-        with pytest.raises(BadInput, match=r"config\.draws\.n: got 10, but .* has no prior to draw images from; name"):
+        config = load_config(name)
+        assert build(config).prior is None
+        config.synthetic.n = 10
+        with pytest.raises(
+            BadInput, match=r"config\.synthetic\.n: got 10, but .* has no prior to sample images from; name"
+        ):
             build(config)
         config.prior.checkpoint = "runs/other"
         experiment = build(config)
-        assert experiment.prior is None
-        assert experiment.drawn_from.score
+        assert experiment.prior.unconditional
+        assert experiment.final.method.unconditional is None
+        assert [stage.synthetic for stage in experiment.stages] == [10]
 
 
-def test_guidance_without_a_score_that_knows_no_z_is_refused():
-    config = load("diffdecoder_digits")
+def test_guidance_without_a_score_without_z_is_refused():
+    config = load_config("diffdecoder_digits")
     config.sampling.guidance = 1.5
     with pytest.raises(BadInput, match=r"sampling.guidance: got 1.5, expected 1: .* config.loss.latent_dropout is 0"):
         build(config)
@@ -169,7 +177,7 @@ def test_guidance_without_a_score_that_knows_no_z_is_refused():
 
 
 def test_a_warm_up_may_last_as_long_as_the_training():
-    config = load("betavae_digits")
+    config = load_config("betavae_digits")
     config.loss.kl_warmup = config.stages.encoder.steps
     assert build(config).stages
     config.loss.kl_warmup += 1
@@ -178,7 +186,7 @@ def test_a_warm_up_may_last_as_long_as_the_training():
 
 
 def test_a_correction_on_the_priors_features_is_a_small_one():
-    config, sizes = load("scorevae_plus_digits"), {}
+    config, sizes = load_config("scorevae_plus_digits"), {}
     for body in ("unet", "head"):
         config.model.correction.body = body
         correction = next(stage for stage in build(config).stages if stage.name == "correction")
@@ -188,10 +196,10 @@ def test_a_correction_on_the_priors_features_is_a_small_one():
 
 
 def test_the_level_at_which_a_prior_finishes_a_vae_is_the_configs(monkeypatch):
-    config, seen = load("diffusevae_digits"), []
+    config, seen = load_config("diffusevae_digits"), []
     config.sampling.prior_above = -3.0
     monkeypatch.setattr(
-        "sde_vae.build_methods.diffuse_vae", lambda sde, vae, prior, log_snr: (seen.append(log_snr), vae)[1]
+        "sde_vae.build.methods.diffuse_vae", lambda sde, vae, prior, log_snr: (seen.append(log_snr), vae)[1]
     )
     build(config)
     assert seen == [-3.0]
@@ -201,7 +209,7 @@ def test_the_level_at_which_a_prior_finishes_a_vae_is_the_configs(monkeypatch):
 
 
 def test_data_of_another_shape_or_name_is_refused():
-    config = load("scorevae_digits")
+    config = load_config("scorevae_digits")
     config.data.image_size = 16
     with pytest.raises(BadInput, match=r"got 16, 1, but the images of digits are 8x8x1"):
         build(config).load()
@@ -211,7 +219,7 @@ def test_data_of_another_shape_or_name_is_refused():
     ):
         build(config).load()
     with pytest.raises(BadInput, match=r"config.data.dir: not given; expected .*img_align_celeba"):
-        build(load("scorevae_celeba64")).load()
+        build(load_config("scorevae_celeba64")).load()
 
 
 @pytest.mark.parametrize(
@@ -226,7 +234,7 @@ def test_data_of_another_shape_or_name_is_refused():
     ],
 )
 def test_weights_that_are_not_there_are_asked_for(changes, message):
-    config = load("scorevae_digits")
+    config = load_config("scorevae_digits")
     config.update_from_flattened_dict(changes)
     with pytest.raises(BadInput, match=message):
         build_metric_networks(config)
@@ -235,7 +243,7 @@ def test_weights_that_are_not_there_are_asked_for(changes, message):
 def test_data_without_the_split_to_evaluate_says_which_it_has():
     data = Dataset("mine", {"train": Split(np.zeros((3, 8, 8, 1), np.uint8))})
     with pytest.raises(BadInput, match=r"config.eval.split: got 'test', but mine has only train"):
-        evaluated_split(load("scorevae_digits"), data)
-    config = load("scorevae_digits")
+        evaluated_split(load_config("scorevae_digits"), data)
+    config = load_config("scorevae_digits")
     config.eval.split = "train"
     assert evaluated_split(config, data) is data.splits["train"].images

@@ -68,7 +68,7 @@ def test_an_encoder_trained_through_bayes_rule_finds_the_exact_conditional():
         value = jnp.mean(losses.denoising(SDE, score, TIMES, weights.sigmoid(), key, Batch(x_0, batch.index)))
         return value, {"loss": value}
 
-    params, _ = train(Method(net.init, loss, None, None), None, 1000, lambda step: Batch(draw(step), INDEX))
+    params, _ = train(Method(net.init, loss), {}, 1000, lambda step: Batch(draw(step), INDEX))
 
     # The score: the error that is left, against that of leaving z out, in noise units over noise levels.
     x_0, z = w.sample(jax.random.key(11), 4096)
@@ -98,11 +98,11 @@ def test_an_encoder_trained_through_bayes_rule_finds_the_exact_conditional():
     np.testing.assert_allclose(np.cov(drawn.T), np.cov(true.T), atol=0.1)
     x = decode(jnp.full((4096, 1), 1.35))
     log_w, means, cov = w.given_z(jnp.array([1.35]))
-    weights = jnp.exp(log_w)
-    mean = weights @ means
+    shares = jnp.exp(log_w)
+    mean = shares @ means
     spread = means - mean[None]
     np.testing.assert_allclose(x.mean(0), mean, atol=0.1)
-    np.testing.assert_allclose(np.cov(np.asarray(x).T), cov + spread.T @ (weights[:, None] * spread), atol=0.1)
+    np.testing.assert_allclose(np.cov(np.asarray(x).T), cov + spread.T @ (shares[:, None] * spread), atol=0.1)
 
 
 def test_a_whole_score_vae_reconstructs_points_it_has_not_seen():
@@ -110,7 +110,8 @@ def test_a_whole_score_vae_reconstructs_points_it_has_not_seen():
     p = prior(SDE, network(MLP(2, 64, 2), (2,)), predicts_velocity, TIMES, weights.simple(SDE))
     encoder = network(Encoder(MLP(64, 64, 2, zero=False), 2), (2,))
     vae = score_vae(SDE, p, noisy_input(SDE, encoder), TIMES, weights.sigmoid(), kl_penalty(0.01))
-    frozen, _ = train(p, None, 600, lambda step: Batch(draw(step)[0], INDEX))
+    of_prior, _ = train(p, {}, 600, lambda step: Batch(draw(step)[0], INDEX))
+    frozen = {"prior": of_prior}
     params, metrics = train(vae, frozen, 600, lambda step: Batch(draw(step)[0], INDEX))
     assert metrics["loss/kl"] > 1.0
 
@@ -129,16 +130,22 @@ def test_a_correction_repairs_a_poor_encoder():
     w, net = world(), network(MLP(2, 64, 2, zero=False), (3,))
     by_moments = lambda z: scores.bayes(w.marginal_score(SDE), w.gaussian_log_likelihood(SDE, z))
     exact_encoder = lambda x: DiagGaussian(x @ w.A.T, jnp.full((len(x), 1), 2 * np.log(w.s)))
-    base = Method(None, None, lambda params, frozen, x: exact_encoder(x), lambda params, frozen, z: by_moments(z))
+    base = Method(
+        None,
+        None,
+        encode=lambda params, frozen, x: exact_encoder(x),
+        score=lambda params, frozen, z: by_moments(z),
+        unconditional=lambda params, frozen: w.marginal_score(SDE),
+    )
 
-    def residual(params, frozen, x, t, z, keys):
+    def residual(params, of_prior, x, t, z, keys):
         with_z = net._replace(
             apply=lambda params, x, log_snr: net.apply(params, jnp.concatenate([x, z], axis=1), log_snr)
         )
         return precondition(SDE, with_z, params, x, t)
 
     plus = corrected(SDE, base, base, Corrector(net.init, residual), TIMES, weights.sigmoid())
-    frozen = (None, None)
+    frozen = {"prior": None, "encoder": None}
     params, _ = train(plus, frozen, 400, lambda step: Batch(draw(step)[0], INDEX))
     x_0, z = w.sample(jax.random.key(11), 4096)
     t, _ = time_samplers.times_uniform_in_log_snr(SDE, 4096)(jax.random.key(12), jnp.arange(4096))

@@ -312,7 +312,8 @@ def test_without_attributes_there_is_nothing_to_edit(faces):
 
 def test_avatars_are_rendered(tmp_path):
     pytest.importorskip("python_avatars")
-    from sde_vae.data.datasets.avatar_faces import counterfactual, render
+    from sde_vae.data.datasets.avatar_faces import render
+    from tests.helpers.avatars import counterfactual
 
     seeds = range(4)
     rows = np.array([list(factors(seed).values()) for seed in seeds])

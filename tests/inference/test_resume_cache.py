@@ -27,20 +27,20 @@ def test_finished_batches_are_not_computed_again(tmp_path):
     assert len(calls) == 3
 
 
-def test_parts_of_another_key_are_thrown_away(tmp_path):
+def test_pieces_of_another_key_are_thrown_away(tmp_path):
     first = ResumeCache(tmp_path / "p", {"step": 1, "shape": (2, 3)})
     assert first.values("a", lambda: {"x": 1.0}) == {"x": 1.0}
     assert ResumeCache(tmp_path / "p", {"step": 1, "shape": (2, 3)}).values("a", lambda: {"x": 2.0}) == {"x": 1.0}
     assert ResumeCache(tmp_path / "p", {"step": 2, "shape": (2, 3)}).values("a", lambda: {"x": 2.0}) == {"x": 2.0}
 
 
-def test_a_damaged_part_is_made_again(tmp_path):
-    parts = ResumeCache(tmp_path / "p", {})
-    parts.array("a", 0, lambda: np.arange(3))
+def test_a_damaged_piece_is_made_again(tmp_path):
+    cache = ResumeCache(tmp_path / "p", {})
+    cache.array("a", 0, lambda: np.arange(3))
     path = tmp_path / "p" / "a" / "000000.npy"
     path.write_bytes(path.read_bytes()[:-4])
-    np.testing.assert_array_equal(parts.array("a", 0, lambda: np.arange(5)), np.arange(5))
+    np.testing.assert_array_equal(cache.array("a", 0, lambda: np.arange(5)), np.arange(5))
     (tmp_path / "p" / "b.json").write_text("{")
-    assert parts.values("b", lambda: {"y": 1}) == {"y": 1}
-    parts.discard()
+    assert cache.values("b", lambda: {"y": 1}) == {"y": 1}
+    cache.discard()
     assert not (tmp_path / "p").exists()

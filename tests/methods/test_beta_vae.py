@@ -36,7 +36,7 @@ def nats_and_error(method, n=40_000):
     x = jax.random.normal(jax.random.key(0), (n, 2)) @ W.T + S * jax.random.normal(jax.random.key(1), (n, 3))
     params = method.init(jax.random.key(2))
     # One image a batch: the spread of the estimates is then known.
-    of_one = lambda x, i: method.loss(params, (), jax.random.key(3), Batch(x[None], i[None]))[0]
+    of_one = lambda x, i: method.loss(params, {}, jax.random.key(3), Batch(x[None], i[None]))[0]
     losses = jax.jit(jax.vmap(of_one))(x, jnp.arange(n))
     truth = -gaussian_logpdf(x, jnp.zeros((n, 3)), W @ W.T + S**2 * jnp.eye(3))
     difference = losses - truth
@@ -58,7 +58,7 @@ def test_with_another_posterior_it_lies_above_by_the_kl_between_them(x64):
 
 def test_beta_weighs_the_kl_and_nothing_else(x64):
     posterior, decoder = exact()
-    args = ({"encoder": {}, "decoder": {}}, (), jax.random.key(0), Batch(jnp.ones((4, 3)), jnp.arange(4)))
+    args = ({"encoder": {}, "decoder": {}}, {}, jax.random.key(0), Batch(jnp.ones((4, 3)), jnp.arange(4)))
     one, metrics = beta_vae(posterior, decoder, kl_penalty(1.0)).loss(*args)
     three, _ = beta_vae(posterior, decoder, kl_penalty(3.0)).loss(*args)
     np.testing.assert_allclose(three - one, 2 * metrics["loss/kl"], rtol=1e-12)
@@ -74,7 +74,7 @@ def test_the_decoder_has_one_variance_fixed_or_learnt():
     for learn in (False, True):
         method = images(learn)
         params = jax.jit(method.init)(jax.random.key(1))
-        p = jax.jit(method.likelihood)(params, (), z)
+        p = jax.jit(method.likelihood)(params, {}, z)
         assert p.mean.shape == p.log_var.shape == (5, *SHAPE)
         np.testing.assert_allclose(p.log_var, -1.0, rtol=1e-6)
         assert ("log_var" in params["decoder"]) == learn
@@ -83,5 +83,5 @@ def test_the_decoder_has_one_variance_fixed_or_learnt():
 def test_every_parameter_is_trained():
     method = images(learn=True)
     params = awake(jax.jit(method.init)(jax.random.key(0)))
-    gradient = jax.jit(jax.grad(lambda p: method.loss(p, (), jax.random.key(1), image_batch())[0]))(params)
+    gradient = jax.jit(jax.grad(lambda p: method.loss(p, {}, jax.random.key(1), image_batch())[0]))(params)
     assert all(np.any(np.asarray(g) != 0) for g in jax.tree.leaves(gradient))

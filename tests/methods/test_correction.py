@@ -10,7 +10,7 @@ from sde_vae.diffusion.losses import denoising
 from sde_vae.diffusion.scores import noise_of_score, velocity_of_noise
 from sde_vae.diffusion.time_samplers import times_uniform_in_log_snr
 from sde_vae.diffusion.weights import likelihood_weighting
-from sde_vae.methods.correction import corrected, of_features, of_images
+from sde_vae.methods.correction import corrected, head_corrector, network_corrector
 from sde_vae.nets.head import CorrectionHead
 from sde_vae.nets.network import network
 from sde_vae.nets.unet import UNet, UNetFeatures
@@ -19,8 +19,8 @@ from tests.helpers.small import LATENT, SDE, SHAPE, awake, image_batch, image_me
 TIMES, WEIGHT = times_uniform_in_log_snr(SDE, 16), likelihood_weighting()
 BODY = UNetFeatures(8, (1,), 1)
 CORRECTORS = {
-    "unet": of_images(SDE, network(UNet(8, (1,), 1, zero=False), SHAPE, z=(LATENT,))),
-    "head": of_features(
+    "unet": network_corrector(SDE, network(UNet(8, (1,), 1, zero=False), SHAPE, z=(LATENT,))),
+    "head": head_corrector(
         SDE, network(BODY, SHAPE), network(CorrectionHead(8, 1, SHAPE[-1]), (*SHAPE[:-1], 8), z=(LATENT,))
     ),
 }
@@ -31,46 +31,56 @@ def corrector(request):
     return CORRECTORS[request.param]
 
 
+def frozen_parameters(p, base):
+    """Of the prior and of the encoder, by stage."""
+    return {
+        "prior": awake(jax.jit(p.init)(jax.random.key(0))),
+        "encoder": awake(jax.jit(base.init)(jax.random.key(1))),
+    }
+
+
 @pytest.fixture
 def world(corrector):
     """(ScoreVAE, ScoreVAE+, the frozen parameters of prior and encoder)."""
     p, base = image_methods()
-    frozen = awake(jax.jit(p.init)(jax.random.key(0))), awake(jax.jit(base.init)(jax.random.key(1)))
+    frozen = frozen_parameters(p, base)
     return base, corrected(SDE, base, base, corrector, TIMES, WEIGHT), frozen
 
 
 def test_before_training_it_is_score_vae(world):
-    base, plus, (prior, encoder) = world
+    base, plus, frozen = world
     params = jax.jit(plus.init)(jax.random.key(2))
     x, t, z = image_batch().x, jnp.linspace(0.01, 1, 16), jnp.ones((16, LATENT))
-    ours, score_vaes = jax.jit(plus.score(params, (prior, encoder), z)), jax.jit(base.score(encoder, prior, z))
+    ours, score_vaes = jax.jit(plus.score(params, frozen, z)), jax.jit(base.score(frozen["encoder"], frozen, z))
     np.testing.assert_allclose(ours(x, t), score_vaes(x, t), rtol=1e-5, atol=1e-5)
-    np.testing.assert_array_equal(plus.encode(params, (prior, encoder), x).mean, base.encode(encoder, prior, x).mean)
+    np.testing.assert_array_equal(plus.encode(params, frozen, x).mean, base.encode(frozen["encoder"], frozen, x).mean)
 
 
 def test_its_loss_is_the_residuals(world):
     """|| eps_hat of ScoreVAE and network - eps ||^2, z ~ q(z | x_0)."""
-    base, plus, (prior, encoder) = world
+    base, plus, frozen = world
     params, batch, key = awake(jax.jit(plus.init)(jax.random.key(2))), image_batch(), jax.random.key(3)
-    total, _ = jax.jit(plus.loss)(params, (prior, encoder), key, batch)
+    total, _ = jax.jit(plus.loss)(params, frozen, key, batch)
     key_z, _, key = jax.random.split(key, 3)
-    z = base.encode(encoder, prior, batch.x).sample(keys_of(key_z, batch.index))
-    score = jax.jit(plus.score(params, (prior, encoder), z))
+    z = base.encode(frozen["encoder"], frozen, batch.x).sample(keys_of(key_z, batch.index))
+    score = jax.jit(plus.score(params, frozen, z))
     np.testing.assert_allclose(total, jnp.mean(denoising(SDE, score, TIMES, WEIGHT, key, batch)), rtol=1e-5)
     # Away from zero it is another score than ScoreVAE's, by as much noise whatever z's score is.
     x, t = batch.x, jnp.full(16, 0.5)
-    before, after = (noise_of_score(SDE, s(x, t), t) for s in (jax.jit(base.score(encoder, prior, z)), score))
+    before, after = (
+        noise_of_score(SDE, s(x, t), t) for s in (jax.jit(base.score(frozen["encoder"], frozen, z)), score)
+    )
     assert np.abs(after - before).max() > 1e-2
 
 
 def test_the_network_is_added_to_the_velocity(world, corrector):
     """At every noise level alike, whatever that is in units of noise or of the image."""
-    base, plus, (prior, encoder) = world
+    base, plus, frozen = world
     x, z, t = image_batch().x, jnp.ones((16, LATENT)), jnp.linspace(SDE.t_min, SDE.T, 16)
     params = awake(jax.jit(plus.init)(jax.random.key(2)))
     velocity = lambda score: velocity_of_noise(SDE, noise_of_score(SDE, jax.jit(score)(x, t), t), x, t)
-    added = velocity(plus.score(params, (prior, encoder), z)) - velocity(base.score(encoder, prior, z))
-    expected = params["gate"] * jax.jit(corrector.residual)(params["corrector"], prior, x, t, z, None)
+    added = velocity(plus.score(params, frozen, z)) - velocity(base.score(frozen["encoder"], frozen, z))
+    expected = params["gate"] * jax.jit(corrector.residual)(params["corrector"], frozen["prior"], x, t, z, None)
     # Float32 of a velocity is a thousandth of one at t = 1, where it is a noise divided by alpha.
     np.testing.assert_allclose(added, expected, atol=5e-3)
 
@@ -96,26 +106,28 @@ def test_only_the_corrector_is_trained(world):
 
 def test_guidance_applies_when_decoding_and_not_in_training(world):
     base, _, frozen = world
-    guided = base._replace(score=lambda params, prior, z: lambda x, t: 2 * base.score(params, prior, z)(x, t))
+    guided = base._replace(score=lambda params, frozen, z: lambda x, t: 2 * base.score(params, frozen, z)(x, t))
     plain, other = (corrected(SDE, base, g, CORRECTORS["head"], TIMES, WEIGHT) for g in (base, guided))
     params = awake(jax.jit(plain.init)(jax.random.key(2)))
     losses = [jax.jit(m.loss)(params, frozen, jax.random.key(3), image_batch())[0] for m in (plain, other)]
     assert losses[0] == losses[1]
     x, t, z = image_batch().x, jnp.full(16, 0.5), jnp.ones((16, LATENT))
     a, b = (jax.jit(m.score(params, frozen, z))(x, t) for m in (plain, other))
-    uncorrected = jax.jit(base.score(frozen[1], frozen[0], z))(x, t)
+    uncorrected = jax.jit(base.score(frozen["encoder"], frozen, z))(x, t)
     np.testing.assert_allclose(b - a, uncorrected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("body", ["unet", "head"])
 def test_dropout_is_on_in_training_and_only_then(body):
     p, base = image_methods()
-    frozen = awake(jax.jit(p.init)(jax.random.key(0))), awake(jax.jit(base.init)(jax.random.key(1)))
+    frozen = frozen_parameters(p, base)
 
     def plus(dropout):
         unet = network(UNet(8, (1,), 1, dropout=dropout, zero=False), SHAPE, z=(LATENT,))
         head = network(CorrectionHead(8, 1, SHAPE[-1], dropout), (*SHAPE[:-1], 8), z=(LATENT,))
-        corrector = {"unet": of_images(SDE, unet), "head": of_features(SDE, network(BODY, SHAPE), head)}[body]
+        corrector = {"unet": network_corrector(SDE, unet), "head": head_corrector(SDE, network(BODY, SHAPE), head)}[
+            body
+        ]
         return corrected(SDE, base, base, corrector, TIMES, WEIGHT)
 
     never, often = plus(0.0), plus(0.5)

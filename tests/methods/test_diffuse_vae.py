@@ -26,17 +26,17 @@ M = np.array([0.8, -1.5, 0.3])  # the VAE's image
 
 def exact(sde, world):
     """A VAE that says M whatever z, with the exact prior of `world`."""
-    vae = Method(None, None, None, None, lambda params, frozen, z: DiagGaussian(M[None] + 0 * z, 0 * z))
-    prior = Method(None, None, None, lambda params, frozen, z: world.marginal_score(sde))
+    vae = Method(None, None, likelihood=lambda params, frozen, z: DiagGaussian(M[None] + 0 * z, 0 * z))
+    prior = Method(None, None, unconditional=lambda params, frozen: world.marginal_score(sde))
     return diffuse_vae(sde, vae, prior, AT)
 
 
 @pytest.mark.parametrize("sde", [VP(), SubVP(), VE()], ids=str)
 def test_it_draws_from_the_prior_given_the_noised_image(x64, sde):
-    """x_s ~ N(alpha M, sigma^2 I) at the splice, then p(x_0 | x_s): a Gaussian, by conditioning."""
+    """x_s ~ N(alpha M, sigma^2 I) at the level where the prior takes over, then p(x_0 | x_s): a Gaussian, by conditioning."""
     world = LinearGaussian.random(jax.random.key(0))
     mean, cov = np.asarray(world.m), np.asarray(world.C)
-    score = lambda x, t: exact(sde, world).score((), (), jnp.zeros_like(x))(x, t)
+    score = lambda x, t: exact(sde, world).score({}, {"prior": {}}, jnp.zeros_like(x))(x, t)
     grid = uniform_log_snr(sde, STEPS)
     start = float(sde.sigma(jnp.full(1, sde.T))[0]) ** 2 * np.eye(3)
     found_mean, found_cov = chains(ancestral(sde, score), 3, [grid])[0].moments(np.zeros(3), start)
@@ -56,9 +56,9 @@ def test_it_draws_from_the_prior_given_the_noised_image(x64, sde):
     np.testing.assert_allclose(found_cov, expected_cov, atol=tolerance * scale**2)
 
 
-def test_the_vae_speaks_below_the_level_and_the_prior_above(x64):
+def test_the_vae_decodes_below_the_level_and_the_prior_above(x64):
     sde, world = VP(), LinearGaussian.random(jax.random.key(0))
-    score = exact(sde, world).score((), (), jnp.zeros((5, 3)))
+    score = exact(sde, world).score({}, {"prior": {}}, jnp.zeros((5, 3)))
     x, t = jax.random.normal(jax.random.key(1), (5, 3)), sde.t_of_log_snr(jnp.array([-8.0, -4.0, -1.01, -0.99, 5.0]))
     denoised = lambda score: denoised_of_noise(sde, noise_of_score(sde, score(x, t), t), x, t)
     np.testing.assert_allclose(denoised(score)[:3], np.broadcast_to(M, (3, 3)), rtol=1e-9)
@@ -69,9 +69,9 @@ def test_it_is_trained_as_the_beta_vae():
     vae = beta_vae(image_posterior(), mapping(Decoder(8, (1,), 1, (), SHAPE, 0.0, False), (LATENT,)), kl_penalty(0.1))
     prior, _ = image_methods()
     method = diffuse_vae(VP(), vae, prior, AT)
-    params, frozen = jax.jit(vae.init)(jax.random.key(0)), jax.jit(prior.init)(jax.random.key(1))
+    params, frozen = jax.jit(vae.init)(jax.random.key(0)), {"prior": jax.jit(prior.init)(jax.random.key(1))}
     of = lambda m, frozen: jax.jit(lambda: m.loss(params, frozen, jax.random.key(2), image_batch()))()
-    jax.tree.map(np.testing.assert_array_equal, of(method, frozen), of(vae, ()))
+    jax.tree.map(np.testing.assert_array_equal, of(method, frozen), of(vae, {}))
     q, expected = (m.encode(params, frozen, image_batch().x) for m in (method, vae))
     np.testing.assert_array_equal(q.mean, expected.mean)
     assert method.likelihood is None

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import default
+from sde_vae.build.fields import default_config
 from sde_vae.build.nets import build_encoder
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.diffusion.kl_penalty import kl_penalty
@@ -13,7 +13,7 @@ from sde_vae.diffusion.time_samplers import times_uniform_in_log_snr
 from sde_vae.diffusion.weights import likelihood_weighting
 from sde_vae.methods.beta_vae import beta_vae
 from sde_vae.methods.diff_decoder import diff_decoder
-from sde_vae.methods.posteriors import denoised_input, filtered_input, lifted, narrow, noisy_input
+from sde_vae.methods.posteriors import denoised_input, filtered_input, lifted, noisy_input, point_posterior
 from sde_vae.methods.prior import predicts_velocity, prior
 from sde_vae.methods.score_vae import score_vae
 from sde_vae.nets.network import Network
@@ -41,14 +41,14 @@ def silent(net):
     return Network(net.init, lambda params, x, log_snr, keys=None: net.apply(params, x, log_snr))
 
 
-def told_z(params, x, log_snr, keys=None, *, z, keep):
+def times_sum_of_z(params, x, log_snr, keys=None, *, z, keep):
     return x * jnp.sum(z, axis=1, keepdims=True)
 
 
 METHODS = {
     "score_vae": lambda posterior: score_vae(SDE, PRIOR, posterior, TIMES, WEIGHT, PENALTY),
     "diff_decoder": lambda posterior: diff_decoder(
-        SDE, posterior, Network(lambda key: {}, told_z), predicts_velocity, TIMES, WEIGHT, PENALTY
+        SDE, posterior, Network(lambda key: {}, times_sum_of_z), predicts_velocity, TIMES, WEIGHT, PENALTY
     ),
     "beta_vae": lambda posterior: beta_vae(
         posterior, Network(lambda key: {}, lambda params, z: DiagGaussian(z, jnp.zeros_like(z))), PENALTY
@@ -60,7 +60,7 @@ METHODS = {
 def test_it_is_in_the_loss_and_in_nothing_that_is_evaluated(make):
     net = loud(2, 2)
     never, often = (make(noisy_input(SDE, net)) for net in (silent(net), net))
-    frozen, params = PRIOR.init(jax.random.key(0)), never.init(jax.random.key(1))
+    frozen, params = {"prior": PRIOR.init(jax.random.key(0))}, never.init(jax.random.key(1))
     # The KL has no other randomness than the masks'.
     kl = lambda method, key: float(method.loss(params, frozen, jax.random.key(key), BATCH)[1]["loss/kl"])
     assert kl(never, 2) == kl(never, 3)
@@ -76,7 +76,7 @@ def test_it_is_in_the_loss_and_in_nothing_that_is_evaluated(make):
 
 @pytest.mark.parametrize("rate", [0.0, 0.5])
 def test_it_is_as_the_config_says(rate):
-    config = default.get_config()
+    config = default_config()
     config.model.encoder.dropout = rate
     net = build_encoder(config, (8, 8, 1), 4)
     params, x = awake(jax.jit(net.init)(jax.random.key(0))), jax.random.normal(jax.random.key(1), (2, 8, 8, 1))
@@ -90,7 +90,7 @@ POSTERIORS = {
     "x_t": lambda net: noisy_input(SDE, net(2, 4)),
     "filtered": lambda net: filtered_input(SDE, net(3, 4)),
     "denoised": lambda net: denoised_input(SDE, net(2, 4), PRIOR),
-    "narrow": lambda net: narrow(noisy_input(SDE, net(2, 4))),
+    "point": lambda net: point_posterior(noisy_input(SDE, net(2, 4))),
     "lifted": lambda net: lifted(SDE, noisy_input(SDE, net(2, 4)), 1, tanh_network(1, 3)),
 }
 
@@ -98,7 +98,7 @@ POSTERIORS = {
 @pytest.mark.parametrize("make", POSTERIORS.values(), ids=POSTERIORS)
 def test_every_posterior_hands_on_the_keys_of_each_example(make):
     posterior, x, t = make(loud), BATCH.x, jnp.full(8, 0.5)
-    frozen, params = PRIOR.init(jax.random.key(0)), posterior.init(jax.random.key(1))
+    frozen, params = {"prior": PRIOR.init(jax.random.key(0))}, posterior.init(jax.random.key(1))
     keys = jax.random.split(jax.random.key(2), 8)
     off = np.asarray(jax.vmap(jax.random.normal)(keys))[:, None]
     for of in (posterior.clean, lambda params, x, *keys: posterior.noisy(params, frozen, x, t, *keys)):
@@ -116,7 +116,7 @@ def test_x_0_and_x_t_have_masks_of_their_own():
         return DiagGaussian(x, jnp.zeros_like(x))
 
     method = METHODS["score_vae"](noisy_input(SDE, Network(lambda key: {}, apply)))
-    method.loss({}, PRIOR.init(jax.random.key(0)), jax.random.key(1), BATCH)
+    method.loss({}, {"prior": PRIOR.init(jax.random.key(0))}, jax.random.key(1), BATCH)
     clean, noisy = seen
     assert clean.shape == noisy.shape
     assert not np.any(np.all(clean == noisy, axis=1))

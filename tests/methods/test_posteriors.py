@@ -1,4 +1,4 @@
-"""What an encoder looks at."""
+"""The variants of q(z | x_t, t): the encoder's input, and its statistics of z."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from sde_vae.diffusion.scores import denoised_of_noise, noise_of_score
 from sde_vae.diffusion.sdes import VE, VP
 from sde_vae.diffusion.time_samplers import times_uniform_in_log_snr
 from sde_vae.diffusion.weights import likelihood_weighting
-from sde_vae.methods.posteriors import denoised_input, filtered_input, lifted, narrow, noisy_input
+from sde_vae.methods.posteriors import denoised_input, filtered_input, lifted, noisy_input, point_posterior
 from sde_vae.methods.prior import precondition, predicts_noise, prior
 from sde_vae.methods.score_vae import score_vae
 from sde_vae.nets.encoder import Encoder, HalfUNet
@@ -31,15 +31,15 @@ def methods(**changes):
     return p, posterior, score_vae(SDE, p, posterior, times, likelihood_weighting(), kl_penalty(0.1), **changes)
 
 
-def test_the_denoised_image_of_an_exact_prior_is_what_the_encoder_sees(x64):
-    """E[x_0 | x_t] of a Gaussian, from its covariances, told at t = 0 whatever t is."""
+def test_the_denoised_image_of_an_exact_prior_is_the_encoders_input(x64):
+    """E[x_0 | x_t] of a Gaussian, from its covariances, given to the encoder as at t = 0 whatever t is."""
     world = LinearGaussian.random(jax.random.key(0), d=2)
     exact = prior(
         SDE, tanh_network(2, 2), predicts_noise, times_uniform_in_log_snr(SDE, 4), likelihood_weighting()
-    )._replace(score=lambda params, frozen, z: world.marginal_score(SDE))
+    )._replace(unconditional=lambda params, frozen: world.marginal_score(SDE))
     params = ENCODER.init(jax.random.key(1))
     x, t = jax.random.normal(jax.random.key(2), (4, 2)), jnp.array([0.05, 0.3, 0.6, 1.0])
-    q = denoised_input(SDE, ENCODER, exact).noisy(params, None, x, t)
+    q = denoised_input(SDE, ENCODER, exact).noisy(params, {"prior": None}, x, t)
     a, s = SDE.alpha(t), SDE.sigma(t)
     for i in range(4):
         gain = a[i] * world.C @ jnp.linalg.inv(a[i] ** 2 * world.C + s[i] ** 2 * jnp.eye(2))
@@ -59,7 +59,7 @@ def test_of_the_filtered_image_the_gradient_vanishes_as_alpha():
 
         @jax.jit
         def at(t):
-            gradient = jax.grad(lambda x: jnp.sum(posterior.noisy(params, None, x, t).log_prob(z)))(x)
+            gradient = jax.grad(lambda x: jnp.sum(posterior.noisy(params, {}, x, t).log_prob(z)))(x)
             return (jnp.sqrt(jnp.mean(gradient**2)) * SDE.sigma(t) ** 2 / SDE.alpha(t))[0]
 
         return at(jnp.full(8, 0.6)), at(jnp.full(8, 1.0))
@@ -76,7 +76,7 @@ def test_the_filtered_image_is_the_linear_estimate_for_unit_variance():
     for sde in (VP(), VE()):
         t, x = jnp.array([0.3, 1.0]), jax.random.normal(jax.random.key(0), (2, 3))
         posterior = filtered_input(sde, inputs)
-        noisy, clean = posterior.noisy(None, None, x, t).mean, posterior.clean(None, x).mean
+        noisy, clean = posterior.noisy(None, {}, x, t).mean, posterior.clean(None, x).mean
         a, s = (np.asarray(f(t))[:, None] for f in (sde.alpha, sde.sigma))
         np.testing.assert_allclose(noisy[:, :3], a / (a**2 + s**2) * x, rtol=1e-6)
         np.testing.assert_allclose(clean[:, :3], x, rtol=1e-3)
@@ -85,9 +85,9 @@ def test_the_filtered_image_is_the_linear_estimate_for_unit_variance():
 
 def test_its_gradient_flows_through_the_prior(x64):
     p, posterior, method = methods()
-    frozen, params = p.init(jax.random.key(0)), method.init(jax.random.key(1))
+    frozen, params = {"prior": p.init(jax.random.key(0))}, method.init(jax.random.key(1))
     x, t, z = jax.random.normal(jax.random.key(2), (3, 2)), jnp.array([0.1, 0.5, 0.9]), jnp.ones((3, 1))
-    found = method.score(params, frozen, z)(x, t) - p.score(frozen, None, None)(x, t)
+    found = method.score(params, frozen, z)(x, t) - p.unconditional(frozen["prior"], {})(x, t)
     log_q = lambda x: posterior.noisy(params, frozen, x, t).log_prob(z)
     h = 1e-6
     for d in range(2):
@@ -100,9 +100,9 @@ def test_its_gradient_flows_through_the_prior(x64):
 
 
 def test_lifted_to_a_statistic_any_decoder_of_z_is_within_reach(x64):
-    """Where the encoder's mean of T is x alpha / sigma^2, E[x_0 | x_t, z] moves as T(z), however crooked; of z alone, as a line."""
-    crooked = lambda z: jnp.sin(3 * z) + z**3
-    told = Network(lambda key: {}, lambda params, z, log_snr: crooked(z))
+    """Where the encoder's mean of T is x alpha / sigma^2, E[x_0 | x_t, z] moves as T(z), for any T; of z alone, as a line."""
+    curved = lambda z: jnp.sin(3 * z) + z**3
+    statistic = Network(lambda key: {}, lambda params, z, log_snr: curved(z))
 
     def linear(params, x, log_snr, keys):
         t = SDE.t_of_log_snr(log_snr)
@@ -111,18 +111,18 @@ def test_lifted_to_a_statistic_any_decoder_of_z_is_within_reach(x64):
         mean = jnp.concatenate([jnp.zeros_like(x), a / s**2 * x], axis=1)
         return DiagGaussian(mean, jnp.zeros_like(mean))
 
-    posterior = lifted(SDE, noisy_input(SDE, Network(lambda key: {}, linear)), 1, told)
+    posterior = lifted(SDE, noisy_input(SDE, Network(lambda key: {}, linear)), 1, statistic)
     method = score_vae(
-        SDE, unknowing(), posterior, times_uniform_in_log_snr(SDE, 4), likelihood_weighting(), kl_penalty(0.1)
+        SDE, zero_prior(), posterior, times_uniform_in_log_snr(SDE, 4), likelihood_weighting(), kl_penalty(0.1)
     )
     params, x, t = method.init(jax.random.key(0)), jnp.array([[0.3]]), jnp.array([0.7])
 
     def denoised(z):
-        eps_hat = noise_of_score(SDE, method.score(params, None, jnp.array([[z]]))(x, t), t)
+        eps_hat = noise_of_score(SDE, method.score(params, {"prior": None}, jnp.array([[z]]))(x, t), t)
         return denoised_of_noise(SDE, eps_hat, x, t)[0, 0]
 
     for z in (-1.3, 0.4, 2.0):
-        np.testing.assert_allclose(denoised(z) - denoised(0.0), crooked(z), rtol=1e-9)
+        np.testing.assert_allclose(denoised(z) - denoised(0.0), curved(z), rtol=1e-9)
 
 
 def test_what_a_gaussian_adds_is_a_quadratic_in_z_without_products_and_averages_to_nothing(x64):
@@ -133,18 +133,18 @@ def test_what_a_gaussian_adds_is_a_quadratic_in_z_without_products_and_averages_
     square = lambda a: np.stack(np.meshgrid(a, a, indexing="ij"), axis=-1).reshape(-1, 2)
     nodes, weights = np.polynomial.hermite_e.hermegauss(12)
 
-    def told(posterior):
+    def measured(posterior):
         """(what does not vanish of mixed and third differences in z, the mean over z of the first two dimensions' Gaussian)."""
         params = jax.tree.map(lambda a: 2 * a, posterior.init(jax.random.key(1)))
         method = score_vae(
-            SDE, unknowing(), posterior, times_uniform_in_log_snr(SDE, 4), likelihood_weighting(), kl_penalty(0.1)
+            SDE, zero_prior(), posterior, times_uniform_in_log_snr(SDE, 4), likelihood_weighting(), kl_penalty(0.1)
         )
 
         @jax.jit
         def added(z):
             x, t = jnp.broadcast_to(jnp.array([0.3, -0.8]), z.shape), jnp.full(len(z), 0.6)
-            q = posterior.noisy(params, None, x, t)
-            return method.score(params, None, z)(x, t) - unknowing().score(None, None, None)(x, t), q
+            q = posterior.noisy(params, {}, x, t)
+            return method.score(params, {"prior": None}, z)(x, t) - zero_prior().unconditional(None, {})(x, t), q
 
         grid = np.asarray(added(jnp.asarray(square(np.arange(4.0))))[0]).reshape(4, 4, 2)
         products, cubes = grid[1, 1] - grid[0, 1] - grid[1, 0] + grid[0, 0], np.diff(grid[:, 0], n=3, axis=0)
@@ -153,8 +153,8 @@ def test_what_a_gaussian_adds_is_a_quadratic_in_z_without_products_and_averages_
         mean = np.prod(square(weights / weights.sum()), axis=1) @ np.asarray(added(z)[0])
         return max(np.abs(products).max(), np.abs(cubes).max()), np.abs(mean).max()
 
-    np.testing.assert_allclose(told(plain), 0, atol=1e-9)
-    assert min(told(more)) > 1e-2
+    np.testing.assert_allclose(measured(plain), 0, atol=1e-9)
+    assert min(measured(more)) > 1e-2
 
 
 def test_without_noise_the_statistics_do_not_count():
@@ -165,23 +165,23 @@ def test_without_noise_the_statistics_do_not_count():
     np.testing.assert_array_equal(posterior.clean(params, x).mean, clean.mean[:, :2])
     np.testing.assert_array_equal(posterior.clean(params, x).log_var, clean.log_var[:, :2])
     z, t = jnp.ones((4, 2)), jnp.linspace(0.1, 1, 4)
-    told = posterior.lift(params, z, t)
-    np.testing.assert_array_equal(told[:, :2], z)
-    assert told.shape == posterior.noisy(params, None, x, t).mean.shape
+    found = posterior.lift(params, z, t)
+    np.testing.assert_array_equal(found[:, :2], z)
+    assert found.shape == posterior.noisy(params, {}, x, t).mean.shape
     # And they, too, are trained.
     method = score_vae(
-        SDE, unknowing(), posterior, times_uniform_in_log_snr(SDE, 4), likelihood_weighting(), kl_penalty(0.1)
+        SDE, zero_prior(), posterior, times_uniform_in_log_snr(SDE, 4), likelihood_weighting(), kl_penalty(0.1)
     )
-    loss = lambda params: method.loss(params, None, jax.random.key(2), Batch(x, jnp.arange(4)))[0]
+    loss = lambda params: method.loss(params, {"prior": None}, jax.random.key(2), Batch(x, jnp.arange(4)))[0]
     gradient = jax.jit(jax.grad(loss))(params)
     assert all(np.any(np.asarray(g) != 0) for g in jax.tree.leaves(gradient["statistics"]))
 
 
-def unknowing():
+def zero_prior():
     """The prior of one image, 0: so its E[x_0 | x_t] is."""
     times = times_uniform_in_log_snr(SDE, 4)
-    of_zero = lambda params, frozen, z: lambda x, t: -x / SDE.sigma(t)[:, None] ** 2
-    return prior(SDE, tanh_network(1, 1), predicts_noise, times, likelihood_weighting())._replace(score=of_zero)
+    of_zero = lambda params, frozen: lambda x, t: -x / SDE.sigma(t)[:, None] ** 2
+    return prior(SDE, tanh_network(1, 1), predicts_noise, times, likelihood_weighting())._replace(unconditional=of_zero)
 
 
 def test_both_encode_a_clean_image_alike():
@@ -189,13 +189,13 @@ def test_both_encode_a_clean_image_alike():
     params, x = ENCODER.init(jax.random.key(1)), jax.random.normal(jax.random.key(2), (3, 2))
     ours, noisy = posterior.clean(params, x), noisy_input(SDE, ENCODER).clean(params, x)
     np.testing.assert_array_equal(ours.mean, noisy.mean)
-    np.testing.assert_array_equal(noisy.mean, noisy_input(SDE, ENCODER).noisy(params, None, x, jnp.zeros(3)).mean)
+    np.testing.assert_array_equal(noisy.mean, noisy_input(SDE, ENCODER).noisy(params, {}, x, jnp.zeros(3)).mean)
 
 
 def test_without_the_log_variance_term_the_gradient_lacks_exactly_that_terms():
     p, posterior, full = methods()
     _, _, quadratic = methods(log_density=DiagGaussian.quadratic)
-    frozen, params = p.init(jax.random.key(0)), full.init(jax.random.key(1))
+    frozen, params = {"prior": p.init(jax.random.key(0))}, full.init(jax.random.key(1))
     x, t, z = jax.random.normal(jax.random.key(2), (3, 2)), jnp.array([0.1, 0.5, 0.9]), jnp.ones((3, 1))
     difference = full.score(params, frozen, z)(x, t) - quadratic.score(params, frozen, z)(x, t)
     of_log_var = jax.grad(lambda x: -0.5 * jnp.sum(posterior.noisy(params, frozen, x, t).log_var))(x)
@@ -203,12 +203,12 @@ def test_without_the_log_variance_term_the_gradient_lacks_exactly_that_terms():
     assert np.abs(of_log_var).max() > 1e-3
 
 
-def test_a_narrow_posterior_is_a_point_for_all_that_matters():
+def test_a_sample_of_a_point_posterior_is_its_mean():
     params, x = ENCODER.init(jax.random.key(1)), jax.random.normal(jax.random.key(2), (100, 2))
     wide = noisy_input(SDE, ENCODER)
-    q, q_narrow = wide.clean(params, x), narrow(wide).clean(params, x)
-    np.testing.assert_array_equal(q.mean, q_narrow.mean)
-    z = q_narrow.sample(jax.random.split(jax.random.key(3), 100))
+    q, q_point = wide.clean(params, x), point_posterior(wide).clean(params, x)
+    np.testing.assert_array_equal(q.mean, q_point.mean)
+    z = q_point.sample(jax.random.split(jax.random.key(3), 100))
     # 5 standard deviations of exp(-8).
     assert np.abs(z - q.mean).max() < 5 * np.exp(-8)
-    assert np.all(np.isfinite(q_narrow.kl_to_standard()))
+    assert np.all(np.isfinite(q_point.kl_to_standard()))

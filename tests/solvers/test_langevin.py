@@ -61,7 +61,7 @@ def test_the_stationary_law_tends_to_the_marginal_as_snr_squared(sde):
 
 
 @pytest.mark.parametrize("sde", SDES, ids=str)
-def test_many_moves_from_the_marginal_leave_it_unchanged(sde):
+def test_many_steps_from_the_marginal_leave_it_unchanged(sde):
     """To 4.5 standard errors of n draws, and the covariance's bias of snr^2, which no number of steps exceeds."""
     n, snr, t = 4096, 0.16, at_one_size(sde)
     mean, V = marginal(sde, t)

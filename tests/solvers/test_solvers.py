@@ -246,8 +246,8 @@ def test_evaluations_are_those_a_method_needs(name):
     assert count_evaluations(run, lambda x, t: -x) == evaluations * n + 1
 
 
-def test_every_move_of_a_corrector_is_one_evaluation():
-    sde, solver = VP(), predictor_corrector(ancestral, langevin(SNR, moves=3))
+def test_every_step_of_a_corrector_is_one_evaluation():
+    sde, solver = VP(), predictor_corrector(ancestral, langevin(SNR, steps=3))
     keys, x, grid = keys_of(jax.random.key(0), jnp.arange(2)), jnp.ones((2, 3)), uniform_t(VP(), 5)
     assert count_evaluations(lambda score: integrate(solver(sde, score), keys, x, grid), lambda x, t: -x) == (1 + 3) * 5
 

@@ -1,6 +1,7 @@
+"""The log of a stage: what is in it after a resume."""
+
 import json
 
-from sde_vae import files
 from sde_vae.training import logs
 
 
@@ -19,10 +20,3 @@ def test_resuming_drops_what_comes_after_and_a_cut_line(tmp_path):
         {"step": 3, "loss": 7.0},
     ]
     assert list((tmp_path / "tb").iterdir())
-
-
-def test_write_text_leaves_the_old_file_or_the_new(tmp_path):
-    files.write_json(tmp_path / "a" / "b.json", {"x": 1})
-    files.write_json(tmp_path / "a" / "b.json", {"x": 2})
-    assert json.loads((tmp_path / "a" / "b.json").read_text()) == {"x": 2}
-    assert [p.name for p in (tmp_path / "a").iterdir()] == ["b.json"]

@@ -22,7 +22,7 @@ def run(update, method, optimiser, frozen, load=lambda batch: batch, steps=2):
 def case(name):
     """(make_update, method, optimiser, frozen). The prior has dropout, so its randomness is tried too."""
     p, method = image_methods(dropout=0.3)
-    method, frozen = (p, None) if name == "prior" else (method, awake(p.init(jax.random.key(0))))
+    method, frozen = (p, {}) if name == "prior" else (method, {"prior": awake(p.init(jax.random.key(0)))})
     optimiser = adam(1e-3, 100, 2, 1.0, cosine)
     return partial(make_update, method, optimiser, 0.99), method, optimiser, frozen
 

@@ -1,4 +1,4 @@
-"""Where caches are built and discarded: folders beside the cache's own, which carry the machine and process they belong to."""
+"""Folders in which caches are built and discarded. They lie beside the cache, and their names hold the host and the process."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from sde_vae.errors import BadInput
 
 @contextlib.contextmanager
 def cache_errors(folder: Path) -> Iterator[None]:
-    """What goes wrong within when files in `folder` are opened or written becomes BadInput: a full disk, no permission."""
+    """Turn errors of reading and writing files in `folder`, such as a full disk or a missing permission, into BadInput."""
     try:
         yield
     except (OSError, RuntimeError) as error:  # array_record's writer raises RuntimeError
@@ -26,12 +26,12 @@ def cache_errors(folder: Path) -> Iterator[None]:
 
 
 def sibling(path: Path, why: str) -> Path:
-    """The name of a folder next to `path`, new and this process's own."""
+    """Return the name of a new folder beside `path` that belongs to this process."""
     return path.with_name(f"{path.name}.{why}-{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
 
 
 def discard(path: Path) -> None:
-    """Out of the way in one step, so that no other process sees half of it."""
+    """Remove a folder. It is renamed first, so that no other process finds half of it."""
     grave = sibling(path, "damaged")
     with contextlib.suppress(FileNotFoundError):  # another process did it
         path.rename(grave)
@@ -39,7 +39,7 @@ def discard(path: Path) -> None:
 
 
 def remove_abandoned(path: Path) -> None:
-    """Removes the folders beside `path` that processes of this machine left when they were killed."""
+    """Remove the folders beside `path` that killed processes of this host have left."""
     owned = re.compile(rf"{re.escape(path.name)}\.[a-z]+-{re.escape(_host())}-([0-9]{{1,9}})-[0-9a-f]{{8}}")
     for other in path.parent.iterdir() if path.parent.is_dir() else ():
         if (found := owned.fullmatch(other.name)) and not _alive(int(found[1])):
@@ -51,7 +51,7 @@ def _alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # somebody else's, so there is one
+    except PermissionError:  # a process of another user
         return True
     return True
 

@@ -1,10 +1,14 @@
-"""Decoded images on disk: decoded, cropped and resized once, then read at random as fast as memory allows.
+"""The cache of decoded images: images are decoded, cropped and resized once, and then read at random.
 
-A cache is a folder of three files: `images.array_record`, one uncompressed record of H W C bytes per image; `attributes.npy`,
-one row per image, where there are any; `meta.json`, with the key that says what is in it and a SHA-256 of the images. The
-folder's name carries a digest of the key, so another source, size or filter has another folder. A folder is written under
-another name and renamed when it is whole: what has the right name was finished, and what a killed process leaves
-(`*.building-*`) is never used, and removed by the next build on that machine.
+A cache is a folder of three files:
+
+    images.array_record   one uncompressed record of H W C bytes for each image
+    attributes.npy        one row for each image, if there are attributes
+    meta.json             the key of the contents, and a SHA-256 of the images
+
+The folder's name has a digest of the key, so that another source, size or filter has another folder. A folder is written under
+another name and renamed when it is complete. The folder that a killed process leaves (`*.building-*`) is not used, and the next
+build on that host removes it.
 """
 
 import hashlib
@@ -24,26 +28,26 @@ from sde_vae.data.cache.cache_folders import cache_errors, discard, remove_aband
 from sde_vae.data.io.records import Records
 from sde_vae.errors import BadInput
 
-VERSION = 2  # of the layout; part of every digest
-# Groups of one: a reader reads whole groups. Not compressed: pictures hardly shrink, and zstd only slows the building.
+VERSION = 2  # of the files' layout; part of every digest
+# Groups of one record, because a reader reads whole groups. Not compressed: zstd is slow and hardly shrinks pictures.
 WRITER = "group_size:1,uncompressed"
 
 
 class Picture(NamedTuple):
-    """image: uint8 [H, W, C]. attributes: its row, or None; either all pictures of a cache have one or none has."""
+    """A uint8 image [H, W, C] and its row of attributes, or None. All pictures of a cache have attributes, or none has."""
 
     image: np.ndarray
     attributes: np.ndarray | None = None
 
 
 class Skipped(NamedTuple):
-    """A picture left out: `line` names it and says why."""
+    """A picture that was left out. `line` names it and gives the reason."""
 
     line: str
 
 
 class Cache(NamedTuple):
-    """attributes: [len(images), columns] or None. skipped: the lines of what was left out, in order."""
+    """Images, attributes [len(images), columns] or None, and the lines of the pictures that were left out, in order."""
 
     images: Records
     attributes: np.ndarray | None
@@ -51,17 +55,17 @@ class Cache(NamedTuple):
 
 
 def cached(folder: Path, key: dict[str, Any], total: int, make: Callable[[], Iterator[Picture | Skipped]]) -> Cache:
-    """The cache of `key` below `folder`; `make()` is called, and its up to `total` pictures written, if it is not there yet.
+    """Return the cache of `key` below `folder`. If it does not exist, write the up to `total` pictures of `make()` to it.
 
-    `key` holds what decides the pictures, in JSON's types, with a "name" to call the folder by. A damaged cache is built again,
-    with a warning. Two processes may build at once: the first to finish is used. BadInput if `make` yields no picture, or if
-    `folder` cannot be read or written.
+    `key` holds all that determines the pictures, in JSON's types, and a "name" for the folder. A damaged cache is built again,
+    with a warning. Two processes may build at once; the first to finish is used. Raises BadInput if `make` yields no picture, or
+    if `folder` cannot be read or written.
     """
-    key = json.loads(json.dumps({**key, "version": VERSION}))  # as it will be read back: tuples are lists
+    key = json.loads(json.dumps({**key, "version": VERSION}))  # as JSON returns it, with lists for tuples
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     path = folder / f"{re.sub(r'[^A-Za-z0-9.-]', '_', key['name'])[:80]}-{digest}"
     with cache_errors(folder):
-        if (cache := _found(path, key)) is not None:
+        if (cache := _existing(path, key)) is not None:
             return cache
         remove_abandoned(path)
         building = sibling(path, "building")
@@ -69,7 +73,7 @@ def cached(folder: Path, key: dict[str, Any], total: int, make: Callable[[], Ite
     try:
         _build(building, key, total, make())
         with cache_errors(folder):
-            return _finished(building, path, key)
+            return _rename(building, path, key)
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
@@ -112,29 +116,32 @@ def _build(path: Path, key: dict[str, Any], total: int, pictures: Iterator[Pictu
         (path / "meta.json").write_text(json.dumps(meta, indent=1))
 
 
-def _found(path: Path, key: dict[str, Any]) -> Cache | None:
-    """The cache at `path`, if there is one. A damaged one is discarded; OSError if it may be whole but cannot be read."""
+def _existing(path: Path, key: dict[str, Any]) -> Cache | None:
+    """Return the cache at `path`, or None. A damaged cache is discarded.
+
+    Raises OSError if the cache cannot be read and may be undamaged.
+    """
     if not path.exists():
         return None
     try:
-        return _opened(path, key)
+        return _open(path, key)
     except (FileNotFoundError, ValueError, KeyError, TypeError, EOFError) as error:
         warnings.warn(f"cache {path}: {error}; built again", stacklevel=3)
         discard(path)
         return None
 
 
-def _finished(building: Path, path: Path, key: dict[str, Any]) -> Cache:
+def _rename(building: Path, path: Path, key: dict[str, Any]) -> Cache:
     try:
         building.rename(path)
-    except OSError:  # another process was first, or this one may not
+    except OSError:  # another process was first, or there is no permission
         if not path.exists():
             raise
-    return _opened(path, key)
+    return _open(path, key)
 
 
-def _opened(path: Path, key: dict[str, Any]) -> Cache:
-    """One of the errors that `_found` expects if something is missing, cut short or not of this key."""
+def _open(path: Path, key: dict[str, Any]) -> Cache:
+    """Open a cache. Raises one of the errors that `_existing` catches if a file is missing, truncated or of another key."""
     meta = json.loads((path / "meta.json").read_text())
     if meta["key"] != key:
         raise ValueError("its key is another one")
@@ -149,5 +156,5 @@ def _opened(path: Path, key: dict[str, Any]) -> Cache:
 
 
 def _size(path: Path) -> int:
-    with open(path, "rb") as file:  # not stat, which says nothing of whether it can be read
+    with open(path, "rb") as file:  # stat would not show whether the file can be read
         return file.seek(0, 2)

@@ -1,4 +1,4 @@
-"""attributes.csv: a header, then one line per picture, which begins with the picture's file name and goes on with numbers.
+"""Read an attributes.csv: a header, then a line for each picture, with its file name and numbers.
 
 file,smiling,age
 a.png,1,34
@@ -14,9 +14,12 @@ from sde_vae.errors import BadInput
 
 
 def parse(data: bytes, where: str, names: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
-    """The header without its first name, and float32 [len(names), columns], row i for names[i].
+    """Return (names of the columns, numbers as float32 [len(names), columns]), with row i for the picture names[i].
 
-    BadInput, with the line's number, unless every picture has one line, and every line a picture and finite numbers.
+    Raises BadInput, with the line's number, unless every picture has one line, and every line a picture and finite numbers.
+
+    >>> parse(b"file,age\\na.png,34", "attributes.csv", ["a.png"])
+    (('age',), array([[34.]], dtype=float32))
     """
     try:
         reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
@@ -34,7 +37,7 @@ def parse(data: bytes, where: str, names: list[str]) -> tuple[tuple[str, ...], n
         if name in rows:
             raise BadInput(f"{where}: line {number}: a second line for {name!r}")
         rows[name] = _numbers(cells, f"{where}: line {number}: {name!r}", columns)
-    _same(where, names, rows)
+    _require_same(where, names, rows)
     return columns, np.stack([rows[name] for name in names])
 
 
@@ -50,7 +53,7 @@ def _numbers(cells: list[str], line: str, columns: tuple[str, ...]) -> np.ndarra
     return numbers.astype(np.float32)
 
 
-def _same(where: str, names: list[str], rows: dict[str, np.ndarray]) -> None:
+def _require_same(where: str, names: list[str], rows: dict[str, np.ndarray]) -> None:
     missing = [n for n in names if n not in rows]
     extra = sorted(rows.keys() - set(names))
     if missing:

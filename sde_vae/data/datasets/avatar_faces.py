@@ -1,8 +1,8 @@
-"""Cartoon faces: from factors to pixels. The faces are drawn, not photographed.
+"""Render cartoon faces from factors. The faces are drawn, not photographed.
 
-The parts are those of `python-avatars` (Pablo Stanley's Avataaars, and additions), rasterised by `resvg-py`; both come with
-the extra `avatars`. The same factors give the same pixels: no font and no file is read but the package's own drawings, and
-nothing is left to the package's own random choices.
+The parts are those of `python-avatars` (Pablo Stanley's Avataaars, and additions), rasterised by `resvg-py`. Both are in the
+extra `avatars`. The same factors give the same pixels: only the package's own drawings are read, no fonts are used, and the
+package makes no random choices.
 """
 
 import io
@@ -10,50 +10,45 @@ import io
 import numpy as np
 from PIL import Image
 
-from sde_vae.data.datasets.avatar_factors import FACTORS, HAIR, Factors, factors
-from sde_vae.errors import BadInput, choose
+from sde_vae.data.datasets.avatar_factors import FACTORS, HAIR, Factors
+from sde_vae.errors import BadInput, install_command
 
-# The drawing's page, and the square of it that is shown: head, hair and shoulders, 7 of its units to a pixel at 32.
+# The page of the drawing, and the square of it that is rendered: head, hair and shoulders, 7 units to a pixel at 32 pixels.
 PAGE = 'width="264px" height="280px" viewBox="0 0 264 280"'
 FRAME = 'width="224px" height="224px" viewBox="20 20 224 224"'
-# Shapes that touch are blended one by one with what is below, which leaves a dark seam. Drawn finer and averaged, it is fainter.
-FINER = 2
+# Adjacent shapes are blended one after the other with the background, which leaves a dark seam. Rendered at this multiple of the
+# size and averaged, the seam is fainter.
+SUPERSAMPLING = 2
 
 
 def require() -> None:
-    """BadInput unless the packages that draw are there."""
+    """Raise BadInput unless the packages of the extra `avatars` are installed."""
     try:
         import python_avatars  # noqa: F401
         import resvg_py  # noqa: F401
     except ImportError as error:
-        raise BadInput(f'config.data.name: avatars needs {error.name}; run: pip install "sde_vae[avatars]"') from error
+        raise BadInput(f"config.data.name: avatars needs {error.name}; run: {install_command('avatars')}") from error
 
 
 def render(face: Factors, size: int) -> np.ndarray:
-    """uint8 [size, size, 3]. BadInput if the extra is not installed."""
+    """Return the face as uint8 [size, size, 3]. Raises BadInput if the extra `avatars` is not installed."""
     require()
     import resvg_py
 
     png = resvg_py.svg_to_bytes(
         svg_string=svg(face),
-        width=FINER * size,
-        height=FINER * size,
+        width=SUPERSAMPLING * size,
+        height=SUPERSAMPLING * size,
         background=str(_parts(face)["background_color"]),
         skip_system_fonts=True,
     )
     fine = np.asarray(Image.open(io.BytesIO(bytes(png)), formats=("PNG",)).convert("RGB"), np.uint16)
-    total = fine.reshape(size, FINER, size, FINER, 3).sum((1, 3), dtype=np.uint16)
-    return ((total + FINER**2 // 2) // FINER**2).astype(np.uint8)
-
-
-def counterfactual(seed: int, name: str, value: str, size: int) -> np.ndarray:
-    """The face of `seed` with one factor changed: the true counterfactual. uint8 [size, size, 3]; BadInput on unknown names."""
-    index = {v: i for i, v in enumerate(choose("factor", name, FACTORS))}
-    return render({**factors(seed), name: choose(name, value, index)}, size)
+    total = fine.reshape(size, SUPERSAMPLING, size, SUPERSAMPLING, 3).sum((1, 3), dtype=np.uint16)
+    return ((total + SUPERSAMPLING**2 // 2) // SUPERSAMPLING**2).astype(np.uint8)
 
 
 def svg(face: Factors) -> str:
-    """The drawing, cut to the frame, without its background."""
+    """Return the drawing as SVG, cut to the frame, without its background."""
     import python_avatars as pa
 
     whole = pa.Avatar(style=pa.AvatarStyle.TRANSPARENT, **_parts(face)).render()
@@ -63,7 +58,7 @@ def svg(face: Factors) -> str:
 
 
 def _parts(face: Factors) -> dict:
-    """Avatar's arguments: members of the package's enums."""
+    """Return the arguments of `python_avatars.Avatar`, members of the package's enums."""
     import python_avatars as pa
 
     enums = {

@@ -1,8 +1,8 @@
-"""What decides a cartoon face: 14 factors, each with named values, drawn independently of each other from a seed.
+"""The factors of a cartoon face: 14 factors with named values, drawn independently from a seed.
 
-All values are equally likely, but half of the faces have no `facial_hair` and half no `accessory`. The values are parts and
-colours of the package `python-avatars`. They are chosen so that a factor always shows, but for three: colours of something
-that a face may not have (`hidden`). For that, these parts are left out:
+All values are equally likely, except that half of the faces have no `facial_hair` and half no `accessory`. The values are parts
+and colours of the package `python-avatars`. They are chosen so that a factor is visible in every face. Three factors are
+exceptions, the colours of parts that a face may lack (`hidden`). These parts are therefore left out:
 
     hair astronaut, curly_2, long_hair_curly and loose_hair, hat hijab: take no beard, or no glasses
     hair shaved_sides and straight_2, hat chef_cap, clothing astronaut_suit: have their own colour
@@ -11,8 +11,6 @@ that a face may not have (`hidden`). For that, these parts are left out:
     hair caesar_side_part, nose default: at 32 pixels, hardly other than caesar and small
     clothing none: has no colour; clothing graphic_shirt: its picture is below the frame, and one needs a font
 """
-
-import math
 
 import numpy as np
 
@@ -33,8 +31,8 @@ FABRIC_COLORS = _words(
     "black blue_01 blue_02 blue_03 gray_01 gray_02 heather pastel_blue pastel_green pastel_orange pastel_yellow pink red "
     "white"
 )
-# Named as Avatar's arguments and the members of its enums. Written down, not listed from the package: parts that a user has
-# installed, or that a later version brings, change no face. The order decides the faces too.
+# Names of the arguments of python_avatars.Avatar, and of the members of its enums. They are written down here, so that parts of a
+# user or of a later version change no face. The order also determines the faces.
 FACTORS: dict[str, tuple[str, ...]] = {
     "background_color": ("default", "black", "white"),  # "default" is sky blue
     "skin_color": ("tanned", "yellow", "pale", "light", "brown", "dark_brown", "black"),
@@ -69,13 +67,17 @@ Factors = dict[str, int]  # factor name -> index into FACTORS[name]
 
 
 def odds(name: str) -> np.ndarray:
-    """The probabilities of the factor's values."""
+    """Return the probabilities of a factor's values.
+
+    >>> odds("nose").tolist()
+    [0.5, 0.5]
+    """
     n = len(FACTORS[name])
     return np.array([0.5] + [0.5 / (n - 1)] * (n - 1)) if name in HALF_WITHOUT else np.full(n, 1 / n)
 
 
 def factors(seed: int) -> Factors:
-    """The factors of face number `seed` >= 0: a function of the number alone."""
+    """Return the factors of face number `seed` >= 0. They depend on the number only."""
     u = np.random.default_rng(seed).random(len(FACTORS))
     # Without the last edge, which may be a little less than 1.
     edges = {name: np.cumsum(odds(name))[:-1] for name in FACTORS}
@@ -83,24 +85,10 @@ def factors(seed: int) -> Factors:
 
 
 def hidden(face: Factors) -> frozenset[str]:
-    """The factors that do not show in this face: changing them changes no pixel. Their drawn values are noise."""
-    shows = {
+    """Return the factors that are not visible in this face: changing them changes no pixel. Their values are noise."""
+    visible = {
         "hair_color": 0 < face["top"] < len(HAIR),
         "hat_color": face["top"] >= len(HAIR),
         "facial_hair_color": face["facial_hair"] > 0,
     }
-    return frozenset(name for name, shown in shows.items() if not shown)
-
-
-def canonical(face: Factors) -> Factors:
-    """The same face with its hidden factors 0: faces that differ only in what is hidden become one."""
-    return {**face, **dict.fromkeys(hidden(face), 0)}
-
-
-def distinct() -> int:
-    """How many canonical faces there are."""
-    n = {name: len(values) for name, values in FACTORS.items()}
-    tops = 1 + (len(HAIR) - 1) * n["hair_color"] + len(HATS) * n["hat_color"]
-    beards = 1 + (n["facial_hair"] - 1) * n["facial_hair_color"]
-    conditional = {"top", "hair_color", "hat_color", "facial_hair", "facial_hair_color"}
-    return tops * beards * math.prod(n[name] for name in n if name not in conditional)
+    return frozenset(name for name, is_visible in visible.items() if not is_visible)

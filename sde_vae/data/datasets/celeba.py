@@ -1,4 +1,4 @@
-"""CelebA, aligned and cropped (Liu et al. 2015, arXiv:1411.7766), from the files that its authors hand out.
+"""CelebA, aligned and cropped (Liu et al. 2015, arXiv:1411.7766), from the files of its authors.
 
 config.data.dir holds `img_align_celeba.zip` or its content `img_align_celeba/` (202,599 JPEG files of 178x218),
 `list_attr_celeba.txt` (the number of pictures, 40 names, then a line of -1 or 1 per picture) and `list_eval_partition.txt` (a
@@ -23,38 +23,40 @@ SPLITS = ("train", "valid", "test")
 
 
 def celeba(options: DataOptions) -> Dataset:
-    """The official splits; attributes int8 [n, 40] in {0, 1}. BadInput, with file and line, where the files do not agree."""
+    """Return the official splits, with attributes int8 [n, 40] in {0, 1}. Raises BadInput, with file and line, for bad files."""
     root = require_path(options.dir, f"a folder with {PICTURES}.zip or {PICTURES}/, {ATTRIBUTES} and {PARTITION}")
     options = options._replace(crop=options.crop or CROP)
     columns, signs = _attributes(root / ATTRIBUTES)
     numbers = _partition(root / PARTITION)
-    _agree(root / PARTITION, numbers, root / ATTRIBUTES, signs)
+    _require_same_names(root / PARTITION, numbers, root / ATTRIBUTES, signs)
     names = sorted(signs)
     source = next((p for p in (root / f"{PICTURES}.zip", root / PICTURES) if p.exists()), None)
     if source is None:
         raise BadInput(f"config.data.dir: {root} has neither {PICTURES}.zip nor {PICTURES}/")
     with open_files(source) as files:
-        inside = _inside(files)
-        _agree(source, {n.removeprefix(inside) for n in files.names if n.endswith(".jpg")}, root / ATTRIBUTES, signs)
-        # The split comes first, as `divided` wants it; then the attributes, from -1 and 1 to 0 and 1.
+        prefix = _prefix(files)
+        _require_same_names(
+            source, {n.removeprefix(prefix) for n in files.names if n.endswith(".jpg")}, root / ATTRIBUTES, signs
+        )
+        # The first column is the split, for `split_by_number`; then the attributes, converted from -1 and 1 to 0 and 1.
         rows = np.stack([np.append(numbers[n], signs[n] > 0) for n in names]).astype(np.int8)
         parts = {p.name: fingerprint(p) for p in (source, root / ATTRIBUTES, root / PARTITION)}
         cache = cached(
             options.cache,
             {"name": "celeba", "path": str(root.resolve()), "files": parts, **preparation(options)},
             len(names),
-            lambda: pictures([f"{source}/{n}" for n in names], lambda i: files.read(inside + names[i]), options, rows),
+            lambda: pictures([f"{source}/{n}" for n in names], lambda i: files.read(prefix + names[i]), options, rows),
         )
     return Dataset("celeba", split_by_number(cache, SPLITS), attributes=columns, skipped=cache.skipped)
 
 
-def _inside(files: Files) -> str:
-    """The zip holds the folder, the folder only its files."""
+def _prefix(files: Files) -> str:
+    """Return the prefix of the files' names: the zip holds a folder, while the folder holds the files themselves."""
     return f"{PICTURES}/" if any(n.startswith(f"{PICTURES}/") for n in files.names) else ""
 
 
 def _attributes(path: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-    """The names of the attributes, and name -> int8 [40] of -1 and 1."""
+    """Return (names of the attributes, file name -> int8 [40] of -1 and 1)."""
     lines = _lines(path)
     if len(lines) < 2 or len(lines[0]) != 1 or lines[0][0] != str(len(lines) - 2):
         raise BadInput(
@@ -66,29 +68,29 @@ def _attributes(path: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     for number, (name, *cells) in enumerate(lines[2:], 3):
         if len(cells) != COLUMNS or not {"-1", "1"}.issuperset(cells):
             raise BadInput(f"{path}: line {number}: expected a file name and {COLUMNS} times -1 or 1")
-        _new(path, number, name, signs)
+        _require_new(path, number, name, signs)
         signs[name] = np.array(cells, np.int8)
     return tuple(lines[1]), signs
 
 
 def _partition(path: Path) -> dict[str, int]:
-    """name -> the number of its split."""
+    """Return file name -> number of its split."""
     numbers: dict[str, int] = {}
     for number, line in enumerate(_lines(path), 1):
         if len(line) != 2 or line[1] not in ("0", "1", "2"):
             raise BadInput(f"{path}: line {number}: expected a file name and 0, 1 or 2, got {' '.join(line)!r}")
-        _new(path, number, line[0], numbers)
+        _require_new(path, number, line[0], numbers)
         numbers[line[0]] = int(line[1])
     return numbers
 
 
-def _new(path: Path, number: int, name: str, seen: dict) -> None:
-    if name in seen:
+def _require_new(path: Path, number: int, name: str, known: dict) -> None:
+    if name in known:
         raise BadInput(f"{path}: line {number}: a second line for {name}")
 
 
 def _lines(path: Path) -> list[list[str]]:
-    """The words of each line; an empty line only at the end."""
+    """Return the words of each line. Raises BadInput for an empty line that is not at the end."""
     try:
         lines = [line.split() for line in path.read_text("utf-8").rstrip().split("\n")]
     except OSError as error:
@@ -100,8 +102,8 @@ def _lines(path: Path) -> list[list[str]]:
     return lines
 
 
-def _agree(path: Path, names: dict | set, other: Path, known: dict) -> None:
-    """Both must name the same pictures."""
+def _require_same_names(path: Path, names: dict | set, other: Path, known: dict) -> None:
+    """Raise BadInput unless both files name the same pictures."""
     for a, b, x, y in ((path, other, names, known), (other, path, known, names)):
         if only := sorted(set(x) - set(y)):
             raise BadInput(f"{a}: has {only[0]}, which {b} has not ({len(only)} such)")

@@ -1,6 +1,6 @@
-"""scikit-learn's handwritten digits: 1,797 images of 8x8 with 17 grey levels, inside the package itself.
+"""The handwritten digits of scikit-learn: 1,797 images of 8x8 with 17 grey levels, which are part of that package.
 
-From the UCI test set of optical digits (Alpaydin & Kaynak 1998).
+They are the UCI test set of optical digits (Alpaydin & Kaynak 1998).
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ HELD_OUT = 360
 
 
 def digits(options: DataOptions) -> Dataset:
-    """Splits train (1,077), test (360) and valid (360); the attribute is the digit."""
+    """Return the splits train (1,077), test (360) and valid (360). The attribute is the digit."""
     del options
     data = load_digits()
     images, digit = data.images.astype(np.uint8)[..., None], data.target.astype(np.int32)[:, None]

@@ -10,41 +10,43 @@ import numpy as np
 from sde_vae.data.dataset import DataOptions, Dataset, Split
 from sde_vae.errors import BadInput
 
-# Where Debian's package dataset-fashion-mnist puts them.
+# The folder of Debian's package dataset-fashion-mnist.
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-# The last images of the official training set: it has no validation split of its own.
+# The last images of the official training set: there is no official validation split.
 VALID = 5000
-MAX_BYTES = 2**30  # of one file's array; the largest that is handed out in this form, EMNIST's, has half of that
+MAX_BYTES = 2**30  # of one file's array; EMNIST, the largest data set in this format, has half of that
 MAGIC = {1: b"\0\0\x08\x01", 3: b"\0\0\x08\x03"}
 
 
 def fashion_mnist(options: DataOptions) -> Dataset:
-    """Splits train (55,000), valid (5,000) and test (10,000) of 28x28; the attribute is the class, 0 to 9.
+    """Return the splits train (55,000), valid (5,000) and test (10,000) of 28x28. The attribute is the class, 0 to 9.
 
-    Any folder with the four files of MNIST's form does. Raises BadInput that names the file that is missing or damaged.
+    Any folder with four files in MNIST's format may be given. Raises BadInput, which names a file that is missing or damaged.
     """
     folder = options.dir or DEBIAN
-    train, test = _split(folder, "train"), _split(folder, "t10k")
-    if len(train.images) <= VALID:
-        raise BadInput(f"{folder}: expected more than {VALID} training images, found {len(train.images)}")
+    images, classes = _read(folder, "train")
+    test = Split(*_read(folder, "t10k"))
+    if len(images) <= VALID:
+        raise BadInput(f"{folder}: expected more than {VALID} training images, found {len(images)}")
     splits = {
-        "train": Split(train.images[:-VALID], train.attributes[:-VALID]),
-        "valid": Split(train.images[-VALID:], train.attributes[-VALID:]),
+        "train": Split(images[:-VALID], classes[:-VALID]),
+        "valid": Split(images[-VALID:], classes[-VALID:]),
         "test": test,
     }
     return Dataset("fashion_mnist", splits, attributes=("class",))
 
 
-def _split(folder: Path, name: str) -> Split:
+def _read(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return (images [n, 28, 28, 1], classes [n, 1])."""
     images = read_idx(folder / f"{name}-images-idx3-ubyte", 3)
     labels = read_idx(folder / f"{name}-labels-idx1-ubyte", 1)
     if len(images) != len(labels):
         raise BadInput(f"{folder}: {name} has {len(images)} images but {len(labels)} labels; get the four files anew")
-    return Split(images[..., None], labels.astype(np.int32)[:, None])
+    return images[..., None], labels.astype(np.int32)[:, None]
 
 
 def read_idx(path: Path, rank: int) -> np.ndarray:
-    """The uint8 array of an idx file of this rank, at `path` or at `path`.gz. Raises BadInput that names the file."""
+    """Return the uint8 array of an idx file of this rank, at `path` or at `path`.gz. Raises BadInput, which names the file."""
     gz = path.with_name(path.name + ".gz")
     if not path.exists() and not gz.exists():
         raise BadInput(
@@ -56,7 +58,7 @@ def read_idx(path: Path, rank: int) -> np.ndarray:
         with gzip.open(found) if found == gz else open(found, "rb") as file:
             shape = _shape(found, file.read(4 + 4 * rank), rank)
             size = math.prod(shape)
-            data = file.read(size + 1)  # and not what else there may be: a gzip file can inflate without end
+            data = file.read(size + 1)  # and no more: a gzip file can inflate without end
     except (OSError, EOFError, zlib.error) as error:
         raise BadInput(f"{found}: can't be read ({error}); get it anew") from error
     if len(data) != size:

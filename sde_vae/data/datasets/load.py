@@ -1,4 +1,4 @@
-"""Every data set, by its name."""
+"""Load a data set by its name."""
 
 from sde_vae.data.dataset import DataOptions, Dataset
 from sde_vae.data.datasets.avatars import avatars
@@ -18,11 +18,14 @@ DATASETS = {
     "folder": folder,
     "avatars": avatars,
 }
-TFDS = "tfds:"  # before the name of a data set of tensorflow-datasets
+TFDS = "tfds:"  # the prefix of data sets of tensorflow-datasets
 
 
 def load(name: str, options: DataOptions) -> Dataset:
-    """Raises BadInput for an unknown name, for data that is missing or damaged, and for images of another shape than asked."""
+    """Return the data set `name`.
+
+    Raises BadInput for an unknown name, for data that is missing or damaged, and for images of another shape than configured.
+    """
     if name.startswith(TFDS):
         loader = tfds(name.removeprefix(TFDS))
     else:

@@ -1,6 +1,6 @@
-"""Image data sets of tensorflow-datasets that were prepared as array_record, read without TensorFlow.
+"""Image data sets of tensorflow-datasets in the format array_record, read without TensorFlow.
 
-Nothing is downloaded or prepared here: the folder is looked up, and if it is not there the error says which command makes it.
+Nothing is downloaded or prepared. If the folder does not exist, the error gives the command that makes it.
 """
 
 import importlib
@@ -17,18 +17,18 @@ from sde_vae.data.datasets.folder import require_path
 from sde_vae.data.datasets.tfds_folder import FORMAT, check_shards, command, prepared, tfds_errors
 from sde_vae.data.io.archive import fingerprint
 from sde_vae.data.io.decode import pictures, preparation
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, install_command
 
 SPLITS = {"train": "train", "validation": "valid", "test": "test"}
-Features = dict[tuple[str, ...], Any]  # the path to a feature of an example -> the feature
+Features = dict[tuple[str, ...], Any]  # path of a feature in an example -> the feature
 
 
 def tfds(name: str) -> Callable[[DataOptions], Dataset]:
-    """The loader of a data set by its tensorflow-datasets name: "cifar10", "celeb_a", with a config or version after a "/".
+    """Return the loader of a data set of tensorflow-datasets, such as "cifar10" or "celeb_a"; a config or version follows a "/".
 
-    It has one uint8 image per example. Scalar integers and truth values, labels above all, become attributes, int64. Raises
-    BadInput, with the command that prepares the data, if they are not there, another data set's, or damaged; a single damaged
-    record counts as a corrupt picture.
+    The data set has one uint8 image in each example. Scalar integers and truth values, such as labels, become attributes, int64.
+    The loader raises BadInput, with the command that prepares the data, if they are missing, damaged or of another data set. A
+    single damaged record counts as a corrupt picture.
     """
 
     def load(options: DataOptions) -> Dataset:
@@ -65,7 +65,7 @@ def _cache(
     n = builder.info.splits[split].num_examples
 
     def make() -> Iterator[Picture | Skipped]:
-        raw = library.decode.SkipDecoding()  # the bytes: we decode as everywhere else
+        raw = library.decode.SkipDecoding()  # the bytes, which are decoded as in the other data sets
         with tfds_errors(path, path, name):
             source = builder.as_data_source(split, decoders=_nested(image, raw))
         rows = np.zeros((n, len(scalars)), np.int64) if scalars else None
@@ -73,7 +73,7 @@ def _cache(
         def read(i: int) -> bytes:
             with tfds_errors(f"{path} {split} {i}", path, name):
                 example = source[i]
-                if rows is not None:  # filled before image i is handed on, in one pass over the records
+                if rows is not None:  # filled before image i is yielded, in one pass over the records
                     rows[i] = [_at(example, p) for p in scalars]
                 return _at(example, image)
 
@@ -87,11 +87,13 @@ def _library() -> ModuleType:
     try:
         return importlib.import_module("tensorflow_datasets")  # slow, and optional
     except ImportError as error:
-        raise BadInput(f'config.data.name: needs tensorflow-datasets: pip install "sde_vae[tfds]" ({error})') from None
+        raise BadInput(
+            f"config.data.name: needs tensorflow-datasets ({error}); run: {install_command('tfds')}"
+        ) from None
 
 
 def _flat(features: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """The features by their paths; those in lists and the like count as one."""
+    """Yield (path, feature). A list of features counts as one feature."""
     for name, feature in sorted(features.items()):
         if type(feature).__name__ == "FeaturesDict":
             yield from _flat(feature, (*path, name))

@@ -1,4 +1,4 @@
-"""Where a data set of tensorflow-datasets lies that was prepared as array_record, whether it is whole, and what prepares it."""
+"""Find a data set of tensorflow-datasets in the format array_record, check its files, and give the command that prepares it."""
 
 import contextlib
 import json
@@ -8,13 +8,13 @@ from typing import Any
 
 from array_record.python.array_record_module import ArrayRecordReader
 
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, install_command
 
 FORMAT = "array_record"
 
 
 def prepared(root: Path, name: str) -> Path:
-    """The folder of the one version of `name` below `root`, or root itself if it is that."""
+    """Return the folder of the one version of `name` below `root`, or root itself. Raises BadInput for none or several."""
     infos = [root / "dataset_info.json", *sorted((root / name).rglob("dataset_info.json"))]
     found = [p.parent for p in infos if p.is_file() and "incomplete." not in p.parent.name]
     if not found:
@@ -36,7 +36,7 @@ def prepared(root: Path, name: str) -> Path:
 
 @contextlib.contextmanager
 def tfds_errors(what: Path | str, path: Path, name: str) -> Iterator[None]:
-    """Within, whatever goes wrong is BadInput, `what` being damaged: the library has no error of its own for that."""
+    """Turn any error into BadInput with the message that `what` is damaged: the library has no error type for damaged files."""
     try:
         yield
     except Exception as error:
@@ -46,7 +46,7 @@ def tfds_errors(what: Path | str, path: Path, name: str) -> Iterator[None]:
 
 
 def check_shards(split: Any, path: Path, name: str) -> None:
-    """BadInput unless every file of a split is there, to its end, and holds what the split says."""
+    """Raise BadInput unless every file of a split is complete and has the number of records that the split declares."""
     with tfds_errors(path, path, name):
         shards = list(zip(map(str, split.filepaths), split.shard_lengths, strict=True))
     for file, n in shards:
@@ -58,5 +58,6 @@ def check_shards(split: Any, path: Path, name: str) -> None:
 
 
 def command(name: str, folder: Path | str) -> str:
+    """Return the shell command that prepares the data set `name` in `folder`."""
     call = f"tfds.builder('{name}', data_dir='{folder}', file_format='{FORMAT}').download_and_prepare()"
-    return f'pip install "sde_vae[tfds]" tensorflow && python -c "import tensorflow_datasets as tfds; {call}"'
+    return f'{install_command("tfds", "tensorflow")} && python -c "import tensorflow_datasets as tfds; {call}"'

@@ -1,7 +1,7 @@
-"""The files of a folder or of a .zip, read by name, and nothing outside of it.
+"""Read the files of a folder or of a .zip by name, and none outside of it.
 
-Both are strangers' work: a name may climb out (`../`, a symbolic link), a zip may inflate without end. Such a source is refused
-as a whole before any of its files is read. Hidden files are not seen.
+The source is not trusted. A name may lead out of it (`../`, a symbolic link), and a zip may inflate without end. Such a source is
+refused as a whole before any of its files is read. Hidden files are ignored.
 """
 
 import contextlib
@@ -16,16 +16,21 @@ from typing import NamedTuple
 
 from sde_vae.errors import BadInput
 
-MAX_BYTES = 2**28  # of one file: what is decoded from more is over decode.MAX_PIXELS anyhow
-# Compressed pictures hardly deflate, and an empty one ten- or fiftyfold; deflate itself ends at 1,032.
+MAX_BYTES = 2**28  # of one file: a larger one has more than decode.MAX_PIXELS
+# Pictures hardly deflate; empty ones deflate by a factor of 10 to 50. The limit of deflate is 1,032.
 MAX_RATIO = 200
-FREE_BYTES = 2**20  # what may inflate at any ratio
-# Of these, zipfile inflates no more than it is asked for; of bzip2 and LZMA all that one reading of the file yields.
+FREE_BYTES = 2**20  # a smaller file may inflate at any ratio
+# With these methods zipfile inflates no more than is read. With bzip2 and LZMA it inflates all that one read of the file yields.
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class Files(NamedTuple):
-    """names: of all files, sorted, relative, with "/". read(name) -> bytes, or BadInput. where: the source, for messages."""
+    """The files of one source.
+
+    names           the relative names of all files, sorted, with "/"
+    read(name)      the bytes of a file; raises BadInput if it cannot be read
+    where           the source, for messages
+    """
 
     names: tuple[str, ...]
     read: Callable[[str], bytes]
@@ -33,7 +38,7 @@ class Files(NamedTuple):
 
 
 def fingerprint(path: Path) -> str:
-    """A digest of the names, sizes and times of change of all files below `path`, or of `path` if it is a file."""
+    """Return a digest of the names, sizes and modification times of all files below `path`, or of the file `path`."""
     digest = hashlib.sha256()
     for file in sorted(_walk(path)) if path.is_dir() else [path]:
         s = file.lstat()
@@ -45,7 +50,7 @@ def fingerprint(path: Path) -> str:
 
 @contextlib.contextmanager
 def open_files(path: Path) -> Iterator[Files]:
-    """The files of a folder or of a zip."""
+    """Open a folder or a zip. Raises BadInput for a source that is not safe."""
     if path.is_dir():
         yield _folder(path)
         return
@@ -81,7 +86,7 @@ def _folder(path: Path) -> Files:
 def _target(link: Path) -> Path:
     try:
         return link.resolve(strict=True)
-    except (OSError, RuntimeError):  # nothing there; a loop, which is the one or the other, by Python's version
+    except (OSError, RuntimeError):  # no target, or a loop, whose error depends on Python's version
         raise BadInput(f"{link}: a link that leads nowhere: mend or remove it") from None
 
 
@@ -100,10 +105,10 @@ def _zip(path: Path, file: zipfile.ZipFile) -> Files:
 
     def read(name: str) -> bytes:
         try:
-            # With a length: without one, zipfile inflates all there is before it looks at the size declared.
+            # With a length, because zipfile otherwise inflates the whole file before it checks the declared size.
             with lock, file.open(name) as f:
                 return f.read(entries[name].file_size + 1)
-        except Exception as error:  # strangers' bytes: zipfile and its decompressors raise a dozen kinds
+        except Exception as error:  # zipfile and its decompressors raise many types of errors
             raise BadInput(f"{path}/{name}: damaged, or not of the size the zip declares ({error})") from None
 
     return Files(tuple(sorted(name for name in entries if not _hidden(name))), read, path)
@@ -126,7 +131,7 @@ def _check_entry(path: Path, info: zipfile.ZipInfo) -> None:
 
 
 def _walk(path: Path) -> Iterator[Path]:
-    """All files and links below, hidden ones left out; linked folders are listed but not entered."""
+    """Yield all files and links below `path` that are not hidden. Linked folders are listed but not entered."""
     for folder, folders, files in os.walk(path, onerror=_raise):
         folders[:] = [f for f in folders if not _hidden(f)]
         links = [f for f in folders if (Path(folder) / f).is_symlink()]
@@ -138,5 +143,5 @@ def _raise(error: OSError) -> None:
 
 
 def _hidden(name: str) -> bool:
-    """What systems leave behind: .DS_Store, the ._* twins that macOS packs."""
+    """Return whether a name is hidden, such as .DS_Store and the ._* files of macOS."""
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))

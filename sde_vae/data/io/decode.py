@@ -1,8 +1,8 @@
-"""PNG and JPEG bytes to uint8 images of one size: strict, in order, by a few threads.
+"""Decode PNG and JPEG bytes to uint8 images of one size, strictly, in order, with a few threads.
 
-The picture is what a viewer shows: EXIF orientation is applied. Only what loses nothing is converted: grey to three equal
-channels, a palette to its colours, alpha that is 1 everywhere to none. Then comes the centre crop, then the antialiased resize,
-each once and in this order; a picture that has the size already is not touched.
+EXIF orientation is applied, as in a viewer. Only lossless conversions are made: grey to three equal channels, a palette to its
+colours, and alpha that is 1 everywhere to none. The centre crop and then the antialiased resize follow. A picture that has the
+right size is not changed.
 """
 
 import io
@@ -20,7 +20,7 @@ from sde_vae.data.dataset import DataOptions
 from sde_vae.errors import BadInput, choose
 
 FORMATS = ("PNG", "JPEG")
-MAX_PIXELS = 2**26  # 8192 x 8192; below where Pillow itself begins to warn
+MAX_PIXELS = 2**26  # 8192 x 8192; Pillow warns for larger pictures
 FILTERS = {
     "box": Image.Resampling.BOX,
     "bilinear": Image.Resampling.BILINEAR,
@@ -33,14 +33,14 @@ MODES = {1: "L", 3: "RGB"}
 
 
 class Decoded(NamedTuple):
-    """image: uint8 [size, size, C]. kind: what the file held, which is the same for all files of a tidy data set."""
+    """A uint8 image [size, size, C], and the kind of the file: its size and grey or colour, equal for all files of a data set."""
 
     image: np.ndarray
     kind: str
 
 
 class Unfit(BadInput):
-    """The options are wrong for a good picture; `kind` is as in Decoded."""
+    """The options do not fit a good picture. `kind` is as in Decoded."""
 
     def __init__(self, message: str, kind: str):
         super().__init__(message)
@@ -48,9 +48,12 @@ class Unfit(BadInput):
 
 
 def decode(data: bytes, name: str, options: DataOptions) -> Decoded:
-    """BadInput, naming the file, for anything but a whole PNG or JPEG; Unfit if `options` cannot make an image of it."""
-    picture, kind = _whole(data, name)
-    mode, resampling = _tools(options)
+    """Decode one file and prepare it by `options`.
+
+    Raises BadInput, which names the file, for anything but an undamaged PNG or JPEG, and Unfit if the options do not fit it.
+    """
+    picture, kind = _open(data, name)
+    mode, resampling = _mode_and_filter(options)
     if options.channels == 1 and picture.mode in COLOUR:
         raise Unfit(f"{name}: is in colour ({picture.mode}), and config.data.channels is 1: set it to 3", kind)
     picture = _cropped(picture.convert(mode), name, options.crop, kind)
@@ -67,23 +70,24 @@ def pictures(
     attributes: np.ndarray | None = None,
     alike: bool = True,
 ) -> Iterator[Picture | Skipped]:
-    """Decodes read(0), read(1), ... in order; attributes[i] goes with image i.
+    """Decode read(0), read(1), ... in order, with attributes[i] for image i.
 
-    With `alike`, files of another size or number of channels than the first good one are errors. An error is raised, or with
-    options.skip_corrupt handed on as Skipped, unless the options are to blame, or more than half of the files.
+    With `alike`, a file of another size or number of channels than the first good one is an error. Raises BadInput for a bad
+    file. With options.skip_corrupt a Skipped is yielded instead, unless the options do not fit, or more than half of the files
+    are bad.
     """
-    _tools(options)  # what is wrong here is not the fault of a file, and not to be skipped
+    _mode_and_filter(options)  # wrong options are an error, whatever skip_corrupt is
     first: tuple[str, str] | None = None
     skipped = []
 
-    def one(i: int) -> Decoded | BadInput:
+    def decode_file(i: int) -> Decoded | BadInput:
         try:
             return decode(read(i), names[i], options)
         except BadInput as error:
             return error
 
-    for i, item in enumerate(_in_order(one, len(names))):
-        # Before anything else: the options that fit the others need not fit an odd one.
+    for i, item in enumerate(_in_order(decode_file, len(names))):
+        # Checked first: options that fit the other files need not fit a file of another kind.
         if alike and first and isinstance(item, Decoded | Unfit) and item.kind != first[1]:
             item = BadInput(f"{names[i]}: is {item.kind}, while {first[0]} is {first[1]}: all must be alike")
         if isinstance(item, Decoded):
@@ -96,44 +100,47 @@ def pictures(
             raise BadInput(f"{item} (config.data.skip_corrupt=True leaves such files out)")
         skipped.append(str(item))
         yield Skipped(skipped[-1])
-    if 2 * len(skipped) > len(names):  # perhaps it is the first one that is odd
+    if 2 * len(skipped) > len(names):  # possibly the first file is the bad one
         raise BadInput(
             f"config.data.dir: {len(skipped)} of {len(names)} files cannot be used: {'; '.join(skipped[:3])}"
         )
 
 
 def preparation(options: DataOptions) -> dict[str, int | str | bool]:
-    """The part of a cache's key that says what was done to the pictures."""
+    """Return the part of a cache's key that describes the preparation of the pictures."""
     fields = ("image_size", "channels", "crop", "filter", "skip_corrupt")
     return {field: getattr(options, field) for field in fields}
 
 
-def _tools(options: DataOptions) -> tuple[str, Image.Resampling]:
-    """Pillow's mode and filter."""
+def _mode_and_filter(options: DataOptions) -> tuple[str, Image.Resampling]:
+    """Return Pillow's mode and filter. Raises BadInput for unknown ones."""
     if options.channels not in MODES:
         raise BadInput(f"config.data.channels: got {options.channels}, expected 1 (grey) or 3 (colour)")
     return MODES[options.channels], choose("config.data.filter", options.filter, FILTERS)
 
 
-def _whole(data: bytes, name: str) -> tuple[Image.Image, str]:
+def _open(data: bytes, name: str) -> tuple[Image.Image, str]:
+    """Return (picture, kind). Raises BadInput for a damaged file, or one that 8-bit grey or RGB cannot hold."""
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
         if picture.width * picture.height > MAX_PIXELS:
             raise Image.DecompressionBombError(f"{picture.width}x{picture.height} is over {MAX_PIXELS} pixels")
-        wide = ";16" in str([tile[3] for tile in picture.tile])  # bits; Pillow would drop the lower ones silently
+        wide = ";16" in str(
+            [tile[3] for tile in picture.tile]
+        )  # 16 bits; Pillow would drop the lower ones without an error
         picture.load()
         picture = ImageOps.exif_transpose(picture)
-        alpha = picture.convert("RGBA").getchannel("A").getextrema()[0] if picture.has_transparency_data else 255
+        alpha = np.asarray(picture.convert("RGBA").getchannel("A")).min() if picture.has_transparency_data else 255
     except UnidentifiedImageError:
         raise BadInput(f"{name}: not a PNG or JPEG") from None
-    except Exception as error:  # strangers' bytes: Pillow's decoders raise a dozen kinds
+    except Exception as error:  # Pillow's decoders raise many types of errors
         raise BadInput(f"{name}: corrupt or truncated ({error})") from None
     if wide or picture.mode not in GREY + COLOUR:
         mode = f"{picture.mode} with 16 bits" if wide else picture.mode
         raise BadInput(f"{name}: is of mode {mode}, which 8-bit grey or RGB cannot hold: convert it")
     if alpha < 255:
         raise BadInput(f"{name}: is transparent in places: flatten it onto a background")
-    picture.info.pop("transparency", None)  # Pillow would warn that it is lost
+    picture.info.pop("transparency", None)  # otherwise Pillow warns that it is lost
     return picture, f"{picture.width}x{picture.height} {'grey' if picture.mode in GREY else 'colour'}"
 
 
@@ -151,7 +158,7 @@ def _cropped(picture: Image.Image, name: str, crop: int, kind: str) -> Image.Ima
 
 
 def _in_order(function: Callable[[int], Decoded | BadInput], n: int) -> Iterator[Decoded | BadInput]:
-    """function(0), ..., function(n - 1) by threads (Pillow decodes without the GIL), a bounded number ahead of the reader."""
+    """Yield function(0), ..., function(n - 1) from threads, a bounded number ahead. Pillow decodes without the GIL."""
     workers = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future] = deque()

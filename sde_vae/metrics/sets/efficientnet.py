@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, install_command
 from sde_vae.metrics.networks.efficientnet_lite import BN_EPS, STAGES, Block, Features, Images, Layer, Weights, features
 from sde_vae.metrics.sets.extractors import Extractor
 from sde_vae.pretrained.arrays import read_arrays, sha256
@@ -108,4 +108,6 @@ def _installed() -> Path:
     for file in files:
         if file.name == FILE:
             return Path(file.locate())
-    raise BadInput(f'efflite0: expected {FILE} of {DISTRIBUTION}, not installed; pip install "sde_vae[metrics]"')
+    raise BadInput(
+        f"efflite0: expected {FILE} of {DISTRIBUTION}, which is not installed; run: {install_command('metrics')}"
+    )

@@ -1,0 +1,31 @@
+"""Config fields on the command line of a benchmark: --config.section.field=value."""
+
+import json
+from typing import Any
+
+from sde_vae.errors import BadInput
+
+
+def as_text(value: Any) -> str:
+    """What `overrides` reads as this value."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    try:
+        json.loads(value)
+    except json.JSONDecodeError:
+        return value
+    return json.dumps(value)
+
+
+def overrides(arguments: list[str]) -> dict[str, Any]:
+    """--config.section.field=value -> {"section.field": value}; numbers as JSON reads them, the rest as text."""
+    found = {}
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not name.startswith("--config.") or not equals:
+            raise BadInput(f"{argument}: expected --config.section.field=value")
+        try:
+            found[name.removeprefix("--config.")] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name.removeprefix("--config.")] = value
+    return found

@@ -1,0 +1,1 @@
+"""Compares solvers: quality against evaluations of the score."""

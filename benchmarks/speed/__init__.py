@@ -1,0 +1,1 @@
+"""Measures speed: the solvers' loops, the data pipeline, the metric networks."""

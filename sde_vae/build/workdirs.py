@@ -1,0 +1,37 @@
+"""Folders of trained runs, and the configs that they were trained with."""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from sde_vae.build.config import set_fields
+from sde_vae.build.fields import default_config
+from sde_vae.errors import BadInput
+from sde_vae.training import workdir as workdirs
+
+# Trained runs that are part of the package.
+PACKAGED = Path(__file__).parent.parent / "runs"
+
+
+def find_workdir(workdir: str | Path) -> Path:
+    """Return the folder of a run, given by its path or by the name of a packaged one. Raises BadInput if there is none."""
+    directory = Path(workdir).expanduser()
+    if (directory / "config.json").is_file():
+        return directory
+    if (PACKAGED / str(workdir) / "config.json").is_file():
+        return PACKAGED / str(workdir)
+    packaged = ", ".join(sorted(p.parent.name for p in PACKAGED.glob("*/config.json"))) or "none"
+    raise BadInput(
+        f"workdir: {directory} is not a trained run: it has no config.json; packaged runs by name: {packaged}"
+    )
+
+
+def trained_config(directory: Path) -> ConfigDict:
+    """Return the config that the run in `directory` was trained with. Raises BadInput for one that this version cannot read."""
+    return set_fields(default_config(), workdirs.read_config(directory))
+
+
+def check_same_model(config: ConfigDict, directory: Path) -> None:
+    """Raise BadInput, naming the field, if the config is of another model than the one trained in `directory`."""
+    flat, defaults = (workdirs.flatten(c.to_dict()) for c in (config, default_config()))
+    workdirs.check(directory, flat, defaults)

@@ -1,0 +1,1 @@
+"""What the command line does with a run: train, evaluate, export to files, release."""

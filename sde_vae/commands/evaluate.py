@@ -1,0 +1,218 @@
+"""Evaluate a trained run: metrics.json, figures and report.html."""
+
+import json
+import math
+import re
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sde_vae.build.evaluation import build_eval_data, evaluated_split
+from sde_vae.build.fields import default_config
+from sde_vae.build.metric_networks import build_metric_networks
+from sde_vae.build.parameters import load_prior, other_images
+from sde_vae.commands.train import note_other_images, parameter_count, report_skipped
+from sde_vae.data.dataset import fingerprint
+from sde_vae.data.pipeline import check_images
+from sde_vae.errors import BadInput
+from sde_vae.evaluators.context import EvalContext, Evaluator, MetricNetworks, make_context
+from sde_vae.files import write_json
+from sde_vae.inference.resume_cache import ResumeCache
+from sde_vae.keyed_folder import Key, as_key, held_key, write_key
+from sde_vae.reporting import plots
+from sde_vae.reporting.provenance import provenance
+from sde_vae.reporting.report import write_report
+from sde_vae.reporting.tables import as_text, tables
+from sde_vae.run import Run
+from sde_vae.training import logs
+from sde_vae.training import workdir as workdirs
+from sde_vae.training.checkpoints import describe
+
+# Fields that do not change a figure.
+WITHOUT_EFFECT = (
+    "parallel",
+    "keep_checkpoints",
+    "data.dir",
+    "data.cache",
+    "data.workers",
+    "eval.name",
+    "eval.evaluators",
+)
+
+
+class Evaluation(NamedTuple):
+    """The folder of an evaluation, and all its metrics, those of earlier evaluators with the same key among them."""
+
+    directory: Path
+    metrics: dict[str, Any]
+
+
+def evaluate_run(run: Run) -> Evaluation:
+    """Run config.eval.evaluators on `run`, write WORKDIR/eval, and print the tables.
+
+    Results accumulate in a folder as long as model, data and settings are the same. Others go to a folder of their own,
+    WORKDIR/eval/NAME: config.eval.name, or a name made of what differs. An evaluation that was stopped goes on where it was.
+    """
+    config, experiment = run.config, run.experiment
+    if config.eval.prior and experiment.final.method.unconditional is None:
+        raise BadInput(
+            f"config.eval.prior: got {config.eval.prior!r}, but {experiment.title} has no prior; leave it out"
+        )
+    trained, data = run.trained, experiment.load()
+    check_images(trained.data, data.split("train").images, str(run.workdir / experiment.final.name))
+    for note in notes(run):
+        print(note)
+    networks = build_metric_networks(config)
+    key = as_key(evaluation_key(run, networks))
+    out = evaluation_folder(run.results / "eval", config.eval.name, key)
+    write_key(out, key)
+    cache = ResumeCache(out / "parts", key)
+    context = make_context(
+        run.model,
+        build_eval_data(config, data),
+        networks,
+        cache,
+        config.model.latent_dim,
+        config.eval.samples,
+        config.eval.batch_size,
+        config.seed,
+    )
+    metrics = accumulate(experiment.evaluators, context, out)
+    metrics |= {"n": len(context.data.test), "seed": config.seed, "latent_dim": config.model.latent_dim}
+    metrics |= {"method": experiment.title, "step": trained.step, "split": config.eval.split, **networks.weights}
+    metrics |= {f"{stage}_steps_per_second": rate for stage, rate in speeds(run).items()}
+    write_json(out / "metrics.json", metrics)
+    finish(run, context, out, metrics)
+    return Evaluation(out, metrics)
+
+
+def notes(run: Run) -> list[str]:
+    """Return what a reader of the figures should know: a swapped prior, other images, an unfinished stage."""
+    config, experiment = run.config, run.experiment
+    found = []
+    if config.eval.prior and experiment.final.name == "correction":
+        found.append(
+            "note: the correction was trained on the residual of its own prior; config.eval.prior is another one"
+        )
+    if config.eval.prior:
+        prior = load_prior(config, experiment, run.workdir, config.eval.prior)
+        if other_images(prior, experiment.load()):
+            found.append(note_other_images("config.eval.prior"))
+    return found + run.unfinished()
+
+
+def evaluation_key(run: Run, networks: MetricNetworks) -> dict[str, Any]:
+    """Return what decides the figures: the settings, the model, the data and the networks of the metrics."""
+    data = run.experiment.load()
+    config = workdirs.as_json(workdirs.flatten(run.config.to_dict()))
+    return {
+        "config": {name: value for name, value in config.items() if name not in WITHOUT_EFFECT},
+        "data": [fingerprint(data.split("train").images), fingerprint(evaluated_split(run.config, data))],
+        "weights": networks.weights,
+        "step": run.trained.step,
+        "trained": describe(run.trained.params),
+        "frozen": describe(run.frozen),
+        "latent": describe(run.latent.params) if run.latent else None,
+    }
+
+
+def evaluation_folder(root: Path, name: str, key: dict[str, Any]) -> Path:
+    """Return the folder for the results of `key`: never one that holds the results of another key.
+
+    Raises BadInput if the folder that config.eval.name asks for holds others.
+    """
+    if name:
+        if not re.fullmatch(r"[\w.=+-]+", name):
+            raise BadInput(f"config.eval.name: got {name!r}, expected letters, digits and any of . _ = + -")
+        if (held := results_key(root / name)) not in (None, key):
+            raise BadInput(f"config.eval.name: {root / name} holds the results of other settings; choose another name")
+        return root / name
+    held = results_key(root)
+    if held in (None, key):
+        return root
+    out = root / difference(held, key)
+    if results_key(out) not in (None, key):
+        out = root / f"{out.name}_{abs(hash_of(key)):08x}"
+    print(f"note: {root} holds the results of other settings; these go to {out}")
+    return out
+
+
+def results_key(folder: Path) -> Key | None:
+    """Return the key of the results in a folder: None if there are none, {} if there are some of unknown origin."""
+    return held_key(folder) or ({} if (folder / "metrics.json").exists() else None)
+
+
+def difference(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """Return a name made of what `new` has and `old` has not: "n=100_steps=50", or "step=4000"."""
+    before, now = old.get("config", {}), new["config"]
+    changed = {name.split(".")[-1]: value for name, value in now.items() if before.get(name) != value} if before else {}
+    if not changed:
+        changed = {"step": new["step"]} if old.get("step") != new["step"] else {"model": f"{hash_of(new):08x}"}
+    name = "_".join(f"{field}={str(value).rpartition('/')[2]}" for field, value in changed.items())
+    return re.sub(r"[^\w.=+-]+", "-", name)[:80]
+
+
+def hash_of(key: dict[str, Any]) -> int:
+    """Return a checksum of a key, the same on every machine."""
+    return zlib.crc32(json.dumps(key, sort_keys=True).encode())
+
+
+def accumulate(evaluators: dict[str, Evaluator], context: EvalContext, out: Path) -> dict[str, Any]:
+    """Run the evaluators whose results are not in `out` yet; return the metrics of all that are."""
+    results = out / "evaluators"
+    for name, evaluator in evaluators.items():
+        if (results / f"{name}.json").exists():
+            print(f"{name}: evaluated before with the same model, data and settings; kept")
+            continue
+        write_json(results / f"{name}.json", _finite(dict(evaluator(context))))
+    found = {path.stem: json.loads(path.read_text()) for path in sorted(results.glob("*.json"))}
+    order = [*evaluators, *(name for name in found if name not in evaluators)]
+    return {metric: value for name in order for metric, value in found[name].items()}
+
+
+def speeds(run: Run) -> dict[str, float]:
+    """Return stage -> the median steps per second of its training, where they were logged."""
+    rates = {}
+    for stage in run.experiment.stages:
+        rows = logs.read(run.workdir / stage.name / "metrics.jsonl")
+        if of_stage := [row["steps_per_second"] for row in rows if "steps_per_second" in row]:
+            rates[stage.name] = float(np.median(of_stage))
+    return rates
+
+
+def finish(run: Run, context: EvalContext, out: Path, metrics: dict[str, Any]) -> None:
+    """Draw the training curves, move the figures to `out`, write the report, and print the tables."""
+    logged = {stage.name: logs.read(run.workdir / stage.name / "metrics.jsonl") for stage in run.experiment.stages}
+    if logged := {name: rows for name, rows in logged.items() if rows}:
+        plots.curves(logged, context.figures / "curves.png")
+    for figure in context.figures.glob("*.*"):
+        figure.replace(out / figure.name)
+    title = f"{run.experiment.title} on {run.config.data.name}, {run.config.model.latent_dim} latents"
+    write_report(out / "report.html", title, metrics, describe_run(run))
+    context.cache.discard()
+    print("\n\n".join(as_text(table) for table in tables(metrics)))
+    for name, identity in context.networks.weights.items():
+        print(f"{name}  {identity}")
+    report_skipped(run.experiment.load(), run.workdir)
+    print(f"\nmetrics  {out / 'metrics.json'}\nreport   {out / 'report.html'}")
+
+
+def describe_run(run: Run) -> dict[str, Any]:
+    """Return what the report says of how the run was made."""
+    experiment = run.experiment
+    return provenance(
+        trained=workdirs.read_facts(run.workdir),
+        evaluated=workdirs.facts(),
+        config=workdirs.flatten(run.config.to_dict()),
+        defaults=workdirs.flatten(default_config().to_dict()),
+        logs={stage.name: logs.read(run.workdir / stage.name / "metrics.jsonl") for stage in experiment.stages},
+        parameters={stage.name: parameter_count(stage) for stage in experiment.stages},
+        images={name: len(split.images) for name, split in experiment.load().splits.items()},
+    )
+
+
+def _finite(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Without what is not defined, such as the standard error of one image: JSON has no NaN."""
+    return {name: value for name, value in metrics.items() if not isinstance(value, float) or math.isfinite(value)}

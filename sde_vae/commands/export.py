@@ -1,0 +1,113 @@
+"""What the command line writes of a trained run: codes, reconstructions and samples, as files."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from sde_vae.build.data import data_options
+from sde_vae.data.dataset import take, to_bytes, to_model, to_unit
+from sde_vae.data.datasets.folder import read_pictures
+from sde_vae.errors import BadInput
+from sde_vae.files import write_arrays
+from sde_vae.reporting import plots
+from sde_vae.run import Run
+
+# Images of a grid that shows what was sampled or reconstructed.
+SHOWN = 64
+
+
+class Named(NamedTuple):
+    """Images [n, H, W, C], uint8 or floats in [0, 1], and a file name for each, with "/" between folders."""
+
+    names: list[str]
+    images: np.ndarray
+
+
+def read_input(run: Run, source: str) -> Named:
+    """Return the images of a folder or zip, prepared as config.data says, or those of a split of the run's data.
+
+    Raises BadInput if `source` is neither, or for a picture that cannot be read.
+    """
+    path = Path(source).expanduser()
+    if path.exists():
+        return Named(*read_pictures(path, data_options(run.config)))
+    data = run.experiment.load()
+    if source not in data.splits:
+        raise BadInput(
+            f"--input: got {source!r}, expected a folder or zip that exists, or a split of {data.name}: {', '.join(data.splits)}"
+        )
+    images = data.split(source).images
+    digits = len(str(len(images) - 1))
+    names = [f"{source}_{i:0{digits}d}" for i in range(len(images))]
+    return Named(names, to_unit(to_model(take(images, np.arange(len(images))), data.levels)))
+
+
+def encode_to(run: Run, source: str, path: Path) -> None:
+    """Write mean and log_var [n, latent_dim] and names [n] of the images to a .npz."""
+    if path.suffix != ".npz":
+        raise BadInput(f"--output: got {path}, expected a file that ends in .npz")
+    refuse_existing(path)
+    names, images = read_input(run, source)
+    q = run.encode(images, progress=True)
+    write_arrays(path, mean=q.mean, log_var=q.log_var, names=np.asarray(names))
+    print(f"codes     {path}: mean and log_var {list(q.mean.shape)}, names of {len(names)} images")
+
+
+def reconstruct_to(run: Run, source: str, out: Path) -> None:
+    """Write the reconstruction of each image to `out`: a folder of PNG files of the same names, or a .npz."""
+    refuse_existing(out)
+    names, images = read_input(run, source)
+    write_images(out, run.reconstruct(images, progress=True), names)
+
+
+def sample_to(run: Run, n: int, seed: int | None, out: Path) -> None:
+    """Write n new images to `out`: a folder of PNG files, or a .npz."""
+    refuse_existing(out)
+    digits = len(str(n - 1))
+    write_images(out, run.sample(n, seed, progress=True), [f"{i:0{digits}d}" for i in range(n)])
+
+
+def write_images(out: Path, images: np.ndarray, names: list[str]) -> None:
+    """Write uint8 images [n, H, W, C]: to OUT.npz as the array `images` (and `names`), or each to OUT/NAME.png."""
+    if out.suffix == ".npz":
+        write_arrays(out, images=to_bytes(images), names=np.asarray(names))
+        print(f"images    {out}: uint8 {list(images.shape)}")
+        return
+    files = [out / Path(name).with_suffix(".png") if Path(name).suffix else out / f"{name}.png" for name in names]
+    if len(set(files)) < len(files):
+        raise BadInput(f"--output: several images would have the same name in {out}; give a file that ends in .npz")
+    for file, image in zip(tqdm(files, desc="write", unit="image"), to_bytes(images), strict=True):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file)
+    plots.grid(images[:SHOWN], grid_of(out))
+    print(f"images    {out}: {len(files)} PNG files; the first of them in {grid_of(out)}")
+
+
+def free_name(path: Path) -> Path:
+    """Return `path`, or PATH_2, PATH_3, ... where there is something already."""
+    n = 1
+    free = path
+    while is_taken(free) or is_taken(grid_of(free)):
+        n += 1
+        free = path.with_name(f"{path.name}_{n}")
+    return free
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise BadInput if there is a file, or a folder that is not empty, where the output or the grid beside it would go."""
+    taken = [p for p in (path, *([] if path.suffix == ".npz" else [grid_of(path)])) if is_taken(p)]
+    if taken:
+        raise BadInput(f"--output: {taken[0]} exists and is not overwritten; remove it, or give another --output")
+
+
+def is_taken(path: Path) -> bool:
+    """Return whether `path` is a file, or a folder that is not empty."""
+    return path.is_file() or (path.is_dir() and any(path.iterdir()))
+
+
+def grid_of(folder: Path) -> Path:
+    """Return the picture beside a folder of images that shows the first of them: FOLDER.png."""
+    return folder.with_name(f"{folder.name}.png")

@@ -1,0 +1,209 @@
+"""Bytes to pixels: exact where nothing is to be done, Pillow's crop and resize where something is, and strict."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sde_vae.data.cache.record_cache import Picture, Skipped
+from sde_vae.data.io import decode as module
+from sde_vae.data.io.decode import FILTERS, decode, pictures
+from sde_vae.errors import BadInput
+from tests.helpers.files import encoded, noise, options, smooth
+
+
+def read(data, **changes):
+    return decode(data, "a.png", options(None, None, **changes)).image
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_png_of_the_right_size_comes_back_exactly(channels):
+    (x,) = noise(1, channels=channels)
+    np.testing.assert_array_equal(read(encoded(x), channels=channels), x)
+
+
+def test_jpeg_is_what_pillow_decodes():
+    data = encoded(smooth(8, 8), "JPEG")
+    with Image.open(io.BytesIO(data)) as picture:
+        np.testing.assert_array_equal(read(data), np.asarray(picture))
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_crop_and_resize_are_pillows(name):
+    x = smooth(218, 178)
+    expected = Image.fromarray(x[39:179, 19:159]).resize((64, 64), FILTERS[name])
+    np.testing.assert_array_equal(read(encoded(x), crop=140, image_size=64, filter=name), np.asarray(expected))
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_every_filter_is_antialiased(name):
+    """A board of single pixels, made 8 times smaller, is grey: a filter that only looked at neighbours would alias."""
+    board = np.indices((64, 64)).sum(0) % 2 * np.uint8(255)
+    small = read(encoded(np.repeat(board[..., None], 3, 2).astype(np.uint8)), filter=name)
+    assert np.abs(small.astype(int) - 127.5)[1:-1, 1:-1].max() <= 2
+
+
+@pytest.mark.parametrize(("format", "how"), [("PNG", {}), ("JPEG", {}), ("JPEG", {"progressive": True})])
+def test_a_file_cut_anywhere_is_an_error_or_the_whole_picture(format, how):
+    data = encoded(smooth(8, 8), format, **how)
+    whole, errors = read(data), 0
+    for end in range(len(data)):
+        try:
+            np.testing.assert_array_equal(read(data[:end]), whole)  # PNG's last chunk holds no pixels
+        except BadInput:
+            errors += 1
+    assert errors >= len(data) - 24
+
+
+def test_what_loses_nothing_is_converted():
+    (x,) = noise(1, channels=1)
+    grey = Image.fromarray(x[..., 0])
+    np.testing.assert_array_equal(read(encoded(grey)), np.repeat(x, 3, -1))
+    palette = Image.fromarray(noise(1)[0]).quantize(16)
+    np.testing.assert_array_equal(read(encoded(palette)), np.asarray(palette.convert("RGB")))
+    np.testing.assert_array_equal(read(encoded(palette, transparency=200)), np.asarray(palette.convert("RGB")))
+    opaque = Image.fromarray(noise(1)[0]).convert("RGBA")
+    np.testing.assert_array_equal(read(encoded(opaque)), noise(1)[0])
+    bits = Image.fromarray(x[..., 0] > 127)
+    np.testing.assert_array_equal(read(encoded(bits), channels=1), 255 * (x > 127).astype(np.uint8))
+
+
+def test_orientation_is_applied():
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be shown turned clockwise by a quarter
+    x = noise(1)[0]
+    np.testing.assert_array_equal(read(encoded(x, exif=turned)), np.rot90(x, -1))
+
+
+@pytest.mark.parametrize(
+    ("data", "changes", "message"),
+    [
+        (b"", {}, "not a PNG or JPEG"),
+        (b"<svg/>", {}, "not a PNG or JPEG"),
+        (encoded(noise(1)[0], "BMP"), {}, "not a PNG or JPEG"),
+        (encoded(noise(1)[0], "GIF"), {}, "not a PNG or JPEG"),
+        (encoded(noise(1)[0]), {"channels": 1}, r"in colour \(RGB\), and config.data.channels is 1"),
+        (encoded(noise(1, channels=4)[0]), {}, "transparent in places"),
+        (encoded(Image.fromarray(noise(1)[0]).quantize(4), transparency=0), {}, "transparent in places"),
+        (encoded(Image.new("CMYK", (8, 8)), "JPEG"), {}, "is of mode CMYK"),
+        (encoded(Image.new("I;16", (8, 8))), {}, "is of mode I;16"),
+        (encoded(noise(1, 8, 9)[0]), {}, "is 9x8, not square: set config.data.crop, to 8 or less"),
+        (encoded(noise(1)[0]), {"crop": 9}, "is 8x8, smaller than config.data.crop=9"),
+        (encoded(noise(1, 9, 9)[0]), {"filter": "nearest"}, "config.data.filter: unknown name 'nearest'"),
+        (encoded(noise(1)[0]), {"channels": 2}, "config.data.channels: got 2, expected 1"),
+    ],
+)
+def test_bad_input_is_named(data, changes, message):
+    with pytest.raises(BadInput, match=message) as error:
+        read(data, **changes)
+    assert str(error.value).startswith(("a.png: ", "config.data."))
+    assert "\n" not in str(error.value)
+
+
+def png16(colour_type, channels):
+    """A black PNG of 8x8 with 16 bits per channel, by the specification: Pillow writes none in colour."""
+    header = struct.pack(">IIBBBBB", 8, 8, 16, colour_type, 0, 0, 0)
+    body = zlib.compress(8 * (b"\0" + 8 * channels * b"\0\0"))
+    chunks = [(b"IHDR", header), (b"IDAT", body), (b"IEND", b"")]
+    packed = [struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+@pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_16_bits_are_refused_and_not_cut_to_8(colour_type, channels):
+    data = png16(colour_type, channels)
+    with Image.open(io.BytesIO(data)) as picture:
+        picture.load()  # a whole file
+    with pytest.raises(BadInput, match=r"a\.png: is of mode .* with 16 bits, which 8-bit grey or RGB cannot hold"):
+        read(data)
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(monkeypatch):
+    """By our own limit, and by Pillow's, which warns first: a few kilobytes that declare gigabytes."""
+    data = bytearray(encoded(Image.new("1", (60_000, 2))))
+    monkeypatch.setattr(module, "MAX_PIXELS", 60_000)
+    with pytest.raises(BadInput, match="over 60000 pixels"):
+        read(bytes(data))
+    monkeypatch.undo()
+    for side in (10_000, 60_000):  # Pillow: a warning for the one, an error for the other
+        header = b"IHDR" + side.to_bytes(4) + side.to_bytes(4) + bytes(data[24:29])
+        bomb = bytes(data[:12]) + header + zlib.crc32(header).to_bytes(4) + bytes(data[33:])
+        with pytest.raises(BadInput, match=r"pixels"):
+            read(bomb)
+
+
+def test_pictures_come_in_order_with_their_attributes():
+    x = noise(100)
+    data = [encoded(a) for a in x]
+    rows = np.arange(100)[:, None]
+    found = list(pictures([f"{i}.png" for i in range(100)], lambda i: data[i], options(None, None), rows))
+    np.testing.assert_array_equal(np.stack([p.image for p in found]), x)
+    np.testing.assert_array_equal(np.stack([p.attributes for p in found]), rows)
+
+
+ODD = {
+    "other size": (encoded(noise(1, 16, 16)[0]), "c.png: is 16x16 colour, while a.png is 8x8 colour"),
+    "other channels": (encoded(noise(1, channels=1)[0]), "c.png: is 8x8 grey, while a.png is 8x8 colour"),
+    "not square": (encoded(noise(1, 8, 9)[0]), "c.png: is 9x8 colour, while a.png is 8x8 colour"),
+    "truncated": (encoded(noise(1)[0])[:-40], "c.png: corrupt or truncated"),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_an_odd_one_is_an_error_or_left_out(case):
+    good = encoded(noise(1)[0])
+    data, message = [good, good, ODD[case][0], good], ODD[case][1]
+    names = ["a.png", "b.png", "c.png", "d.png"]
+    with pytest.raises(BadInput, match=message):
+        list(pictures(names, lambda i: data[i], options(None, None)))
+    a, b, c, d = pictures(names, lambda i: data[i], options(None, None, skip_corrupt=True), np.arange(4))
+    assert isinstance(c, Skipped)
+    assert c.line.startswith(message)
+    assert all(isinstance(p, Picture) for p in (a, b, d))
+    assert d.attributes == 3
+
+
+UNFIT = {
+    "colour": (encoded(noise(1)[0]), {"channels": 1}, "config.data.channels is 1: set it to 3"),
+    "crop": (encoded(noise(1)[0]), {"crop": 9}, "smaller than config.data.crop=9"),
+    "oblong": (encoded(noise(1, 8, 9)[0]), {}, "not square: set config.data.crop"),
+}
+
+
+@pytest.mark.parametrize("alike", [True, False])
+@pytest.mark.parametrize("case", UNFIT)
+def test_options_that_fit_no_file_are_not_made_up_for_by_skipping(case, alike):
+    """At the first file that shows it: what comes after is not looked at."""
+    data, changes, message = UNFIT[case]
+    found = pictures(100 * ["a.png"], lambda i: data, options(None, None, skip_corrupt=True, **changes), alike=alike)
+    with pytest.raises(BadInput, match=f"^a.png: .*{message}") as error:
+        next(found)
+    assert "skip_corrupt" not in str(error.value)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+@pytest.mark.parametrize(("bad", "refused"), [(1, False), (2, False), (3, True), (4, True)])
+def test_more_than_half_skipped_is_an_error(bad, refused, alike):
+    good = encoded(noise(1)[0])
+    names = [f"{i}.png" for i in range(4)]
+    found = pictures(names, lambda i: b"" if i < bad else good, options(None, None, skip_corrupt=True), alike=alike)
+    if refused:
+        with pytest.raises(BadInput, match=rf"config\.data\.dir: {bad} of 4 .*: 0\.png: .*; 1\.png: .*; 2\.png: ") as e:
+            list(found)
+        assert "3.png" not in str(e.value)
+    else:
+        assert sum(isinstance(p, Skipped) for p in found) == bad
+
+
+def test_a_first_file_that_is_the_odd_one():
+    data = [encoded(x) for x in (noise(1, 9, 9)[0], *noise(3))]
+    with pytest.raises(BadInput, match=r"3 of 4 files cannot be used: 1\.png: is 8x8 colour, while 0\.png is 9x9"):
+        list(pictures([f"{i}.png" for i in range(4)], data.__getitem__, options(None, None, skip_corrupt=True)))
+
+
+def test_a_wrong_option_is_not_the_fault_of_the_files():
+    with pytest.raises(BadInput, match=r"^config.data.filter"):
+        list(pictures(["a.png"], lambda i: b"", options(None, None, filter="nearest", skip_corrupt=True)))
