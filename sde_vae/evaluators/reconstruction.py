@@ -75,7 +75,7 @@ def plot_trajectories(context: EvalContext, z: np.ndarray, index: np.ndarray) ->
     """Plot the decodings of a few z, from noise to image: x_t at half contrast, and E[x_0 | x_t, z]."""
     rows = {}
     for i, path in enumerate(context.trajectory(z, index), start=1):
-        rows |= {f"{i}: x_t": to_unit(path[:, 0] / 2), f"{i}: E[x_0 | x_t, z]": to_unit(path[:, 1])}
+        rows |= {f"image {i}: x_t": to_unit(path[:, 0] / 2), f"image {i}: E[x_0 | x_t, z]": to_unit(path[:, 1])}
     plots.rows(rows, context.figures / "trajectory.png")
 
 
