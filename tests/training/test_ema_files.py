@@ -55,7 +55,7 @@ def refused(file):
 
 
 def test_another_stage_or_network_is_refused(file):
-    with pytest.raises(BadInput, match="expected parameters of the stage 'encoder'.*found those of 'prior'"):
+    with pytest.raises(BadInput, match=r"expected parameters of the stage 'encoder'.*found those of 'prior'"):
         read(file, "encoder")
     with pytest.raises(BadInput, match=r"another network: expected Dense_0/bias to be \(\[5\], 'float32'\), found"):
         read(file, width=5)
