@@ -1,9 +1,9 @@
 """The Inception-v3 (arXiv:1512.00567) of the Fréchet Inception Distance (arXiv:1706.08500), for inference only.
 
-FID is defined by the features of *one* network, TensorFlow's graph of 2015-12-05. That graph differs from the Inception-v3 of
-today's model zoos in four points: its weights, average pools that leave the padding out of the average, a max pool where the last
-block (Mixed_7c) should average, and a head of 1008 classes. Modules have the names of the published state dict, so that a
-weight's name is its place in the parameters.
+FID is defined by the features of *one* network, TensorFlow's graph of 2015-12-05. That graph and the Inception-v3 of today's model
+zoos have different weights. Its average pools leave the padding out of the average. Its last block (Mixed_7c) has a max pool where
+it should average. Its head has 1008 classes. Modules have the names of the published state dict, so that a weight's name is its
+place in the parameters.
 
 Each batch normalisation is folded into its convolution, which has a kernel and a bias. All products are float32, also on
 accelerators with a lower default precision.
