@@ -19,6 +19,7 @@ test: .venv/test
 lint: .venv/test
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m basedpyright --pythonpath $(RUN)
 
 package: .venv/test
 	rm -rf dist

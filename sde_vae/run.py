@@ -223,7 +223,7 @@ class Run:
         if len(first) != len(last):
             raise BadInput(f"b: got {len(last)} images, expected as many as in a, {len(first)}")
         ends = [self._functions().encode(x).mean for x in (first, last)]
-        paths = lerp(*ends, np.linspace(0, 1, frames))
+        paths = lerp(ends[0], ends[1], np.linspace(0, 1, frames))
         return self._single(self._decode_paths(paths, seed), a)
 
     def traverse(

@@ -2,7 +2,7 @@
 
 import ast
 import difflib
-import importlib.util
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,8 @@ def load_config(name: str | Path) -> ConfigDict:
     'score_vae'
     """
     path = find_config(name)
-    spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
     try:
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        config = module.get_config()
+        config = runpy.run_path(str(path), run_name=f"config_{path.stem}")["get_config"]()
         found = set(flatten(config.to_dict()))
     except BadInput:
         raise

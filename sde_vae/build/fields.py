@@ -290,6 +290,16 @@ def walk(section: Section | None = None, prefix: str = "") -> Iterator[tuple[str
             yield from walk(item, f"{prefix}{name}.")
 
 
+def fields_by_section(section: Section | None = None, name: str = "") -> Iterator[tuple[str, dict[str, Field]]]:
+    """Yield ("section.subsection", {field: Field}) of every section that has fields of its own, "" for the whole config."""
+    items = FIELDS if section is None else section
+    if own := {field: item for field, item in items.items() if isinstance(item, Field)}:
+        yield name, own
+    for below, item in items.items():
+        if not isinstance(item, Field):
+            yield from fields_by_section(item, f"{name}.{below}" if name else below)
+
+
 def _tree(section: Section) -> ConfigDict:
     config = ConfigDict()
     for name, item in section.items():

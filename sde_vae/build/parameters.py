@@ -7,7 +7,9 @@ from ml_collections import ConfigDict
 
 from sde_vae.build.experiment import Experiment
 from sde_vae.data.dataset import Dataset, fingerprint
+from sde_vae.errors import BadInput
 from sde_vae.inference.model import Model, make_model
+from sde_vae.methods.method import required
 from sde_vae.training import workdir
 from sde_vae.training.checkpoints import Trained, load_ema
 from sde_vae.training.stage import Stage
@@ -25,6 +27,8 @@ def load_prior(config: ConfigDict, experiment: Experiment, directory: Path, swap
     sde = {name: value for name, value in config.sde.items() if name == "name" or hasattr(experiment.decoder.sde, name)}
     same = {f"sde.{name}": value for name, value in sde.items()} | {"model.prediction": config.model.prediction}
     workdir.check_prior(other, same, field)
+    if experiment.prior is None:
+        raise BadInput(f"{field}: {experiment.title} has no prior; leave it out")
     abstract = jax.eval_shape(experiment.prior.init, jax.random.key(0))
     return load_ema(other / "prior" / "checkpoints", "prior", abstract, field)
 
@@ -48,7 +52,10 @@ def trained_model(experiment: Experiment, trained: Trained, frozen: Frozen, late
 
     The parameters are placed on the device once.
     """
-    latent_prior = experiment.latent.method.unconditional(jax.device_put(latent.params), {}) if latent else None
+    latent_prior = None
+    if experiment.latent and latent:
+        score = required(experiment.latent.method.unconditional, "unconditional")
+        latent_prior = score(jax.device_put(latent.params), {})
     return make_model(
         experiment.title,
         experiment.final.method,

@@ -14,7 +14,7 @@ from sde_vae.diffusion.sdes import SDE
 from sde_vae.inference.decoding import start
 from sde_vae.inference.model import decode_latents, make_model
 from sde_vae.inference.sampling import from_prior, zeros
-from sde_vae.methods.method import Method
+from sde_vae.methods.method import Method, required
 from sde_vae.types import Frozen, Params, Points, PRNGKey
 
 # Images in a preview.
@@ -30,7 +30,7 @@ def build_preview(config: ConfigDict, sde: SDE, shape: Shape, method: Method, lo
 
     @jax.jit
     def samples(params: Params, frozen: Frozen, key: PRNGKey) -> Points:
-        return from_prior(decoder, method.unconditional(params, frozen), shape)(key, index)
+        return from_prior(decoder, required(method.unconditional, "unconditional")(params, frozen), shape)(key, index)
 
     @jax.jit
     def reconstructions(params: Params, frozen: Frozen, key: PRNGKey, x: Points) -> Points:

@@ -14,7 +14,7 @@ from sde_vae.diffusion.sdes import SDE
 from sde_vae.errors import BadInput, choose
 from sde_vae.inference.aggregate_posterior import moments_of_codes
 from sde_vae.methods.latent_prior import latent_prior
-from sde_vae.methods.method import Method
+from sde_vae.methods.method import Method, required
 from sde_vae.methods.prior import predicts_velocity, prior
 from sde_vae.nets.mlp import MLP
 from sde_vae.nets.network import network
@@ -104,7 +104,7 @@ def build_latent_stage(config: ConfigDict, sde: SDE, final: Stage, load: Callabl
     )
 
     def with_moments(frozen: Frozen) -> Frozen:
-        encode = partial(final.method.encode, frozen[final.name], frozen)
+        encode = partial(required(final.method.encode, "encode"), frozen[final.name], frozen)
         return {**frozen, "moments": moments_of_codes(encode, config.stages.latent.batch_size, load())}
 
     method = latent_prior(codes, final.method, final.name)

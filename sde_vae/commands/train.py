@@ -15,6 +15,7 @@ from sde_vae.errors import BadInput
 from sde_vae.files import write_text
 from sde_vae.inference.sampling import from_prior, make_sampler
 from sde_vae.inference.synthetic import synthetic_images
+from sde_vae.methods.method import required
 from sde_vae.training import workdir
 from sde_vae.training.checkpoints import describe
 from sde_vae.training.loop import Stopped, StopRequest, train_stage
@@ -74,9 +75,10 @@ def all_stages(config: ConfigDict, experiment: Experiment, directory: Path) -> b
 def sample_synthetic(config: ConfigDict, experiment: Experiment, directory: Path, stage: Stage):
     """Return uint8 images [n, H, W, C] sampled from the prior, now or before: they are kept in WORKDIR/synthetic."""
     prior = load_prior(config, experiment, directory).params
+    score = required(experiment.prior and experiment.prior.unconditional, "unconditional")(prior, {})
     # Other noise than that of the images in reports (key 0) and of latent codes (key 1).
     key = jax.random.fold_in(jax.random.key(config.seed), 2)
-    generate = from_prior(experiment.decoder, experiment.prior.unconditional(prior, {}), experiment.shape)
+    generate = from_prior(experiment.decoder, score, experiment.shape)
     return synthetic_images(
         directory / "synthetic",
         stage.synthetic,

@@ -1,7 +1,7 @@
 """The diagonal Gaussian: an encoder's posterior q(z | x), or the likelihood p(x | z) of a VAE's decoder."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
@@ -19,8 +19,8 @@ class DiagGaussian(NamedTuple):
     Array([0.], dtype=float32)
     """
 
-    mean: Points
-    log_var: Points
+    mean: Any  # Points, on a device or on the host
+    log_var: Any
 
     def log_prob(self, z: Points) -> PerExample:
         """Return the log-density at z in nats, normaliser included: [batch].

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from sde_vae.diffusion.sdes import SDE, log_snr_range, log_snr_rate
 from sde_vae.types import Indices, PerExample, PRNGKey, Strata
 
-# TimeSampler(key, index) -> (t, dl / dp): a time per example, and the length of logSNR that one draw stands for; both [batch].
+# TimeSampler(key, index) -> (t, dl / dp): a time per example, and the length of logSNR that one draw represents; both [batch].
 TimeSampler = Callable[[PRNGKey, Indices], tuple[PerExample, PerExample]]
 
 

@@ -78,6 +78,13 @@ class EvalContext(NamedTuple):
     seed: int
 
     @property
+    def extractor(self) -> Extractor:
+        """The extractor of FD and KID. Raises TypeError where the evaluation has none."""
+        if self.networks.extractor is None:
+            raise TypeError("this evaluation has no extractor: config.eval.extractor is none")
+        return self.networks.extractor
+
+    @property
     def figures(self) -> Path:
         """The folder where evaluators save their figures; it belongs to this evaluation, as all of `cache` does."""
         return self.cache.directory / "figures"

@@ -97,11 +97,13 @@ def images_without(
     context: EvalContext, target: Target, name: str, images: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return (index [n] of test images without the target, their counterfactuals [n, H, W, C] on [0, 1] or None), at most `images`."""
-    data = context.data
-    lacking = np.flatnonzero(data.attributes.test[:, target.column] != target.value)[:images]
+    data, attributes = context.data, context.data.attributes
+    if attributes is None:
+        raise TypeError(f"{data.name} has no attributes")
+    lacking = np.flatnonzero(attributes.test[:, target.column] != target.value)[:images]
     changed = [
-        dict(zip(data.attributes.names, map(int, row), strict=True)) | {name: target.value}
-        for row in data.attributes.test[lacking]
+        dict(zip(attributes.names, map(int, row), strict=True)) | {name: target.value}
+        for row in attributes.test[lacking]
     ]
     true = counterfactuals(data.name, changed, data.test.shape[1], data.levels) if changed else None
     if true is None:

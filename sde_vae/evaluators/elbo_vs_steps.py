@@ -24,6 +24,7 @@ from sde_vae.evaluators.context import EvalContext
 from sde_vae.evaluators.iterated_decoding import iterated_decoding
 from sde_vae.inference.batched_map import batched_map
 from sde_vae.inference.monte_carlo import mean_of_draws
+from sde_vae.methods.method import required
 from sde_vae.metrics.image.distances import standard_error
 from sde_vae.reporting import plots
 from sde_vae.reporting.plots import Line, Panel
@@ -54,7 +55,7 @@ def elbo_vs_steps(
 
     The first `images` test images are used, with `draws` draws of (t, eps) each; `iterations` and `samples` go to `iterated_decoding`.
     """
-    sde, score = context.model.decoder.sde, context.model.prior
+    sde, score = context.model.decoder.sde, required(context.model.prior, "prior")
     x = context.data.test[: image_count(len(context.data.test), images, draws, max(steps))]
     strata = len(x) * draws
     found = {}
@@ -114,7 +115,7 @@ def total(context: EvalContext, x: np.ndarray, diffusion: Nats, draws: int, labe
 
 def fitted_total(context: EvalContext, x: np.ndarray, grid: grids.Grid, fitted: int) -> np.ndarray:
     """Return the bound of each image of x [n], every step with the variance that is best for `fitted` training images."""
-    sde, score, data = context.model.decoder.sde, context.model.prior, context.data
+    sde, score, data = context.model.decoder.sde, required(context.model.prior, "prior"), context.data
     steps, key = grid.shape[0] - 1, jax.random.key(context.seed)
     errors = jax.jit(lambda x, index: step_errors(sde, score, grid, key, Batch(x, index)))
     train = to_model(evenly_spaced(data.train, fitted), data.levels)

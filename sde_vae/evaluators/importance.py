@@ -11,6 +11,7 @@ from sde_vae.bounds.importance import importance_weighted, latent_log_weight, pa
 from sde_vae.bounds.terms import bits_per_dim
 from sde_vae.evaluators.context import EvalContext
 from sde_vae.inference.batched_map import batched_map
+from sde_vae.methods.method import required
 from sde_vae.metrics.image.distances import standard_error
 from sde_vae.solvers.grids import uniform_log_snr
 from sde_vae.types import Batch, Indices, PerExample, Points
@@ -29,7 +30,7 @@ def importance(context: EvalContext, images: int = 64, draws: int = 16, steps: i
     def log_weight(x: Points, index: Indices) -> PerExample:
         q = model.encode(x)
         z = q.sample(keys_of(key_z, index))
-        path = path_log_weight(sde, model.score(z), grid, data.levels, key_path, Batch(x, index))
+        path = path_log_weight(sde, required(model.score, "score")(z), grid, data.levels, key_path, Batch(x, index))
         return path + latent_log_weight(q, z)
 
     n = min(images, len(data.test))

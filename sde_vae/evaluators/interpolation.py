@@ -11,6 +11,7 @@ from sde_vae.evaluators.context import EvalContext
 from sde_vae.inference.batched_map import batched_map
 from sde_vae.inference.decoding import decode
 from sde_vae.inference.interpolation import lerp, slerp
+from sde_vae.methods.method import required
 from sde_vae.metrics.image.distances import l2, standard_error
 from sde_vae.reporting import plots
 from sde_vae.types import Indices, Latents, Points
@@ -78,7 +79,7 @@ def decode_inverted(context: EvalContext, z: np.ndarray, index: np.ndarray, x_T:
 
     @jax.jit
     def decode_batch(z: Latents, index: Indices, x_T: Points) -> Points:
-        return decode(model.inverter, model.score(z), keys_of(key, index), x_T)
+        return decode(model.inverter, required(model.score, "score")(z), keys_of(key, index), x_T)
 
     label = "interpolate, inverted"
     return batched_map(decode_batch, context.batch_size, z, index, x_T, label=label, cache=context.cache)

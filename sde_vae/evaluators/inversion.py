@@ -9,6 +9,7 @@ from sde_vae.data.dataset import to_unit
 from sde_vae.evaluators.context import EvalContext
 from sde_vae.evaluators.reconstruction import image_distances
 from sde_vae.inference.decoding import COUNTED, evaluations
+from sde_vae.methods.method import required
 from sde_vae.reporting import plots
 
 
@@ -27,7 +28,10 @@ def inversion(context: EvalContext, shown: int = 12) -> Iterator[tuple[str, floa
     yield "inversion/noise_mean", float(noise.mean())
     yield "inversion/noise_std", float(noise.std())
     # Of the decoding; the inversion takes as many.
-    yield "inversion/nfe", float(evaluations(model.inverter, model.score(z[:COUNTED]), test[:COUNTED].shape))
+    yield (
+        "inversion/nfe",
+        float(evaluations(model.inverter, required(model.score, "score")(z[:COUNTED]), test[:COUNTED].shape)),
+    )
     rows = {
         "original": to_unit(test),
         "decoded from z and its x_T": to_unit(x),

@@ -68,5 +68,5 @@ def iterated_decoding(
             rows[label] = images[:shown]
             if real is not None:
                 fd = frechet_distance(moments(features(context, images, label)), real)
-                yield f"iterated_decoding/{name}/{k}/{fd_name(context.networks.extractor)}", fd
+                yield f"iterated_decoding/{name}/{k}/{fd_name(context.extractor)}", fd
     plots.rows(rows, context.figures / "iterated_decoding.png")

@@ -10,6 +10,7 @@ from sde_vae.evaluators.context import EvalContext
 from sde_vae.evaluators.set_distances import compare_to_train, features
 from sde_vae.inference.aggregate_posterior import aggregate_posterior
 from sde_vae.inference.sampling import from_prior, make_sampler
+from sde_vae.methods.method import required
 from sde_vae.metrics.latent import gaussian
 from sde_vae.metrics.latent.gaussian import LatentGaussian
 from sde_vae.reporting import plots
@@ -34,7 +35,9 @@ def diffusion_prior(context: EvalContext, aggregate: LatentGaussian) -> DrawLate
     """Return a sampler of the diffusion model of standardised codes, scaled back by the aggregate posterior's moments."""
     # Not the key of the images: the noise of a code would be that of the first pixels of the image it decodes to.
     key = jax.random.fold_in(jax.random.key(context.seed), 1)
-    generate = from_prior(context.model.decoder, context.model.latent_prior, (context.latent,))
+    generate = from_prior(
+        context.model.decoder, required(context.model.latent_prior, "latent_prior"), (context.latent,)
+    )
     sample = make_sampler(generate, context.batch_size, context.cache)
 
     def draw(generator: np.random.Generator, n: int) -> np.ndarray:

@@ -23,6 +23,7 @@ from sde_vae.evaluators.reconstruction import image_distances
 from sde_vae.evaluators.set_distances import fd_name, features
 from sde_vae.inference.aggregate_posterior import sample_posterior
 from sde_vae.inference.batched_map import batched_map
+from sde_vae.methods.method import required
 from sde_vae.metrics.sets.frechet import frechet_distance, merge, moments
 from sde_vae.reporting import plots
 from sde_vae.solvers.step import denoise
@@ -54,7 +55,7 @@ def multi_sample(context: EvalContext, decodings: int = 8, shown: int = 12) -> I
     yield "multi_sample/decodings", float(decodings)
     if pooled is not None:
         originals = moments(features(context, test, "the originals"))
-        yield f"multi_sample/{fd_name(context.networks.extractor)}", frechet_distance(pooled, originals)
+        yield f"multi_sample/{fd_name(context.extractor)}", frechet_distance(pooled, originals)
         yield "multi_sample/n", float(pooled.n)
     rows = {"original": test, f"mean of {decodings} decodings": estimates["multi_sample_mean"]}
     rows |= {"E[x_0 | x_T, z]": estimates["one_step"]} if "one_step" in estimates else {}
@@ -67,6 +68,6 @@ def denoise_in_one_step(context: EvalContext, z: np.ndarray) -> np.ndarray:
 
     @jax.jit
     def from_zero(z: Latents) -> Points:
-        return denoise(sde, context.model.score(z), jnp.zeros((len(z), *shape), jnp.float32), sde.T)
+        return denoise(sde, required(context.model.score, "score")(z), jnp.zeros((len(z), *shape), jnp.float32), sde.T)
 
     return batched_map(from_zero, context.batch_size, z, label="denoise in one step", cache=context.cache)

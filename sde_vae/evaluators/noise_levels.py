@@ -24,10 +24,11 @@ from sde_vae.evaluators.context import EvalContext, encode_train
 from sde_vae.evaluators.shuffled import shuffled_order
 from sde_vae.inference.aggregate_posterior import sample_posterior
 from sde_vae.inference.batched_map import batched_map
+from sde_vae.methods.method import required
 from sde_vae.metrics.image.distances import standard_error
 from sde_vae.metrics.latent.regressions import REGRESSIONS
 from sde_vae.reporting import plots
-from sde_vae.reporting.plots import Panel
+from sde_vae.reporting.plots import Line, Panel
 from sde_vae.types import Indices, Latents, PerExample, Points, ScoreFn
 
 # The mean square of a rounding error on [0, 1]: a smaller change by z is none.
@@ -70,7 +71,9 @@ def noise_levels(
         if "change" in at_level:
             best = _best_guidance(at_level["mse"], at_level["prior_mse"], at_level["change"])
             yield from ((f"noise_level/{log_snr:.1f}/{name}", value) for name, value in best.items())
-    lines = {label: (log_snrs, found[name].mean(axis=0)) for name, label in LABELS.items() if name in found}
+    lines: dict[str, Line] = {
+        label: (log_snrs.tolist(), found[name].mean(axis=0).tolist()) for name, label in LABELS.items() if name in found
+    }
     constants = {f"from z alone, {name}": float(errors.mean()) for name, errors in from_z.items()}
     title = f"{context.model.title}: error of E[x_0 | x_t, z]"
     panel = Panel(title, "logSNR", "mse", lines, constants, log_y=True, log_x=False)
@@ -114,7 +117,7 @@ def _errors(context: EvalContext, log_snrs: np.ndarray, test: np.ndarray, z: np.
     @jax.jit
     def own(x: Points, z: Latents, index: Indices) -> jax.Array:
         def values(x_t: Points, t: PerExample) -> jax.Array:
-            with_z = _denoised(sde, model.score(z), x_t, t)
+            with_z = _denoised(sde, required(model.score, "score")(z), x_t, t)
             if model.prior is None:
                 return square(with_z - x)[None]
             without = _denoised(sde, model.prior, x_t, t)
@@ -124,7 +127,9 @@ def _errors(context: EvalContext, log_snrs: np.ndarray, test: np.ndarray, z: np.
 
     @jax.jit
     def shuffled(x: Points, z: Latents, index: Indices) -> jax.Array:
-        return over_levels(x, index, lambda x_t, t: square(_denoised(sde, model.score(z), x_t, t) - x)[None])
+        return over_levels(
+            x, index, lambda x_t, t: square(_denoised(sde, required(model.score, "score")(z), x_t, t) - x)[None]
+        )
 
     def run(function, z: np.ndarray, label: str) -> np.ndarray:
         index = np.arange(len(z), dtype=np.int32)

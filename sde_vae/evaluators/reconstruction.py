@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 from sde_vae.data.dataset import evenly_spaced, to_model, to_unit
 from sde_vae.evaluators.context import EvalContext
 from sde_vae.evaluators.set_distances import compare_pairs, compare_sets, features, real_features
+from sde_vae.files import write_arrays
 from sde_vae.inference.aggregate_posterior import sample_posterior
 from sde_vae.inference.batched_map import batched_map
 from sde_vae.inference.decoding import COUNTED
@@ -63,7 +64,7 @@ def reconstruction(
     rows = {"original": test} | dict(zip(titles, found.values(), strict=False))
     plots.rows({name: images[:shown] for name, images in rows.items()}, figures / "reconstructions.png")
     arrays = {name: images[:shown] for name, images in ({"original": test} | found).items()}
-    np.savez(figures / "reconstructions.npz", **arrays)
+    write_arrays(figures / "reconstructions.npz", **arrays)
     largest = np.argsort(-l2(found["reconstruction"], test))[:worst]
     plots.rows({name: rows[name][largest] for name in ("original", title)}, figures / "worst.png")
     if context.model.score is not None:

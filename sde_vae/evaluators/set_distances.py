@@ -23,7 +23,7 @@ def fd_name(extractor: Extractor) -> str:
 
 def features(context: EvalContext, images: np.ndarray, label: str) -> np.ndarray:
     """Return the extractor's features of images on [0, 1]: [n, dim] float32."""
-    extract, size = context.networks.extractor.features, context.batch_size
+    extract, size = context.extractor.features, context.batch_size
     return batched_map(extract, size, to_bytes(images), label=f"features of {label}", cache=context.cache)
 
 
@@ -34,7 +34,7 @@ def real_features(context: EvalContext, images: Images, n: int, label: str) -> n
 
 def train_moments(context: EvalContext) -> Moments:
     """Return the moments of the features of the whole training set; they are kept on disk."""
-    data, extractor = context.data, context.networks.extractor
+    data, extractor = context.data, context.extractor
     n = len(data.train)
 
     def make() -> Moments:
@@ -57,25 +57,25 @@ def train_moments(context: EvalContext) -> Moments:
 
 def kid_metrics(name: str, context: EvalContext, found: KID) -> Named:
     """Yield NAME/kid_EXTRACTOR and its standard error."""
-    full = f"{name}/kid_{context.networks.extractor.name}"
+    full = f"{name}/kid_{context.extractor.name}"
     yield full, found.value
     yield f"{full}_stderr", found.standard_error
 
 
 def compare_pairs(name: str, context: EvalContext, ours: np.ndarray, theirs: np.ndarray) -> Named:
     """Yield NAME/fd_* and NAME/kid_* of features [n, dim], image i of `ours` made from image i of `theirs`."""
-    yield f"{name}/{fd_name(context.networks.extractor)}", frechet_distance(moments(ours), moments(theirs))
+    yield f"{name}/{fd_name(context.extractor)}", frechet_distance(moments(ours), moments(theirs))
     yield from kid_metrics(name, context, kid_of_pairs(ours, theirs))
 
 
 def compare_sets(name: str, context: EvalContext, ours: np.ndarray, theirs: np.ndarray) -> Named:
     """Yield NAME/fd_* and NAME/kid_* of the features of two independent sets."""
-    yield f"{name}/{fd_name(context.networks.extractor)}", frechet_distance(moments(ours), moments(theirs))
+    yield f"{name}/{fd_name(context.extractor)}", frechet_distance(moments(ours), moments(theirs))
     yield from kid_metrics(name, context, kid(ours, theirs))
 
 
 def compare_to_train(name: str, context: EvalContext, ours: np.ndarray, n: int) -> Named:
     """Yield NAME/fd_* of features to the whole training set, and NAME/kid_* to n of its images, evenly spaced."""
     part = real_features(context, context.data.train, n, "training images")
-    yield f"{name}/{fd_name(context.networks.extractor)}", frechet_distance(moments(ours), train_moments(context))
+    yield f"{name}/{fd_name(context.extractor)}", frechet_distance(moments(ours), train_moments(context))
     yield from kid_metrics(name, context, kid(ours, part))

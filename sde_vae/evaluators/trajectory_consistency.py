@@ -17,6 +17,7 @@ from sde_vae.evaluators.context import EvalContext
 from sde_vae.inference.aggregate_posterior import sample_posterior
 from sde_vae.inference.batched_map import batched_map
 from sde_vae.inference.decoding import Decoder, places, start, trajectory
+from sde_vae.methods.method import required
 from sde_vae.metrics.image.distances import standard_error
 from sde_vae.reporting import plots
 from sde_vae.reporting.plots import Panel
@@ -55,9 +56,10 @@ def _errors(
     @jax.jit
     def denoised(z: Latents, index: Indices) -> Points:
         keys, x_T = start(decoder.sde, key, jnp.zeros((len(z), *test.shape[1:]), jnp.float32), index)
-        return trajectory(decoder, stops, model.score(z), keys, x_T)[:, :, 1]
+        return trajectory(decoder, stops, required(model.score, "score")(z), keys, x_T)[:, :, 1]
 
-    n, total, squares = len(test), 0.0, 0.0
+    n, shape = len(test), (len(test), len(places(decoder, stops)), *test.shape[1:])
+    total, squares = np.zeros(shape), np.zeros(shape)
     for k in range(trajectories):
         # Noise of its own for each trajectory.
         index = np.arange(n, dtype=np.int32) + k * n

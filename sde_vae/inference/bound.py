@@ -13,6 +13,7 @@ from sde_vae.bounds.terms import Terms, bits_per_dim, evidence_bound
 from sde_vae.inference.model import Model
 from sde_vae.inference.monte_carlo import mean_of_draws
 from sde_vae.inference.resume_cache import ResumeCache
+from sde_vae.methods.method import required
 from sde_vae.types import Batch, Indices, Points, PRNGKey, Strata
 
 # Bound(key, strata, x, x_z, index) -> [batch, terms], one draw of every term and their total; z ~ q(z | x_z)
@@ -35,7 +36,12 @@ def method_bound(model: Model, levels: int) -> Bound:
         z = q.sample(keys_of(key_z, index))
         if model.score is None:
             none = jnp.zeros(x.shape[:1])
-            return _stacked(Terms(q.kl_to_standard(), none, none, discretised(model.likelihood(z), levels, x)), x)
+            return _stacked(
+                Terms(
+                    q.kl_to_standard(), none, none, discretised(required(model.likelihood, "likelihood")(z), levels, x)
+                ),
+                x,
+            )
         return _stacked(evidence_bound(sde, q, model.score(z), levels, strata, key, Batch(x, index)), x)
 
     return one_draw
@@ -43,13 +49,13 @@ def method_bound(model: Model, levels: int) -> Bound:
 
 def prior_bound(model: Model, levels: int) -> Bound:
     """Compile the bound of the unconditional prior alone; x_z is unused."""
-    sde = model.decoder.sde
+    sde, prior = model.decoder.sde, required(model.prior, "prior")
 
     @jax.jit
     def one_draw(key: PRNGKey, strata: Strata, x: Points, x_z: Points, index: Indices) -> Float[Array, "batch terms"]:
         del x_z
         _, key = jax.random.split(key)
-        return _stacked(evidence_bound(sde, None, model.prior, levels, strata, key, Batch(x, index)), x)
+        return _stacked(evidence_bound(sde, None, prior, levels, strata, key, Batch(x, index)), x)
 
     return one_draw
 

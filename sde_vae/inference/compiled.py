@@ -15,6 +15,7 @@ from sde_vae.inference.decoding import start, there_and_back, trajectory
 from sde_vae.inference.model import Model, decode_latents
 from sde_vae.inference.resume_cache import ResumeCache
 from sde_vae.inference.sampling import Sampler, make_encode, make_sampler, new_images, zeros
+from sde_vae.methods.method import required
 from sde_vae.types import Indices, Keys, Points, PRNGKey
 
 # Steps of a decoding that a plot of its trajectory shows.
@@ -56,10 +57,12 @@ def compile_model(
 
     decode_random = jax.jit(lambda key, z, i: decode_latents(model, z, *begin(key, i)))
     decode_given = jax.jit(lambda key, z, i, x_T: decode_latents(model, z, begin(key, i)[0], x_T))
-    follow = jax.jit(lambda key, z, i: trajectory(decoder, STOPS, model.score(z), *begin(key, i)))
+    follow = jax.jit(lambda key, z, i: trajectory(decoder, STOPS, required(model.score, "score")(z), *begin(key, i)))
     # A deterministic solver asks for keys and draws nothing from them.
     invert = jax.jit(
-        lambda z, x: there_and_back(model.inverter, model.score(z), keys_of(jax.random.key(0), jnp.arange(len(x))), x)
+        lambda z, x: there_and_back(
+            model.inverter, required(model.score, "score")(z), keys_of(jax.random.key(0), jnp.arange(len(x))), x
+        )
     )
 
     def decode_all(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.diffusion.scores import switch_at_log_snr
 from sde_vae.inference.decoding import Decoder, decode, evaluations
-from sde_vae.methods.method import Method
+from sde_vae.methods.method import Method, required
 from sde_vae.types import Frozen, Keys, Latents, Params, Points, ScoreFn
 
 
@@ -50,16 +50,18 @@ def make_model(
     prior = method.unconditional(params, frozen) if method.unconditional else None
 
     def score(z: Latents) -> ScoreFn:
-        conditional = method.score(params, frozen, z)
+        conditional = required(method.score, "score")(params, frozen, z)
         if prior_below is None:
             return conditional
-        return switch_at_log_snr(decoder.sde, prior_below, prior, conditional)
+        return switch_at_log_snr(decoder.sde, prior_below, required(prior, "unconditional"), conditional)
 
     return Model(
         title=title,
-        encode=lambda x: method.encode(params, frozen, x),
+        encode=lambda x: required(method.encode, "encode")(params, frozen, x),
         score=score if method.score else None,
-        likelihood=(lambda z: method.likelihood(params, frozen, z)) if method.likelihood else None,
+        likelihood=(lambda z: required(method.likelihood, "likelihood")(params, frozen, z))
+        if method.likelihood
+        else None,
         prior=prior,
         decoder=decoder,
         inverter=inverter,
@@ -70,7 +72,7 @@ def make_model(
 def decode_latents(model: Model, z: Latents, keys: Keys, x_T: Points) -> Points:
     """Return x [batch, H, W, C] of z: by the solver from x_T, or the mean of p(x_0 | z) of a model that decodes in one pass."""
     if model.score is None:
-        return model.likelihood(z).mean
+        return required(model.likelihood, "likelihood")(z).mean
     return decode(model.decoder, model.score(z), keys, x_T)
 
 

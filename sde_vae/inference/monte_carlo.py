@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import jax
 import numpy as np
 
 from sde_vae.inference.batched_map import batched_map
@@ -12,7 +13,7 @@ def mean_of_draws(
     label: str | None,
     images: tuple[np.ndarray, ...],
     draws: int,
-    one_draw: Callable[..., np.ndarray],
+    one_draw: Callable[..., np.ndarray | jax.Array],
     batch_size: int,
     cache: ResumeCache | None = None,
 ) -> np.ndarray:

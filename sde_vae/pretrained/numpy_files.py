@@ -28,6 +28,7 @@ class DType:
 
     @property
     def numpy(self) -> np.dtype:
+        """The numpy type."""
         return np.dtype(self.order + self.code)
 
 
@@ -70,10 +71,12 @@ def latin1(text: Any, encoding: Any) -> Any:
 
 
 def frozen(tree: Any) -> Any:
+    """Return the dict of a FrozenDict of flax."""
     return tree
 
 
 def never(*_):
+    """Refuse a direct call of numpy.ndarray, which numpy's own pickles do not make."""
     raise Refused("it makes an array other than by numpy's own recipe")
 
 

@@ -62,6 +62,7 @@ def ordered(pairs: Any = None) -> Dict:
 
 
 def outside(pid: Any):
+    """Refuse a persistent id, which names data outside the pickle."""
     raise Refused(f"it names something outside of itself, {pid!r}")
 
 
@@ -71,11 +72,13 @@ class _Unpickler(pickle.Unpickler):
         self._table, self._persistent = table, persistent
 
     def find_class(self, module: str, name: str):
+        """Return the stand-in of a global. Raises Refused for one that is not in the table."""
         if (full := f"{module}.{name}") not in self._table:
             raise Refused(f"it calls for {full}, which is no part of a file of arrays, and was not run")
         return self._table[full]
 
     def persistent_load(self, pid):
+        """Return the object of a persistent id."""
         return self._persistent(pid)
 
 

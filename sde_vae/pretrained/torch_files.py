@@ -22,6 +22,8 @@ PROTOCOL = 1001
 
 
 class StorageType(NamedTuple):
+    """The stand-in of a storage class of torch, such as torch.FloatStorage."""
+
     dtype: np.dtype
 
 
@@ -35,6 +37,7 @@ class Storage(Sealed):
         self.flat: np.ndarray | None = None
 
     def fill(self, key: str, data: bytes) -> None:
+        """Set the bytes of the storage `key`. Raises Refused for a wrong number of them."""
         if len(data) != self.size * self.dtype.itemsize:
             raise Refused(f"storage {key} has {len(data)} bytes for {self.size} elements of {self.dtype}")
         self.flat = np.frombuffer(data, self.dtype)
@@ -70,6 +73,7 @@ class Tensor(Sealed):
 
 
 def parameter(tensor: Any, *_) -> Any:
+    """Return the tensor of a torch.nn.Parameter."""
     return tensor
 
 

@@ -1,8 +1,12 @@
 """CelebA, aligned and cropped (Liu et al. 2015, arXiv:1411.7766), from the files of its authors.
 
-config.data.dir holds `img_align_celeba.zip` or its content `img_align_celeba/` (202,599 JPEG files of 178x218),
-`list_attr_celeba.txt` (the number of pictures, 40 names, then a line of -1 or 1 per picture) and `list_eval_partition.txt` (a
-line per picture: 0 for train, 1 for valid, 2 for test). The centre crop is config.data.crop, or 140 if that is 0.
+config.data.dir holds three files:
+
+    img_align_celeba.zip       or its content img_align_celeba/, 202,599 JPEG files of 178x218
+    list_attr_celeba.txt       the number of pictures, 40 names, then a line of -1 or 1 for each picture
+    list_eval_partition.txt    a line for each picture: 0 for train, 1 for valid, 2 for test
+
+The centre crop is config.data.crop, or 140 if that is 0.
 """
 
 from pathlib import Path

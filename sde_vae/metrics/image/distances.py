@@ -1,38 +1,43 @@
-"""Distances between two batches of images [batch, H, W, C] on [0, 1]: one figure per image, in float64.
+"""Distances between two batches of images [batch, H, W, C] on [0, 1]: one value per image, in float64.
 
-All raise ValueError if the shapes differ: nothing is broadcast.
+All functions raise ValueError if the shapes differ. Nothing is broadcast.
 """
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-# Of SSIM (Wang et al. 2004, IEEE TIP 13(4), section III.C): an 11 x 11 Gaussian window, and the constants for a range of 1.
+# SSIM's 11 x 11 Gaussian window, and its constants for a range of 1 (Wang et al. 2004, IEEE TIP 13(4), section III.C).
 WINDOW, SIGMA = 11, 1.5
 C1, C2 = 0.01**2, 0.03**2
 
 
 def l2(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Euclidean norm of the difference of each pair: shape [batch]. Its mean is the figure of arXiv:2304.12141."""
+    """Return the Euclidean norm of the difference of each pair: [batch]. Its mean is reported in arXiv:2304.12141.
+
+    >>> l2(np.zeros((1, 2, 2, 1)), np.ones((1, 2, 2, 1)))
+    array([2.])
+    """
     return np.sqrt(_squared_errors(x, y).sum(axis=1))
 
 
 def mse(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Mean squared error of each pair: shape [batch]."""
+    """Return the mean squared error of each pair: [batch]."""
     return _squared_errors(x, y).mean(axis=1)
 
 
 def psnr(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Peak signal-to-noise ratio of each pair in dB, the peak being 1: shape [batch].
+    """Return the peak signal-to-noise ratio of each pair in dB, with a peak of 1: [batch].
 
-    At most 100 dB, far beyond 8-bit images' rounding: equal images would be infinite, and their mean with them.
+    It is at most 100 dB, far above the rounding of 8-bit images. Equal images would otherwise make a mean infinite.
     """
     return -10 * np.log10(np.maximum(mse(x, y), 1e-10))
 
 
 def ssim(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Structural similarity (Wang et al. 2004, eq. 13), mean over the places where the whole window fits, and over channels.
+    """Return the structural similarity of each pair (Wang et al. 2004, eq. 13): [batch].
 
-    Shape [batch]. Raises ValueError for images smaller than the window.
+    It is the mean over the channels and over the places where the whole window fits. Raises ValueError for images smaller than
+    the window.
     """
     _same_shape(x, y)
     if min(x.shape[1:3]) < WINDOW:
@@ -47,12 +52,16 @@ def ssim(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def standard_error(values: np.ndarray) -> float:
-    """Of the mean of independent values."""
+    """Return the standard error of the mean of independent values; NaN for fewer than two.
+
+    >>> standard_error(np.array([0.0, 2.0]))
+    1.0
+    """
     return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
 
 def _window(a: np.ndarray) -> np.ndarray:
-    """Gaussian means of a [batch, H, W, C] where the window fits: [batch, H - 10, W - 10, C]."""
+    """Return Gaussian means of a [batch, H, W, C] where the window fits: [batch, H - 10, W - 10, C]."""
     r = WINDOW // 2
     for axis in (1, 2):
         a = gaussian_filter1d(a, SIGMA, axis=axis, radius=r)

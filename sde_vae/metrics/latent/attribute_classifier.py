@@ -1,4 +1,4 @@
-"""Predict attributes from the pixels of an image: Fisher's linear discriminants, the same for all models that are evaluated."""
+"""The attribute classifier: Fisher's linear discriminants of the pixels, the same for all evaluated models."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,9 +7,9 @@ from jaxtyping import Float, Integer
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-# The principal components used: at most so many, and none with a smaller share of the variance, which may be rounding.
+# The largest number of principal components, and their least share of the variance: smaller ones may be rounding.
 COMPONENTS, MIN_VARIANCE = 64, 1e-4
-# Up to so many pixels an image, PCA is computed exactly.
+# Up to this number of pixels in an image, PCA is exact.
 EXACT_PCA_PIXELS = 1024
 # AttributeClassifier(images [n, H, W, C] on [0, 1]) -> column of the attributes -> predicted value of each image [n]
 AttributeClassifier = Callable[[np.ndarray], dict[int, np.ndarray]]
@@ -20,10 +20,10 @@ def fit_attribute_classifier(
     labels: Integer[np.ndarray, "n attributes"],
     columns: Sequence[int],
 ) -> AttributeClassifier:
-    """Fit a classifier of the attributes `columns` to images on [0, 1]; each has at least two values among them.
+    """Fit a classifier of the attributes `columns` to images on [0, 1]. Each attribute has at least two values among the images.
 
-    Discriminants have a closed form, where logistic regressions of many classes would take minutes. Their covariance is shrunk as by
-    Ledoit and Wolf (2004).
+    Discriminants have a closed form, while logistic regressions of many classes would take minutes. The covariance has Ledoit and
+    Wolf's shrinkage (2004).
     """
     train = _flat(images)
     solver = "covariance_eigh" if train.shape[1] <= EXACT_PCA_PIXELS else "randomized"

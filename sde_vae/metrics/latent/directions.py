@@ -1,4 +1,4 @@
-"""The direction of the latent space along which an attribute changes: that of a linear probe."""
+"""The direction in latent space along which an attribute changes, from a linear probe."""
 
 from typing import NamedTuple
 
@@ -9,11 +9,14 @@ from sde_vae.metrics.latent import probes
 
 
 class Direction(NamedTuple):
-    """step: what is added to a code for an edit of strength 1; log_odds: by how much that raises the probe's log-odds.
+    """The direction of one attribute.
 
-    Strength 1 is the difference of the mean log-odds of the training codes with the attribute and of those without: it takes
-    the typical image that lacks it to where the typical one is that has it. So it says the same of a latent of any scale, of
-    an attribute that is common and one that is rare.
+    step       is added to a latent code for an edit of strength 1
+    log_odds   the increase of the probe's log-odds by `step`
+
+    Strength 1 is the difference of the mean log-odds of training codes with the attribute and without it. It moves the typical
+    image without the attribute to the typical image with it. Strengths therefore compare between latents of any scale, and
+    between common and rare attributes.
     """
 
     step: Float[np.ndarray, "latent"]
@@ -21,16 +24,15 @@ class Direction(NamedTuple):
 
 
 def direction(codes: Float[np.ndarray, "n latent"], labels: Integer[np.ndarray, "n"]) -> Direction:
-    """Of labels 0 and 1: straight across the probe's boundary as the standardised codes see it, mapped back.
+    """Return the direction of an attribute with labels 0 and 1: normal to the probe's boundary for standardised codes.
 
-    With codes z = m + s u and log-odds w.u + b, a move along w in u is one along s w in z. A step of s w d / |w|^2 raises them by
-    d, and is the shortest in u that does. Raises BadInput if the labels are
-    all the same.
+    With codes z = m + s u and log-odds w.u + b, a step along w in u is a step along s w in z. The step s w d / |w|^2 raises the
+    log-odds by d, and is the shortest such step in u. Raises BadInput if all labels are equal.
     """
     probe = probes.fit(codes, labels)
     w, scale = probe[-1].coef_[0], probe[0].scale_
     log_odds = probe.decision_function(np.asarray(codes, np.float64))
-    apart = float(log_odds[labels == 1].mean() - log_odds[labels == 0].mean())
-    size = float(w @ w)
-    # A probe that found nothing has w = 0, and no direction.
-    return Direction(scale * w * (apart / size if size > 0 else 0.0), apart)
+    difference = float(log_odds[labels == 1].mean() - log_odds[labels == 0].mean())
+    norm_squared = float(w @ w)
+    # A probe without any association has w = 0 and no direction.
+    return Direction(scale * w * (difference / norm_squared if norm_squared > 0 else 0.0), difference)

@@ -1,8 +1,8 @@
-"""How far single codes stand for single factors: DCI and MIG, from codes [n, latent] and integer factors [n, factors].
+"""Disentanglement of latent codes [n, latent] with respect to integer factors [n, factors]: DCI and MIG.
 
-A factor may not show in some of the images: it has a value there all the same, and no code can know it (`hat_color` of the
-avatars is hidden in 86% of the faces; see data/avatar_factors.hidden). So even perfect codes do not reach 1 on such data, and
-figures compare between codes of the same images, with the same factors.
+In these metrics a code is one dimension of the latent codes. A factor may not be visible in some of the images. It has a value
+there too, which no code can predict: `hat_color` of the avatars is hidden in 86% of the faces (see
+data/datasets/avatar_factors.hidden). Even perfect codes then do not reach 1. Compare values for the same images and factors only.
 """
 
 from typing import NamedTuple
@@ -19,16 +19,18 @@ Factors = Integer[np.ndarray, "n factors"]
 Labels = Integer[np.ndarray, "n"]
 Importance = Float[np.ndarray, "latent factors"]
 
-# Of MIG, as in Locatello et al. 2019, arXiv:1811.12359.
+# MIG's number of bins, as in Locatello et al. 2019, arXiv:1811.12359.
 BINS = 20
-# Of the random forests: trees, and the fewest images that a leaf may hold.
+# The random forests' number of trees, and the fewest images in a leaf.
 TREES, LEAF = 16, 5
 
 
 class DCI(NamedTuple):
-    """informativeness: the accuracy on test images, the mean over the factors; majority: that of the commonest training value.
+    """The three scores of DCI, and what they are computed from.
 
-    importance: of each code for each factor; a factor's add up to 1, or are all 0.
+    informativeness   the accuracy on test images, averaged over the factors
+    majority          the accuracy of predicting the most common training value
+    importance        of each code for each factor; those of one factor add up to 1, or are all 0
     """
 
     disentanglement: float
@@ -44,11 +46,11 @@ def dci(
     codes: Float[np.ndarray, "m latent"],
     factors: Integer[np.ndarray, "m factors"],
 ) -> DCI:
-    """Eastwood & Williams 2018 (openreview By-7dz-AZ), with the importances of a random forest for each factor.
+    """Return DCI (Eastwood & Williams 2018, openreview By-7dz-AZ), with the importances of a random forest for each factor.
 
-    Every split may choose among all codes: were the choice restricted, codes that know nothing would get a part. A factor that
-    no code knows spreads its importance over all of them: read the first two figures beside the informativeness. Raises
-    BadInput for a constant factor.
+    Every split of a tree may choose among all codes. With a restricted choice, codes without information would get some
+    importance. A factor that no code predicts spreads its importance over all codes: read the first two scores beside the
+    informativeness. Raises BadInput for a constant factor.
     """
     _check(train_factors)
     importance, accuracy, majority = [], [], []
@@ -64,20 +66,31 @@ def dci(
 
 
 def disentanglement(R: Importance) -> float:
-    """1 if no code is of importance to two factors, 0 if all are equally so to all; codes count by their importance."""
+    """Return 1 if no code is important for two factors, and 0 if all are equally important for all.
+
+    Codes are weighted by their importance.
+
+    >>> disentanglement(np.array([[1.0, 0.0], [0.0, 1.0]]))
+    1.0
+    """
     return _concentration(R)
 
 
 def completeness(R: Importance) -> float:
-    """1 if every factor is in one code, 0 if it is equally in all."""
+    """Return 1 if every factor is predicted by one code, and 0 if it is predicted equally by all.
+
+    >>> completeness(np.array([[0.5, 0.5], [0.5, 0.5]]))
+    0.0
+    """
     return _concentration(R.T)
 
 
 def mig(codes: Codes, factors: Factors) -> float:
-    """The mutual information gap (Chen et al. 2018, arXiv:1802.04942), mean over the factors, in [0, 1].
+    """Return the mutual information gap, averaged over the factors, in [0, 1] (Chen et al. 2018, arXiv:1802.04942).
 
-    By how much of the factor's entropy the code that knows most of it beats the second; a code is its histogram of 20 bins
-    of equal width (arXiv:1811.12359). With one code only, the second knows nothing. Raises BadInput for a constant factor.
+    The gap is the difference between the largest and the second largest mutual information of a code with the factor, as a part
+    of the factor's entropy. Codes are binned into 20 bins of equal width (arXiv:1811.12359). With one code, the second mutual
+    information is 0. Raises BadInput for a constant factor.
     """
     _check(factors)
     binned = [_binned(code) for code in codes.T]
@@ -89,9 +102,13 @@ def mig(codes: Codes, factors: Factors) -> float:
 
 
 def mutual_information(a: Labels, b: Labels) -> float:
-    """Of two labellings 0, 1, .. of the same images, from their counts, in nats. Of one with itself: its entropy.
+    """Return the mutual information in nats of two labellings 0, 1, ... of the same images, from their counts.
 
-    It is biased upwards by about (values of a - 1) (values of b - 1) / 2n.
+    That of a labelling with itself is its entropy. The estimate is biased upwards by about
+    (values of a - 1) (values of b - 1) / 2n.
+
+    >>> mutual_information(np.array([0, 1, 0, 1]), np.array([0, 1, 0, 1]))
+    0.693
     """
     rows, columns = int(a.max()) + 1, int(b.max()) + 1
     joint = np.bincount(a.astype(np.int64) * columns + b, minlength=rows * columns).reshape(rows, columns) / len(a)
@@ -99,7 +116,10 @@ def mutual_information(a: Labels, b: Labels) -> float:
 
 
 def _concentration(R: Float[np.ndarray, "rows columns"]) -> float:
-    """1 - the entropy of each row in units of its largest, weighted by the rows' sums. 0 if all of R is 0, 1 with one column."""
+    """Return 1 - entropy / maximal entropy of each row, averaged with the rows' sums as weights.
+
+    It is 0 if R is all 0, and 1 with one column.
+    """
     sums = R.sum(axis=1)
     if not sums.any():
         return 0.0

@@ -1,6 +1,6 @@
-"""The Gaussian with the moments of the aggregate posterior q(z) = E_x q(z | x): the simplest latent prior that knows the encoder.
+"""The Gaussian with the moments of the aggregate posterior q(z) = E_x q(z | x), the simplest latent prior fitted to an encoder.
 
-With posteriors N(m_i, diag(v_i)) of n images, q(z) is a mixture, and the law of total variance gives its moments exactly:
+For posteriors N(m_i, diag(v_i)) of n images, q(z) is a mixture. The law of total variance gives its moments exactly:
 
     E z = mean of m_i,        Cov z = covariance of m_i (over n, not n - 1) + diag(mean of v_i)
 """
@@ -19,20 +19,20 @@ class LatentGaussian(NamedTuple):
 
     @property
     def std(self) -> Float[np.ndarray, "latent"]:
-        """Of each dimension by itself."""
+        """The standard deviation of each dimension."""
         return np.sqrt(np.diag(self.covariance))
 
     def sample(self, rng: np.random.Generator, n: int) -> Float[np.ndarray, "n latent"]:
-        """n draws, float32. A singular covariance is no obstacle: nothing is drawn where it has no width."""
+        """Return n draws, float32 [n, latent]. The covariance may be singular."""
         values, vectors = np.linalg.eigh(self.covariance)
-        # Eigenvalues that are zero may come out a little below.
+        # Rounding may make eigenvalues of zero negative.
         widths = np.sqrt(np.maximum(values, 0))
         noise = rng.standard_normal((n, len(self.mean)))
         return (self.mean[None] + (noise * widths[None]) @ vectors.T).astype(np.float32)
 
 
 def fit(mean: Float[np.ndarray, "n latent"], log_var: Float[np.ndarray, "n latent"]) -> LatentGaussian:
-    """Of the posteriors of n images, one a row."""
+    """Return the Gaussian of the aggregate posterior, from the posteriors of n images: mean and log_var are [n, latent]."""
     m = np.asarray(mean, np.float64)
     centred = m - m.mean(axis=0)[None]
     within = np.exp(np.asarray(log_var, np.float64)).mean(axis=0)
@@ -40,5 +40,5 @@ def fit(mean: Float[np.ndarray, "n latent"], log_var: Float[np.ndarray, "n laten
 
 
 def standard(latent: int) -> LatentGaussian:
-    """N(0, I): what the KL term pulls the posteriors to."""
+    """Return N(0, I), the prior p(z) of the bound."""
     return LatentGaussian(np.zeros(latent), np.eye(latent))

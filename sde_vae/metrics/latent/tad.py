@@ -1,7 +1,8 @@
-"""The total AUROC difference of NashAE (Yeats et al. 2022, arXiv:2209.10677): is an attribute told by one code, and by no other?
+"""The total AUROC difference (TAD) of NashAE: whether one code, and no other, predicts an attribute (arXiv:2209.10677).
 
-As its authors compute it, with two additions for data that are not CelebA: factors of more than two values, and a limit on how
-rare an attribute may be. It finds attributes that one threshold on one code tells, in whichever direction.
+It is computed as by its authors (Yeats et al. 2022), with two additions for data other than CelebA: factors of more than two
+values, and a limit for rare attributes. It measures attributes that a threshold on one code predicts, in either direction. A code
+is one dimension of the latent codes.
 """
 
 from typing import NamedTuple
@@ -11,16 +12,17 @@ from jaxtyping import Float, Integer
 from scipy.special import rel_entr
 from scipy.stats import rankdata
 
-# An attribute is captured from this AUROC on; a proxy of it tells more than this part of its entropy.
+# The least AUROC of a captured attribute. The largest mutual information with another factor's attribute, as a part of the entropy.
 CAPTURED, PROXY = 0.75, 0.2
-# With so few images of a kind, the AUROC of chance is 0.5 with deviation 1 / sqrt(12 * 30) = 0.05, and 0.75 is far from it.
-RARE = 30
+# The fewest images with an attribute, or without it. The AUROC of chance is then 0.5 with standard deviation
+# 1 / sqrt(12 * 30) = 0.05, far from 0.75.
+MIN_IMAGES = 30
 
 Binary = Float[np.ndarray, "n attributes"]
 
 
 class TAD(NamedTuple):
-    """total: the sum over the captured attributes, of which there are `captured` out of `attributes`."""
+    """The sum over the captured attributes, their number, and the number of attributes that were considered."""
 
     total: float
     captured: int
@@ -28,38 +30,39 @@ class TAD(NamedTuple):
 
 
 def tad(codes: Float[np.ndarray, "n latent"], factors: Integer[np.ndarray, "n factors"]) -> TAD:
-    """Each captured attribute, one whose best code has an AUROC of 0.75 or more, adds by how much that beats the second best.
+    """Return the sum, over captured attributes, of the difference between the best and the second best AUROC of a code.
 
-    The paper's attributes are binary. Of a factor with more values, each against all the others is one. Attributes of which
-    one of another factor tells more than 20% of the entropy are left out: their second code may be the other's first. So are
-    those with fewer than 30 images, or all but 30. A latent of one dimension has a second code that knows nothing.
+    An attribute is captured if its best AUROC is 0.75 or more. The paper's attributes are binary. For a factor with more values,
+    each value against all others is an attribute. An attribute is left out if an attribute of another factor predicts more than
+    20% of its entropy: its second code may be the first code of the other. Attributes of fewer than 30 images, or of all but
+    fewer than 30, are left out too. With a latent of one dimension the second AUROC is that of chance, 0.5.
     """
     has, factor = _attributes(factors)
-    known = _told(has, factor) <= PROXY
-    aurocs = _aurocs(codes, has[:, known])
+    used = _largest_proxy(has, factor) <= PROXY
+    aurocs = _aurocs(codes, has[:, used])
     chance = np.full((1, aurocs.shape[1]), 0.5)
     second, first = np.sort(np.concatenate([chance, aurocs]), axis=0)[-2:]
     captured = first >= CAPTURED
-    return TAD(float(np.sum((first - second)[captured])), int(captured.sum()), int(known.sum()))
+    return TAD(float(np.sum((first - second)[captured])), int(captured.sum()), int(used.sum()))
 
 
 def _attributes(factors: Integer[np.ndarray, "n factors"]) -> tuple[Binary, Integer[np.ndarray, "attributes"]]:
-    """Attributes, 0 or 1, that are not rare, and the number of the factor that each comes from."""
-    columns, of = [np.empty((len(factors), 0))], []
+    """Return (attributes, 0 or 1, that are not rare; the number of each attribute's factor)."""
+    columns, numbers = [np.empty((len(factors), 0))], []
     for number, factor in enumerate(factors.T):
         values = np.unique(factor)
         for value in values if len(values) > 2 else values[1:]:
             has = factor == value
-            if RARE <= has.sum() <= len(has) - RARE:
+            if MIN_IMAGES <= has.sum() <= len(has) - MIN_IMAGES:
                 columns.append(has[:, None])
-                of.append(number)
-    return np.concatenate(columns, axis=1, dtype=np.float64), np.array(of, np.int64)
+                numbers.append(number)
+    return np.concatenate(columns, axis=1, dtype=np.float64), np.array(numbers, np.int64)
 
 
-def _told(has: Binary, factor: Integer[np.ndarray, "attributes"]) -> Float[np.ndarray, "attributes"]:
-    """The largest part of each attribute's entropy that an attribute of another factor tells."""
+def _largest_proxy(has: Binary, factor: Integer[np.ndarray, "attributes"]) -> Float[np.ndarray, "attributes"]:
+    """Return the largest mutual information with an attribute of another factor, as a part of each attribute's entropy."""
     p, both = has.mean(axis=0), has.T @ has / len(has)
-    # [i, j]: it has j, and i or not; it has i, and not j; it has neither.
+    # [i, j]: the probability of both attributes, of j only, of i only, and of neither.
     only_j = p[None, :] - both
     only_i, neither = only_j.T, 1 - p[:, None] - only_j
     cases = [(both, p, p), (only_j, 1 - p, p), (only_i, p, 1 - p), (neither, 1 - p, 1 - p)]
@@ -70,8 +73,8 @@ def _told(has: Binary, factor: Integer[np.ndarray, "attributes"]) -> Float[np.nd
 
 
 def _aurocs(codes: Float[np.ndarray, "n latent"], has: Binary) -> Float[np.ndarray, "latent attributes"]:
-    """Of each code, in whichever direction is better, as sums of ranks (Mann & Whitney 1947)."""
-    with_it = has.sum(axis=0)[None, :]
-    beaten = rankdata(codes, axis=0).T @ has - with_it * (with_it + 1) / 2
-    auroc = beaten / (with_it * (len(has) - with_it))
+    """Return the AUROC of each code, in the better direction, from sums of ranks (Mann & Whitney 1947)."""
+    positives = has.sum(axis=0)[None, :]
+    beaten = rankdata(codes, axis=0).T @ has - positives * (positives + 1) / 2
+    auroc = beaten / (positives * (len(has) - positives))
     return np.maximum(auroc, 1 - auroc)

@@ -1,8 +1,8 @@
-"""EfficientNet-Lite0 (Tan & Le 2019, arXiv:1905.11946; the "lite" variant: ReLU6, no squeeze-and-excitation), for features.
+"""The features of EfficientNet-Lite0 (Tan & Le 2019, arXiv:1905.11946), the variant with ReLU6 and no squeeze-and-excitation.
 
-Inference only, so every batch normalisation is folded into the convolution before it, and there is nothing to train: plain
-functions of arrays. Images are NHWC, kernels HWIO, padding is TensorFlow's "SAME" (at stride 2 the odd row and column of
-zeros come last), products are float32 on every device.
+The network is used for inference only. Each batch normalisation is folded into the convolution before it, and the network is a
+plain function of arrays. Images are NHWC and kernels HWIO. Padding is TensorFlow's "SAME": with stride 2, the odd row and column
+of zeros come last. Products are float32 on every device.
 """
 
 from typing import NamedTuple
@@ -28,14 +28,14 @@ STRIDES = tuple(stride if i == 0 else 1 for repeats, _, stride, _, _ in STAGES f
 
 
 class Layer(NamedTuple):
-    """A convolution and its bias; a depthwise one has w of shape [k, k, 1, channels]."""
+    """A convolution's kernel and bias. The kernel of a depthwise convolution is [k, k, 1, channels]."""
 
     w: Float[Array, "kh kw inputs outputs"]
     b: Float[Array, "outputs"]
 
 
 class Block(NamedTuple):
-    """An inverted residual: 1x1 to many channels (not in the first block), depthwise, 1x1 back."""
+    """An inverted residual block: 1x1 to more channels (not in the first block), depthwise, 1x1 to fewer channels."""
 
     expand: Layer | None
     depthwise: Layer
@@ -43,13 +43,15 @@ class Block(NamedTuple):
 
 
 class Weights(NamedTuple):
+    """The weights of the network."""
+
     stem: Layer
     blocks: tuple[Block, ...]
     head: Layer
 
 
 def features(weights: Weights, x: Images) -> Features:
-    """Images [batch, side, side, 3], scaled as the weights expect -> the means over the last feature maps."""
+    """Return the means over the last feature maps, [batch, 1280], of images [batch, side, side, 3] scaled as in training."""
     x = _relu6(_conv(weights.stem, x, stride=2))
     for block, stride in zip(weights.blocks, STRIDES, strict=True):
         x = _block(block, x, stride)
@@ -57,9 +59,9 @@ def features(weights: Weights, x: Images) -> Features:
 
 
 def depthwise(layer: Layer, x: Images, stride: int) -> Images:
-    """Each channel with its own k x k kernel, as a sum of shifted images.
+    """Convolve each channel with its own k x k kernel, as a sum of shifted images.
 
-    XLA:CPU has no fast grouped convolution; k^2 multiply-adds of whole images are one fused loop over the channels.
+    XLA:CPU has no fast grouped convolution. The k^2 multiply-adds of whole images are one fused loop over the channels.
     """
     k = layer.w.shape[0]
     padding = [_same(size, k, stride) for size in x.shape[1:3]]
@@ -97,6 +99,6 @@ def _relu6(x: Images) -> Images:
 
 
 def _same(size: int, k: int, stride: int) -> tuple[int, int]:
-    """TensorFlow's zeros before and after, for ceil(size / stride) outputs."""
+    """Return TensorFlow's numbers of zeros before and after, for ceil(size / stride) outputs."""
     total = max((-(-size // stride) - 1) * stride + k - size, 0)
     return total // 2, total - total // 2

@@ -1,12 +1,12 @@
-"""The Inception-v3 of the Fréchet Inception Distance (arXiv:1512.00567; FID: arXiv:1706.08500), inference only.
+"""The Inception-v3 (arXiv:1512.00567) of the Fréchet Inception Distance (arXiv:1706.08500), for inference only.
 
-FID is not a distance between images but between the features of *one* network: TensorFlow's graph of 2015-12-05. It differs
-from the Inception-v3 of today's model zoos in its weights, in average pools that leave the padding out of the average, in a
-max pool where the last block (Mixed_7c) should average, and in a head of 1008 classes. Modules bear the names of the
-published state dict, so that a weight's name is its place in the parameters.
+FID is defined by the features of *one* network, TensorFlow's graph of 2015-12-05. That graph and the Inception-v3 of today's model
+zoos have different weights. Its average pools leave the padding out of the average. Its last block (Mixed_7c) has a max pool where
+it should average. Its head has 1008 classes. Modules have the names of the published state dict, so that a weight's name is its
+place in the parameters.
 
-Each batch normalisation is folded into its convolution: a convolution has a kernel and a bias, and nothing is learned here.
-Everything is float32, and multiplied as float32 where an accelerator would take less by default.
+Each batch normalisation is folded into its convolution, which has a kernel and a bias. All products are float32, also on
+accelerators with a lower default precision.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ BN_EPSILON = 1e-3
 
 
 class Conv(nn.Module):
-    """Convolution, normalisation (folded), ReLU. The sizes of stride 1 are kept ("SAME") unless `padding` says otherwise."""
+    """Convolution with its folded normalisation, and ReLU."""
 
     features: int
     kernel: tuple[int, int] = (1, 1)
@@ -48,27 +48,27 @@ class Conv(nn.Module):
 
 
 def average(x: Images) -> Images:
-    """3x3 mean, stride 1, of the pixels that there are: at a border the mean is of six, in a corner of four."""
+    """Return 3x3 means with stride 1, without the padding: means of six pixels at a border, of four in a corner."""
     return nn.avg_pool(x, (3, 3), padding="SAME", count_include_pad=False)
 
 
 def maximum(x: Images) -> Images:
-    """3x3 maximum, stride 1."""
+    """Return 3x3 maxima with stride 1."""
     return nn.max_pool(x, (3, 3), padding="SAME")
 
 
 def shrink(x: Images) -> Images:
-    """3x3 maximum, stride 2, no padding."""
+    """Return 3x3 maxima with stride 2, without padding."""
     return nn.max_pool(x, (3, 3), strides=(2, 2), padding="VALID")
 
 
 def join(*branches: Images) -> Images:
-    """The branches' channels, one after the other."""
+    """Concatenate the channels of the branches."""
     return jnp.concatenate(branches, axis=-1)
 
 
 class BlockA(nn.Module):
-    """35x35: 1x1; 5x5; two 3x3; average pool of `pool` channels."""
+    """35x35 block with branches 1x1, 5x5, two 3x3, and an average pool with `pool` channels."""
 
     pool: int
 
@@ -84,7 +84,7 @@ class BlockA(nn.Module):
 
 
 class BlockB(nn.Module):
-    """35x35 -> 17x17."""
+    """Block from 35x35 to 17x17."""
 
     @nn.compact
     def __call__(self, x: Images) -> Images:
@@ -96,7 +96,7 @@ class BlockB(nn.Module):
 
 
 class BlockC(nn.Module):
-    """17x17: 7x7 convolutions as 1x7 and 7x1, with `inner` channels between them."""
+    """17x17 block with 7x7 convolutions as 1x7 and 7x1, with `inner` channels between them."""
 
     inner: int
 
@@ -115,7 +115,7 @@ class BlockC(nn.Module):
 
 
 class BlockD(nn.Module):
-    """17x17 -> 8x8."""
+    """Block from 17x17 to 8x8."""
 
     @nn.compact
     def __call__(self, x: Images) -> Images:
@@ -129,7 +129,7 @@ class BlockD(nn.Module):
 
 
 class BlockE(nn.Module):
-    """8x8: 1x3 and 3x1 side by side; `pool` is the pool of the last branch."""
+    """8x8 block with 1x3 and 3x1 convolutions in parallel. `pool` is the pool of the last branch."""
 
     pool: Callable[[Images], Images]
 
@@ -147,7 +147,7 @@ class BlockE(nn.Module):
 
 
 class Inception(nn.Module):
-    """Images [batch, 299, 299, 3] on [-1, 1] -> features [batch, 2048], the mean of the last block over its 8x8 pixels."""
+    """Map images [batch, 299, 299, 3] on [-1, 1] to features [batch, 2048], the means of the last block over its 8x8 pixels."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch 299 299 3"]) -> Float[Array, "batch 2048"]:

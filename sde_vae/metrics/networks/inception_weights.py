@@ -1,8 +1,8 @@
-"""The weights of the FID's Inception-v3 out of a user's file, in one form whatever the file's.
+"""Read the weights of the FID's Inception-v3 from a user's file.
 
-Three layouts are read: the state dict of pytorch-fid (torch-fidelity publishes the same bytes), the pickle of jax-fid, whose
-body is the same arrays under other names, and safetensors under the state dict's names. All are brought to the state dict's
-names and layout (kernels OIHW), so that one digest is the identity of the weights wherever they came from.
+Three layouts are read: the state dict of pytorch-fid (torch-fidelity publishes the same bytes), the pickle of jax-fid, which has
+the same arrays under other names, and safetensors under the state dict's names. All are converted to the names and the layout of
+the state dict (kernels OIHW). One digest then identifies the weights, whatever the file.
 """
 
 import functools
@@ -20,7 +20,7 @@ from sde_vae.types import Params
 
 State = dict[str, np.ndarray]
 
-# SHA-256 of the two published files, which hold the same body.
+# SHA-256 of the two published files, which hold the same network.
 PUBLISHED = {
     "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2": "pt_inception-2015-12-05-6726825d.pth",
     "4e030efa5bccac3222d975f658d1884f9e00fab24f2812082884539220b90d77": "inception_v3_weights_fid.pickle",
@@ -38,16 +38,16 @@ JAX_FID = {
 }
 
 
-def read_state(path: Path) -> tuple[State, State]:
-    """The arrays of the network and of its head (which may be empty: the features need none), float32, each one checked.
+def read_state(path: Path) -> State:
+    """Return the arrays of the network, float32. A head of classes is checked and left out: the features do not need it.
 
-    Raises BadInput, which names the file and the array (by the state dict's name, and its shape in the state dict's layout),
-    for an array that is missing, unknown, of another shape or of no finite floats.
+    Raises BadInput for an array that is missing, unknown, of another shape or not of finite floats. The error names the file
+    and the array, by the state dict's name and with its shape in the state dict's layout.
     """
     state = read_arrays(path)
     if any("/" in name for name in state):
         state = _from_jax_fid(state)
-    # Counters of training steps and the auxiliary classifier are no part of the features.
+    # The features do not need the counters of training steps and the auxiliary classifier.
     state = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked") and not k.startswith("AuxLogits.")}
     body = body_shapes()
     head = HEAD if any(name in state for name in HEAD) else {}
@@ -55,11 +55,11 @@ def read_state(path: Path) -> tuple[State, State]:
         _check(path, state, name, shape)
     if unknown := sorted(set(state) - set(body) - set(head)):
         raise BadInput(f"{path}: {unknown[0]!r} ({len(unknown)} such arrays) has no place in the FID's Inception-v3")
-    return tuple({name: state[name].astype(np.float32) for name in part} for part in (body, head))
+    return {name: state[name].astype(np.float32) for name in body}
 
 
 def fold(body: State) -> Params:
-    """The network's parameters: each normalisation goes into the kernel and the bias of its convolution, in float64."""
+    """Return the parameters of the network, with each normalisation folded into its convolution, in float64."""
     params: dict = {}
     for name in body:
         if not name.endswith(".conv.weight"):
@@ -76,7 +76,7 @@ def fold(body: State) -> Params:
 
 
 def digest(state: State) -> str:
-    """SHA-256 of the arrays, whatever file they came in: in the names' order, each one's name, shape and float32 bytes."""
+    """Return the SHA-256 of the arrays, of each one's name, shape and float32 bytes in the order of the names."""
     sha = hashlib.sha256()
     for name in sorted(state):
         sha.update(f"{name} {list(state[name].shape)}\n".encode())
@@ -86,7 +86,7 @@ def digest(state: State) -> str:
 
 @functools.cache
 def body_shapes() -> dict[str, tuple[int, ...]]:
-    """The state dict that the network asks for, without its head: a kernel and four vectors for every convolution."""
+    """Return name -> shape of the state dict without its head: a kernel and four vectors for every convolution."""
     images = jax.ShapeDtypeStruct((1, SIDE, SIDE, 3), jnp.float32)
     variables = jax.eval_shape(Inception().init, jax.random.key(0), images)
     shapes = {}
@@ -101,7 +101,7 @@ def body_shapes() -> dict[str, tuple[int, ...]]:
 
 
 def _check(path: Path, state: State, name: str, shape: tuple[int, ...]) -> None:
-    """One array, or a BadInput that says what is wrong with it."""
+    """Raise BadInput unless the array `name` is there, has this shape, and holds finite floats."""
     advice = f"the file must hold the FID's Inception-v3, such as {next(iter(PUBLISHED.values()))}"
     if name not in state:
         raise BadInput(f"{path}: array {name!r}, of shape {list(shape)}, is missing; {advice}")
@@ -117,9 +117,9 @@ def _check(path: Path, state: State, name: str, shape: tuple[int, ...]) -> None:
 
 
 def _from_jax_fid(arrays: State) -> State:
-    """jax-fid's nested names and HWIO kernels -> the state dict's. An unknown name is kept, to be refused by name.
+    """Convert jax-fid's nested names and HWIO kernels to those of the state dict. Unknown names are kept, to be refused by name.
 
-    That port never uses its head and takes it to have 1000 classes: a head that is not the FID's is left out.
+    jax-fid does not use its head and gives it 1000 classes. A head that is not the FID's is left out.
     """
     state = {}
     for name, array in arrays.items():

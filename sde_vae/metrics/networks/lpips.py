@@ -1,8 +1,8 @@
-"""The two networks whose features LPIPS compares, up to the last feature map that it looks at.
+"""The two networks whose features LPIPS compares, up to the last feature map that it uses.
 
 AlexNet in torchvision's form ("one weird trick", Krizhevsky 2014, arXiv:1404.5997) and VGG16 (Simonyan & Zisserman 2015,
-arXiv:1409.1556, configuration D). Each gives five maps, after a ReLU and before the next pooling. Layers are named as flax
-names them, so that a tree {Conv_i: {kernel, bias}} is the parameters. Float32 on every device: these networks only measure.
+arXiv:1409.1556, configuration D). Each gives five maps, after a ReLU and before the next pooling. Layers have flax's default
+names, so that the parameters are a tree {Conv_i: {kernel, bias}}. Products are float32 on every device.
 """
 
 import flax.linen as nn
@@ -13,18 +13,18 @@ Images = Float[Array, "batch _ _ _"]  # NHWC
 
 
 def conv(features: int, side: int, padding: int, stride: int = 1) -> nn.Conv:
-    """A square convolution with torch's padding: as many zeros on every side."""
+    """Return a square convolution with torch's padding, the same number of zeros on every side."""
     pads = ((padding, padding), (padding, padding))
     return nn.Conv(features, (side, side), (stride, stride), padding=pads, precision=jax.lax.Precision.HIGHEST)
 
 
 def pool(x: Images, side: int) -> Images:
-    """Maximum over squares of `side`, two pixels apart, that lie inside the image."""
+    """Return maxima over squares of `side` with stride 2, without padding."""
     return nn.max_pool(x, (side, side), (2, 2), padding="VALID")
 
 
 class AlexNet(nn.Module):
-    """Five convolutions, each of them seen. A side has to be 31 pixels or more."""
+    """Five convolutions; returns the maps of all. The sides of the images have at least 31 pixels."""
 
     @nn.compact
     def __call__(self, x: Images) -> list[Images]:
@@ -37,7 +37,7 @@ class AlexNet(nn.Module):
 
 
 class VGG16(nn.Module):
-    """Thirteen 3x3 convolutions in five groups; the last map of each group is seen. A side has to be 16 pixels or more."""
+    """Thirteen 3x3 convolutions in five groups; returns the last map of each group. The sides have at least 16 pixels."""
 
     @nn.compact
     def __call__(self, x: Images) -> list[Images]:

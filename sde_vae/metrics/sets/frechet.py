@@ -1,10 +1,10 @@
-"""The Frechet distance between two sets of features, each taken for a Gaussian (Heusel et al. 2017, arXiv:1706.08500).
+"""The Frechet distance between Gaussians fitted to two sets of features (Heusel et al. 2017, arXiv:1706.08500).
 
     d(a, b) = |mu_a - mu_b|^2 + tr A + tr B - 2 tr (A B)^{1/2}
 
-With Inception's features it is the FID. The estimate is biased upwards, the more so the fewer the images (Chong & Forsyth
-2020, arXiv:1911.07023): it compares only at equal numbers of images, and is to be read beside what real images have from
-other real images at the same numbers.
+With Inception's features it is the FID. The estimate is biased upwards, more so for fewer images (Chong & Forsyth 2020,
+arXiv:1911.07023). Values compare only at equal numbers of images. The distance between two sets of real images of these numbers
+is the reference.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ Matrix = Float[np.ndarray, "dim dim"]
 
 
 class Moments(NamedTuple):
-    """All that the distance needs of n features, in float64: scatter = sum_i (x_i - mean)(x_i - mean)^T."""
+    """The moments of n feature vectors, in float64: scatter = sum_i (x_i - mean)(x_i - mean)^T."""
 
     n: int
     mean: Mean
@@ -30,14 +30,14 @@ class Moments(NamedTuple):
 
     @property
     def covariance(self) -> Matrix:
-        """The unbiased one. Raises BadInput for fewer than two images."""
+        """The unbiased covariance. Raises BadInput for fewer than two images."""
         if self.n < 2:
             raise BadInput(f"n: a covariance takes at least 2 images, got {self.n}")
         return self.scatter / (self.n - 1)
 
 
 def moments(features: Features) -> Moments:
-    """Of at least one feature vector. Raises BadInput if there is none, or if one is not finite."""
+    """Return the moments of features [n, dim]. Raises BadInput if there are none, or if one is not finite."""
     x = np.asarray(features, np.float64)
     bad = int(np.sum(~np.isfinite(x).all(axis=1)))
     if bad or not len(x):
@@ -48,7 +48,7 @@ def moments(features: Features) -> Moments:
 
 
 def merge(a: Moments, b: Moments) -> Moments:
-    """The moments of both sets together (Chan, Golub & LeVeque 1983): of batches, devices or hosts, in any order."""
+    """Return the moments of the union of two sets, such as batches, in any order (Chan, Golub & LeVeque 1983)."""
     n = a.n + b.n
     shift = b.mean - a.mean
     scatter = a.scatter + b.scatter + (a.n * b.n / n) * np.outer(shift, shift)
@@ -56,9 +56,9 @@ def merge(a: Moments, b: Moments) -> Moments:
 
 
 def moments_of(extractor: Extractor, batches: Iterable[np.ndarray]) -> Moments:
-    """Of a stream of uint8 batches [m, H, W, C], which are seen once each and not kept.
+    """Return the moments of the features of uint8 batches [m, H, W, C], each of which is read once and not kept.
 
-    A batch smaller than the first is filled up and cut afterwards, so that the last one does not compile again.
+    A batch smaller than the first is padded, so that the last batch needs no new compilation. Raises BadInput without a batch.
     """
     total, size = None, 0
     for batch in batches:
@@ -72,10 +72,15 @@ def moments_of(extractor: Extractor, batches: Iterable[np.ndarray]) -> Moments:
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
-    """d(a, b) >= 0. Works for singular covariances, as they are when there are fewer images than features.
+    """Return d(a, b) >= 0. The covariances may be singular, as with fewer images than features.
 
-    (A B)^{1/2} is never formed: with A = X X^T and B = Y Y^T its trace is the sum of the singular values of X^T Y, real and
-    non-negative whatever the rounding.
+    (A B)^{1/2} is not formed. With A = X X^T and B = Y Y^T, its trace is the sum of the singular values of X^T Y, which is real
+    and non-negative under rounding. Raises BadInput for moments of different dimensions.
+
+    >>> a = moments(np.array([[0.0], [2.0]]))
+    >>> b = moments(np.array([[1.0], [3.0]]))
+    >>> frechet_distance(a, b)
+    1.00
     """
     if a.mean.shape != b.mean.shape:
         raise BadInput(f"moments: expected two of one dimension, got {len(a.mean)} and {len(b.mean)}")
@@ -86,9 +91,9 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 
 
 def _factor(covariance: Matrix) -> Float[np.ndarray, "dim rank"]:
-    """X with X X^T = covariance.
+    """Return X with X X^T = covariance.
 
-    Eigenvalues within rounding of zero are zero: their square roots would be noise of the square root of the rounding.
+    Eigenvalues within rounding of zero are left out: their square roots would have the size of the root of the rounding error.
     """
     values, vectors = np.linalg.eigh(covariance)
     kept = values > len(values) * np.finfo(np.float64).eps * values[-1]

@@ -1,7 +1,7 @@
-"""The features of the Fréchet Inception Distance, and the logits of the Inception Score (arXiv:1706.08500, 1606.03498)."""
+"""The features of the Fréchet Inception Distance (arXiv:1706.08500)."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -16,24 +16,14 @@ from sde_vae.pretrained.arrays import sha256
 from sde_vae.types import Params
 
 
-class Head(NamedTuple):
-    """The classifier on top of the features: 1008 classes.
-
-    The Inception Score's reference code leaves the bias out of its softmax: compare with its figures at a bias of zero.
-    """
-
-    kernel: Float[Array, "2048 1008"]
-    bias: Float[Array, "1008"]
-
-
 def load_inception(path: Path) -> Extractor:
-    """The extractor "inception" from a weight file (inception_weights.py says which): uint8 images -> features [n, 2048].
+    """Return the extractor "inception" with the weights of a file in one of the formats of inception_weights.py.
 
-    `identity` is a digest of the arrays, the same in every format. `verified` says that the file itself is one of the two
-    published ones, by its SHA-256; a conversion of them is unverified, but has their identity. Raises BadInput, which names
-    the file and the array, if the file is not this network.
+    Its features are [n, 2048]. `identity` is a digest of the arrays, equal for every format. `verified` is true for the two
+    published files, by their SHA-256. A conversion of them is not verified, and has their identity. Raises BadInput, which names
+    the file and the array, if the file does not hold this network.
     """
-    body, _ = read_state(path)
+    body = read_state(path)
     params = fold(body)
     return Extractor(
         name="inception",
@@ -45,32 +35,17 @@ def load_inception(path: Path) -> Extractor:
     )
 
 
-def load_head(path: Path) -> Head:
-    """The classifier of the same file. Raises BadInput if the file holds none."""
-    _, head = read_state(path)
-    if not head:
-        raise BadInput(
-            f"{path}: no classifier (fc.weight, fc.bias) of 1008 classes; take {next(iter(PUBLISHED.values()))}"
-        )
-    return Head(jnp.asarray(head["fc.weight"].T), jnp.asarray(head["fc.bias"]))
-
-
-def logits(head: Head, features: Float[Array, "n 2048"]) -> Float[Array, "n 1008"]:
-    """The classifier's logits of such features."""
-    return jnp.matmul(features, head.kernel, precision=jax.lax.Precision.HIGHEST) + head.bias[None, :]
-
-
 @jax.jit
 def pooled(params: Params, images: Array) -> Float[Array, "n 2048"]:
-    """uint8 images [n, height, width, 1 or 3] of any size -> features. One compilation for each shape."""
-    return Inception().apply(params, prepare(images))
+    """Return features [n, 2048] of uint8 images [n, height, width, 1 or 3] of any size. Compiled once for each shape."""
+    return cast(Array, Inception().apply(params, prepare(images)))
 
 
 def prepare(images: Array | np.ndarray) -> Float[Array, "n 299 299 3"]:
-    """uint8 images as the network is shown them: grey repeated, on [-1, 1], 299x299.
+    """Convert uint8 images to the network's input: grey repeated, on [-1, 1], 299x299.
 
-    The resize is bilinear with half-pixel centres and without antialiasing (torch's interpolate, align_corners=False). Other
-    resizes give other distances. uint8, because FID's figures are of images as they would be saved. Raises BadInput for
+    The resize is bilinear with half-pixel centres and without antialiasing (torch's interpolate, align_corners=False). Another
+    resize gives another distance. Images are uint8, because FID is defined for images as they are saved. Raises BadInput for
     images of another type or shape.
     """
     if images.dtype != jnp.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):

@@ -1,4 +1,4 @@
-"""The kernel distance between two sets of features (Binkowski et al. 2018, arXiv:1801.01401): unlike Frechet's, unbiased.
+"""The kernel distance (KID) between two sets of features, which is unbiased (Binkowski et al. 2018, arXiv:1801.01401).
 
 MMD^2 = E k(x, x') + E k(y, y') - 2 E k(x, y),    k(x, y) = (x.y / dim + 1)^3
 """
@@ -15,7 +15,7 @@ Kernel = Float[np.ndarray, "n m"]
 
 
 class KID(NamedTuple):
-    """value is an estimate of MMD^2, and may be negative; standard_error is its error as the images are drawn anew."""
+    """An estimate of MMD^2, which may be negative, and its standard error over new draws of the images."""
 
     value: float
     standard_error: float
@@ -24,13 +24,14 @@ class KID(NamedTuple):
 def kid(
     x: Float[np.ndarray, "n dim"], y: Float[np.ndarray, "m dim"], subsets: int = 100, size: int = 1000, seed: int = 0
 ) -> KID:
-    """The mean of the unbiased estimate over random subsets, each of `size` rows of x and of y, drawn without replacement.
+    """Return the mean of the unbiased estimate over random subsets, of `size` rows of x and of y without replacement.
 
-    x and y are independent of each other (for reconstructions and their originals: `kid_of_pairs`). size is at most half of
-    the smaller set: subsets of one set overlap, and how much they differ among themselves tells how much the sets would
-    differ among themselves only as the delete-d jackknife (Shao & Wu 1989), with the factor size / (n - size); the finite
-    number of subsets adds its part. Where x and y are equally distributed the error is cautious (too large). Raises BadInput
-    for fewer than four images in a set, or fewer than two subsets.
+    x and y are independent of each other; for reconstructions and their originals use `kid_of_pairs`. `size` is reduced to half
+    of the smaller set, if it is larger.
+
+    The subsets of a set overlap. The standard error therefore is that of the delete-d jackknife (Shao & Wu 1989), with the factor
+    size / (n - size), plus the part of the finite number of subsets. It is too large where x and y have equal distributions.
+    Raises BadInput for fewer than four images in a set, or fewer than two subsets.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     draw = lambda rng, size: mmd2(x[_rows(rng, len(x), size)], y[_rows(rng, len(y), size)])
@@ -40,9 +41,9 @@ def kid(
 def kid_of_pairs(
     x: Float[np.ndarray, "n dim"], y: Float[np.ndarray, "m dim"], subsets: int = 100, size: int = 1000, seed: int = 0
 ) -> KID:
-    """The same where x[i] was made from y[i]: the subsets are of pairs, and no image is compared with its own other half.
+    """Return the KID of pairs, where x[i] was made from y[i]: the subsets are of pairs, and x[i] is not compared with y[i].
 
-    With those comparisons kept, a set would be nearer to itself than nothing.
+    With those comparisons the estimate would be biased downwards. Raises BadInput for sets of different sizes, and as `kid` does.
     """
     if x.shape != y.shape:
         raise BadInput(f"kid: expected pairs, got {len(x)} and {len(y)} images")
@@ -56,12 +57,12 @@ def kid_of_pairs(
 
 
 def mmd2(x: Float[np.ndarray, "n dim"], y: Float[np.ndarray, "m dim"]) -> float:
-    """The unbiased estimate of MMD^2 from all pairs (Gretton et al. 2012, eq. 3): no image is compared with itself."""
+    """Return the unbiased estimate of MMD^2 (Gretton et al. 2012, eq. 3), in which no image is compared with itself."""
     return _mean_of_pairs(_kernel(x, x)) + _mean_of_pairs(_kernel(y, y)) - 2 * float(_kernel(x, y).mean())
 
 
 def mmd2_of_pairs(x: Float[np.ndarray, "n dim"], y: Float[np.ndarray, "n dim"]) -> float:
-    """The unbiased estimate from independent pairs (x_i, y_i) (Gretton et al. 2012, eq. 4)."""
+    """Return the unbiased estimate of MMD^2 from independent pairs (x_i, y_i) (Gretton et al. 2012, eq. 4)."""
     return _mean_of_pairs(_kernel(x, x)) + _mean_of_pairs(_kernel(y, y)) - 2 * _mean_of_pairs(_kernel(x, y))
 
 

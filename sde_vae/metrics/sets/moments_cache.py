@@ -1,4 +1,4 @@
-"""The moments of real images, kept on disk: they take one pass over a data set, and every evaluation needs the same ones."""
+"""The cache of moments of real images: they take one pass over a data set, and all evaluations need the same ones."""
 
 import re
 import warnings
@@ -16,11 +16,11 @@ NAMED = ("dataset", "split", "n", "extractor")  # the fields of the key that the
 
 
 def cached_moments(directory: Path, key: Key, make: Callable[[], Moments]) -> Moments:
-    """Return the moments kept below `directory` under `key`, or those of make(), which are then kept.
+    """Return the moments kept below `directory` under `key`. If there are none, keep and return those of make().
 
-    The key has the fields of NAMED, and all else that the moments depend on: the data's fingerprint, the extractor's identity.
-    Raises BadInput, naming the folder and the field, if the folder of this name holds those of another key. Moments that are not whole
-    are made again, with a warning. Two processes may do this at once: a reader finds no file or a whole one.
+    The key has the fields of NAMED and all else that the moments depend on: the data's fingerprint and the extractor's identity.
+    Raises BadInput, which names the folder and the field, if the folder holds moments of another key. Damaged moments are made
+    again, with a warning. Several processes may write at once: a reader finds no file or a complete one.
     """
     folder = directory / folder_name(key)
     held = held_key(folder)
@@ -41,7 +41,13 @@ def cached_moments(directory: Path, key: Key, make: Callable[[], Moments]) -> Mo
 
 
 def folder_name(key: Key) -> str:
-    """Return moments-DATASET-SPLIT-N-EXTRACTOR, anything but letters, digits, "." and "_" replaced by "_"."""
+    """Return moments-DATASET-SPLIT-N-EXTRACTOR, with "_" for anything but letters, digits, "." and "_".
+
+    Raises BadInput for a key that lacks one of these fields.
+
+    >>> folder_name({"dataset": "my faces", "split": "test", "n": 360, "extractor": "pixels"})
+    'moments-my_faces-test-360-pixels'
+    """
     missing = [name for name in NAMED if name not in key]
     if missing:
         raise BadInput(f"key: expected the fields {', '.join(NAMED)}, got no {missing[0]!r}")
@@ -49,7 +55,7 @@ def folder_name(key: Key) -> str:
 
 
 def _read(path: Path) -> Moments:
-    """Raises an exception of any type if the file is not whole."""
+    """Return the moments of a file. Raises an exception of any type if it is damaged."""
     with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
         n, mean, scatter = int(file["n"]), file["mean"], file["scatter"]
     whole = n > 0 and mean.dtype == scatter.dtype == np.float64 and mean.ndim == 1 and scatter.shape == mean.shape * 2

@@ -1,8 +1,8 @@
-"""The pixels themselves as features: for small images, of which networks that were trained on photographs have nothing to say.
+"""The pixels themselves as features, for small images, on which networks trained on photographs are not informative.
 
-A Frechet distance compares covariances, and those of n images have rank n - 1 at most: with more features than images it
-says more of n than of the images. So larger images are first pooled to 8x8, 64 features a channel, fewer than one evaluates.
-It then sees shapes and shades, but no detail finer than an eighth of the image; on [0, 1] its unit is that of a squared l2.
+A Frechet distance compares covariances, which have rank n - 1 at most for n images. With more features than images, it depends
+more on n than on the images. Larger images are therefore first pooled to 8x8, to 64 features a channel, fewer than the images of
+an evaluation. Details finer than an eighth of the image have no influence. On [0, 1] the unit is that of a squared l2.
 """
 
 import functools
@@ -20,9 +20,9 @@ SIDE = 8
 
 
 def load_pixels(channels: int = 1) -> Extractor:
-    """The extractor "pixels": 8 * 8 * channels features.
+    """Return the extractor "pixels", with 8 * 8 * channels features.
 
-    There is no weight file: the digest is of what is done to the images, and nothing of it could be other than known.
+    There is no weight file. The identity is a digest of the pooling, and the extractor counts as verified.
     """
     identity = hashlib.sha256(f"pixels/255, means over areas, {SIDE}x{SIDE}x{channels}".encode()).hexdigest()
     features = functools.partial(_features, channels)
@@ -41,13 +41,13 @@ def _features(channels: int, images: np.ndarray | jax.Array) -> Float[Array, "n 
 @jax.jit
 def _jitted(images: jax.Array) -> Float[Array, "n dim"]:
     x = images.astype(jnp.float32) / 255
-    rows, columns = (_areas(side) for side in x.shape[1:3])
+    rows, columns = (_averages(side) for side in x.shape[1:3])
     pooled = jnp.einsum("nhwc,yh,xw->nyxc", x, rows, columns, precision=jax.lax.Precision.HIGHEST)
     return pooled.reshape(len(x), -1)
 
 
-def _areas(side: int) -> np.ndarray:
-    """[8, side]: row i takes the mean over the i-th eighth of `side` pixels, which may begin and end within a pixel."""
+def _averages(side: int) -> np.ndarray:
+    """Return a matrix [8, side] whose row i averages the i-th eighth of `side` pixels, which may begin or end inside a pixel."""
     edges = np.arange(SIDE + 1) * side / SIDE
     pixel = np.arange(side)
     overlap = np.minimum(edges[1:, None], pixel[None] + 1) - np.maximum(edges[:-1, None], pixel[None])

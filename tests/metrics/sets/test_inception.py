@@ -13,7 +13,7 @@ from sde_vae.errors import BadInput
 from sde_vae.metrics.networks import inception_weights
 from sde_vae.metrics.networks.inception import Inception
 from sde_vae.metrics.sets import inception
-from sde_vae.metrics.sets.inception import load_head, load_inception, logits, prepare
+from sde_vae.metrics.sets.inception import load_inception, prepare
 from tests.helpers.inception_twin import random_state, twin_of
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (2, 40, 32, 3), dtype=np.uint8)
@@ -102,12 +102,6 @@ def test_each_format_gives_the_twins_features(extractors, exact):
     assert [(e.name, e.dim, e.verified) for e in extractors] == [("inception", 2048, False)] * 3
 
 
-def test_each_format_gives_the_twins_logits(files, exact):
-    for path in files:
-        ours = logits(load_head(path), jnp.asarray(exact["features"], jnp.float32))
-        assert error(ours, exact["logits"]) < 1e-5, path.name
-
-
 def test_as_many_weights_as_published():
     """torchvision gives its Inception-v3 27,161,264 parameters; we have neither its auxiliary classifier nor its head."""
     shapes = inception_weights.body_shapes()
@@ -191,9 +185,7 @@ def test_another_network_is_refused(change, message, state, monkeypatch, tmp_pat
 def test_a_file_without_a_head_has_features_only(state, monkeypatch, tmp_path):
     body = {name: array for name, array in state.items() if not name.startswith("fc.")}
     monkeypatch.setattr(inception_weights, "read_arrays", lambda path: body)
-    assert set(inception_weights.read_state(tmp_path)[0]) == set(inception_weights.body_shapes())
-    with pytest.raises(BadInput, match="no classifier"):
-        load_head(tmp_path / "weights.pth")
+    assert set(inception_weights.read_state(tmp_path)) == set(inception_weights.body_shapes())
 
 
 def test_jax_fids_names_in_a_refusal(state, monkeypatch, tmp_path):
