@@ -22,7 +22,7 @@ EXACT_PCA_PIXELS = 1024
 
 
 def reconstruction(
-    context: EvalContext, fitted: int = 20_000, shown: int = 12, worst: int = 16, trajectories: int = 3
+    context: EvalContext, fitted: int = 20_000, shown: int = 12, worst: int = 12, trajectories: int = 3
 ) -> Iterator[tuple[str, float]]:
     """Yield reconstruction/* (z ~ q(z | x_0)), reconstruction_of_mean/* (z its mean) and baseline/{pca,mean_image}/*.
 

@@ -29,7 +29,7 @@ code { font-size: .85rem; }
   thead, td:empty { display: none; }
   tr { padding: .3rem 0; border-bottom: 1px solid #8884; }
   tbody th { font-weight: 600; padding: 0; }
-  td, tbody th { white-space: normal; }
+  tbody th { white-space: normal; }
   td { display: flex; justify-content: space-between; gap: 1rem; padding: 0; text-align: right; }
   td::before { content: attr(data-head); white-space: normal; text-align: left; opacity: .8; }
   .made { display: block; } .made dt { font-weight: 600; margin-top: .4rem; }
