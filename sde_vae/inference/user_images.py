@@ -16,7 +16,7 @@ def from_user(images: Any, shape: tuple[int, int, int], name: str = "images") ->
     `shape` is (H, W, C); of one channel, [n, H, W] will do. Raises BadInput that says what came and what was expected, for other
     shapes and types, and for floats outside [0, 1].
 
-    >>> from_user(np.full((2, 8, 8, 1), 255, np.uint8), (8, 8, 1)).max()
+    >>> float(from_user(np.full((2, 8, 8, 1), 255, np.uint8), (8, 8, 1)).max())
     1.0
     """
     x = np.asarray(images)
