@@ -39,5 +39,5 @@ def get_config() -> ConfigDict:
     config.eval.lpips = ()
     config.eval.extractor = "pixels"
     config.eval.samples = 360
-    config.eval.evaluators = ("reconstruction", "inversion", "samples", "bits_per_dim")
+    config.eval.evaluators = (*config.eval.evaluators, "inversion")
     return config

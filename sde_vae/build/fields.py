@@ -263,7 +263,11 @@ FIELDS: Section = {
         "lpips_dir": Field("", "folder with the reference's own weight files of LPIPS", TEXT),
         "extractor": Field("efflite0", "features of FD and KID", one_of(*EXTRACTORS)),
         "fid_weights": Field("", "file with the weights of the FID's Inception", TEXT),
-        "evaluators": Field(("reconstruction", "samples", "bits_per_dim"), "what is evaluated", some_of(*EVALUATORS)),
+        "evaluators": Field(
+            ("reconstruction", "samples", "bits_per_dim", "latents", "interpolation", "traversal"),
+            "what is evaluated",
+            some_of(*EVALUATORS),
+        ),
     },
 }
 

@@ -62,7 +62,7 @@ def release(workdir: Path, out: Path) -> None:
 def public_command(command: str) -> str:
     """Return a command without --workdir and with paths cut to their last part.
 
-    >>> public_command("python /home/me/main.py --config configs/mine.py --workdir runs/a --config.data.dir=/data/b")
+    >>> public_command("python /code/main.py --config configs/mine.py --workdir runs/a --config.data.dir=/data/b")
     'python main.py --config configs/mine.py --config.data.dir=b'
     """
     words: list[str] = []

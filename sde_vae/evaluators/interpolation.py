@@ -47,7 +47,7 @@ def interpolation(context: EvalContext, pairs: int = 16, frames: int = 9, shown:
         yield from path_metrics(f"latent/interpolation/{name}", path, originals)
     yield "latent/interpolation/pairs", float(pairs)
     rows = {
-        f"{i + 1}: {name}": np.concatenate([originals[i, :1], path[i], originals[i, 1:]])
+        f"pair {i + 1}: {name}": np.concatenate([originals[i, :1], path[i], originals[i, 1:]])
         for i in range(min(shown, pairs))
         for name, path in paths.items()
     }

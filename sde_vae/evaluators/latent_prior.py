@@ -60,7 +60,7 @@ def latent_prior(
     for name, draw in priors(context).items():
         z = draw(np.random.default_rng(context.seed), len(index))
         images = to_unit(context.decode(z, index, f"decode the latent prior, {name}"))
-        rows[name] = images[:shown]
+        rows[f"prior of z: {name}"] = images[:shown]
         if context.networks.extractor:
             found = features(context, images, f"the latent prior, {name}")
             yield from compare_to_train(f"latent_prior/{name}", context, found, len(images))

@@ -10,6 +10,8 @@ from sde_vae.evaluators.context import EvalContext, encode_train
 from sde_vae.metrics.image.distances import standard_error
 from sde_vae.reporting import plots
 
+NEAREST = {"latent": "in the latent space", "pixels": "in pixels"}
+
 
 def neighbours(
     context: EvalContext, k: int = 5, train_images: int = 10_000, images: int = 500, shown: int = 5
@@ -33,7 +35,7 @@ def neighbours(
         for name, (candidates, points) in spaces.items()
     }
     frames = {
-        f"{i + 1}: nearest in {name}": np.concatenate([to_unit(queries[i : i + 1]), train[found[i]]])
+        f"image {i + 1}: nearest {NEAREST[name]}": np.concatenate([to_unit(queries[i : i + 1]), train[found[i]]])
         for i in range(min(shown, len(queries)))
         for name, found in nearest.items()
     }

@@ -22,7 +22,7 @@ EXACT_PCA_PIXELS = 1024
 
 
 def reconstruction(
-    context: EvalContext, fitted: int = 20_000, shown: int = 12, worst: int = 16, trajectories: int = 3
+    context: EvalContext, fitted: int = 20_000, shown: int = 12, worst: int = 12, trajectories: int = 3
 ) -> Iterator[tuple[str, float]]:
     """Yield reconstruction/* (z ~ q(z | x_0)), reconstruction_of_mean/* (z its mean) and baseline/{pca,mean_image}/*.
 
@@ -75,7 +75,7 @@ def plot_trajectories(context: EvalContext, z: np.ndarray, index: np.ndarray) ->
     """Plot the decodings of a few z, from noise to image: x_t at half contrast, and E[x_0 | x_t, z]."""
     rows = {}
     for i, path in enumerate(context.trajectory(z, index), start=1):
-        rows |= {f"{i}: x_t": to_unit(path[:, 0] / 2), f"{i}: E[x_0 | x_t, z]": to_unit(path[:, 1])}
+        rows |= {f"image {i}: x_t": to_unit(path[:, 0] / 2), f"image {i}: E[x_0 | x_t, z]": to_unit(path[:, 1])}
     plots.rows(rows, context.figures / "trajectory.png")
 
 

@@ -32,25 +32,25 @@ class Decoder(NamedTuple):
 
 
 def start(sde: SDE, key: PRNGKey, like: Points, index: Indices) -> tuple[Keys, Points]:
-    """(the keys of the steps, a random x_T of the shape of `like`): both determined by `index`."""
+    """Return (the keys of the steps, a random x_T of the shape of `like`); both depend on `key` and on each example's `index` alone."""
     key_start, key_steps = jax.random.split(key)
     return keys_of(key_steps, index), terminal(sde, normal(keys_of(key_start, index), like))
 
 
 def decode(decoder: Decoder, score: ScoreFn, keys: Keys, x_T: Points) -> Points:
-    """x_0 from x_T, be it random (`start`), inverted (`invert`) or given."""
+    """Return x_0 [batch, ...] decoded from x_T, which may be random (`start`), inverted (`invert`) or given."""
     x = integrate(decoder.solver(decoder.sde, score), keys, x_T, decoder.grid)
     return decoder.finish(decoder.sde, score, x, decoder.sde.t_min)
 
 
 def evaluations(decoder: Decoder, score: ScoreFn, shape: tuple[int, ...]) -> int:
-    """How often the score is evaluated to decode a batch of this shape, counted while one is decoded."""
+    """Return how often the score is evaluated to decode a batch of this shape, counted while one is decoded."""
     keys, x_T = start(decoder.sde, jax.random.key(0), jnp.zeros(shape), jnp.arange(shape[0]))
     return count_evaluations(lambda score: decode(decoder, score, keys, x_T), score)
 
 
 def invert(decoder: Decoder, score: ScoreFn, keys: Keys, x_0: Points) -> Points:
-    """x_T of which `decode` makes x_0 again, up to the solver's error: the probability-flow ODE upwards from alpha(t_min) x_0.
+    """Return the x_T from which `decode` makes x_0 again, up to the solver's error, by the probability-flow ODE from alpha(t_min) x_0.
 
     It takes a deterministic solver, and a decoder that ends with `rescale`.
     """
@@ -59,7 +59,7 @@ def invert(decoder: Decoder, score: ScoreFn, keys: Keys, x_0: Points) -> Points:
 
 
 def there_and_back(decoder: Decoder, score: ScoreFn, keys: Keys, x_0: Points) -> Float[Array, "batch 2 *shape"]:
-    """x_T = invert(x_0), and decode(x_T)."""
+    """Return x_T = invert(x_0) and decode(x_T), stacked: [batch, 2, ...]."""
     x_T = invert(decoder, score, keys, x_0)
     return jnp.stack([x_T, decode(decoder, score, keys, x_T)], axis=1)
 
@@ -67,14 +67,14 @@ def there_and_back(decoder: Decoder, score: ScoreFn, keys: Keys, x_0: Points) ->
 def trajectory(
     decoder: Decoder, stops: int, score: ScoreFn, keys: Keys, x_T: Points
 ) -> Float[Array, "batch stops 2 *shape"]:
-    """x_t and E[x_0 | x_t] at `stops` places along one decoding (or at all, if there are fewer), from T to the end."""
+    """Return x_t and E[x_0 | x_t] at `stops` times along a decoding, or at all if there are fewer: [batch, stops, 2, ...], from T on."""
     marks = places(decoder, stops)
     xs = path(decoder.solver(decoder.sde, score), keys, x_T, decoder.grid)[marks]
     return jnp.stack([_shown(decoder.sde, score, x, t) for x, t in zip(xs, decoder.grid[marks], strict=True)], axis=1)
 
 
 def places(decoder: Decoder, stops: int) -> np.ndarray:
-    """Which of the grid's times are `stops` places along it, from T to t_min."""
+    """Return which of the grid's times are `stops` places along it, from T to t_min."""
     return np.unique(np.round(np.linspace(0, decoder.grid.shape[0] - 1, stops)).astype(int))
 
 

@@ -1,7 +1,7 @@
-"""Moves in a space of codes: between two of them, along one dimension, along a direction.
+"""Paths between latent codes, or between noises x_T: straight lines, arcs, single dimensions, directions.
 
-Everything is computed in float64 and returned in the precision of what came in. `at` are the places on a path, [frames]: 0 is
-its first end and 1 its last; a path is [batch, frames, ...].
+All is computed in float64 and returned in the precision of the input. `at` [frames] are places on a path: 0 is its first end and 1
+its last. A path is [batch, frames, ...].
 """
 
 import numpy as np
@@ -16,13 +16,17 @@ PARALLEL = 1e-12
 
 
 def lerp(a: Codes, b: Codes, at: Places) -> Path:
-    """The straight line from a to b."""
+    """Return the straight line from a to b, [batch, ...] each: [batch, frames, ...].
+
+    >>> lerp(np.zeros((1, 2)), np.ones((1, 2)), np.array([0.0, 0.5, 1.0]))[0, 1]
+    array([0.5, 0.5])
+    """
     u, v, s = _flat(a), _flat(b), at[None, :, None]
     return _path((1 - s) * u[:, None] + s * v[:, None], a)
 
 
 def slerp(a: Codes, b: Codes, at: Places) -> Path:
-    """The shortest arc between the directions of a and b (Shoemake 1985), the norm going linearly from |a| to |b|.
+    """Return the shortest arc between the directions of a and b (Shoemake 1985), with the norm linear from |a| to |b|.
 
     Codes of equal norm r stay on the sphere of radius r and move along its great circle at an even speed: as it should be for
     Gaussian noise, whose norm hardly varies, while the middle of a straight line would be too short by sqrt(2). Parallel codes
@@ -41,7 +45,7 @@ def slerp(a: Codes, b: Codes, at: Places) -> Path:
 def traverse(
     z: Float[np.ndarray, "batch latent"], dimension: int, values: Places
 ) -> Float[np.ndarray, "batch frames latent"]:
-    """z with one dimension set to each of the values in turn."""
+    """Return z with one dimension set to each of the values in turn: [batch, frames, latent]."""
     path = np.repeat(z[:, None], len(values), axis=1)
     path[:, :, dimension] = values[None]
     return path
@@ -50,7 +54,7 @@ def traverse(
 def edit(
     z: Float[np.ndarray, "batch latent"], direction: Float[np.ndarray, "latent"], strength: float
 ) -> Float[np.ndarray, "batch latent"]:
-    """z + strength * direction."""
+    """Return z + strength * direction, in the precision of z."""
     return (z.astype(np.float64) + strength * direction[None]).astype(z.dtype)
 
 

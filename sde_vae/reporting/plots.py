@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 # Inches, points, and dots per inch of a saved figure.
-WIDTH, FONT_SIZE, DPI = 6.4, 9, 150
+WIDTH, FONT_SIZE, DPI = 6.4, 10, 150
 # Inches: an image at most, the line of text above a row of images, and a margin.
-MAX_IMAGE, LABEL_HEIGHT, MARGIN = 0.8, 0.21, 0.05
+MAX_IMAGE, LABEL_HEIGHT, MARGIN = 0.8, 0.23, 0.05
 # Images smaller than this many pixels are enlarged, so that gaps between them are narrow.
 MIN_PIXELS = 64
 # A heat map with more columns names every second, third, ... of them.

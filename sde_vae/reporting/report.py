@@ -82,13 +82,17 @@ standard error over the images. &darr;: lower is better; &uarr;: higher is bette
 <code>fid</code>) grow as the number of images falls: compare them only at equal numbers, and with that of real images. Those of
 reconstructions are to their own originals and may be below that of other real images."""
 
+# A table with more columns takes the whole width.
+NARROW = 3
+
 
 class Section(NamedTuple):
-    """A part of the page: the anchor of its link, its heading, and its content as HTML."""
+    """A part of the page: the anchor of its link, its heading, its content as HTML, and whether it needs the whole width."""
 
     anchor: str
     heading: str
     content: str
+    wide: bool = False
 
 
 def write_report(path: Path, title: str, metrics: dict[str, Any], run: dict[str, Any]) -> None:
@@ -120,7 +124,9 @@ def write_report(path: Path, title: str, metrics: dict[str, Any], run: dict[str,
 {contents}
 </ul></nav>
 <p class="note">{NOTE}</p>
+<div class="tables">
 {_html(of_tables)}
+</div>
 <div class="figures">
 {_html(of_figures)}
 </div>
@@ -132,7 +138,8 @@ def write_report(path: Path, title: str, metrics: dict[str, Any], run: dict[str,
 
 def _html(sections: list[Section]) -> str:
     return "\n".join(
-        f'<section id="{s.anchor}"><h2>{html.escape(s.heading)}</h2>\n{s.content}</section>' for s in sections
+        f'<section id="{s.anchor}"{" class=span" * s.wide}><h2>{html.escape(s.heading)}</h2>\n{s.content}</section>'
+        for s in sections
     )
 
 
@@ -144,7 +151,7 @@ def _table(number: int, table: Table) -> Section:
         f"<tr><th>{html.escape(name)}</th>{''.join(map(cell, table.head, cells))}</tr>" for name, cells in table.rows
     )
     content = f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n{rows}\n</tbody></table></div>'
-    return Section(f"table-{number}", table.title, content)
+    return Section(f"table-{number}", table.title, content, wide=len(table.head) > NARROW)
 
 
 def _figure(file: Path, heading: str, caption: str) -> Section:

@@ -1,19 +1,20 @@
-"""The style sheet of report.html: two columns of figures on a desktop, tables as blocks on a phone, A4 in print."""
+"""The style sheet of report.html: two columns on a desktop, table rows as blocks on a phone, A4 in print."""
 
 STYLE = """
 :root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 100rem; margin: 1.5rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 100rem; margin: 1.5rem auto; padding: 0 1rem; overflow-wrap: break-word; }
 p { max-width: 62rem; }
 h1 { font-size: 1.5rem; margin-bottom: .5rem; } h2 { font-size: 1.1rem; margin: 1.5rem 0 .4rem; }
-.headline { font-size: 1.15rem; font-weight: 600; margin: .5rem 0; }
+.headline { font-size: 1.15rem; font-weight: 600; margin: .5rem 0; max-width: none; }
 nav ul { list-style: none; margin: .5rem 0; padding: 0; display: flex; flex-wrap: wrap; gap: .1rem 1.2rem; font-size: .9rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
 td, th { padding: .25rem 1.2rem .25rem 0; text-align: right; font-weight: normal; }
 thead th { border-bottom: 1px solid currentColor; vertical-align: bottom; }
 tr > :first-child { text-align: left; }
-td { white-space: nowrap; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 34rem), 1fr)); gap: 0 2rem; }
-.figures section { min-width: 0; }
+td, tbody th { white-space: nowrap; }
+.tables { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 34rem), 1fr)); gap: 0 2rem; }
+.span { grid-column: 1 / -1; } .tables section { min-width: 0; }
+.figures { columns: 34rem 2; column-gap: 2rem; } .figures section { break-inside: avoid; overflow: hidden; }
 figure { margin: 0; }
 img { width: 100%; max-width: 60rem; height: auto; background: #fff; border-radius: 4px; }
 figcaption, .note { font-size: .85rem; opacity: .8; }
@@ -28,13 +29,14 @@ code { font-size: .85rem; }
   thead, td:empty { display: none; }
   tr { padding: .3rem 0; border-bottom: 1px solid #8884; }
   tbody th { font-weight: 600; padding: 0; }
+  tbody th { white-space: normal; }
   td { display: flex; justify-content: space-between; gap: 1rem; padding: 0; text-align: right; }
   td::before { content: attr(data-head); white-space: normal; text-align: left; opacity: .8; }
   .made { display: block; } .made dt { font-weight: 600; margin-top: .4rem; }
 }
 @media print {
   body { margin: 0; max-width: none; font-size: 10pt; } h2, figure, tr { break-inside: avoid; } h2 { break-after: avoid; }
-  nav { display: none; } .figures { display: block; } img { max-height: 22cm; width: auto; max-width: 100%; }
-  table { font-size: 8pt; } td { white-space: normal; } td, th { padding-right: .5rem; }
+  nav { display: none; } .tables { display: block; } .figures { columns: auto; } img { max-height: 22cm; width: auto; max-width: 100%; }
+  table { font-size: 8pt; } td, tbody th { white-space: normal; } td, th { padding-right: .5rem; }
 }
 """

@@ -78,5 +78,5 @@ def test_the_gain_in_bits_over_shuffled_z_is_none_and_that_over_the_prior_large(
     assert found["bits_per_dim/kl"] == 0
     assert found["bits_per_dim/above_prior"] < -10 * found["bits_per_dim/above_prior_stderr"]
     assert found["bits_per_dim/above_prior"] < -0.5
-    assert abs(found["bits_per_dim/gain_over_shuffled"]) < 4 * found["bits_per_dim/gain_over_shuffled_stderr"]
-    assert abs(found["bits_per_dim/gain_over_shuffled"]) < 0.02
+    # All images have the same posterior: the z of another image is drawn from it too, with the same noise.
+    assert found["bits_per_dim/gain_over_shuffled"] == 0

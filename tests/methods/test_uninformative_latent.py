@@ -19,6 +19,7 @@ from tests.helpers.oracles import LinearGaussian, gaussian_logpdf
 SDE = VP(t_min=1e-3)
 # The encoder's mean at t > 0, of a z ~ N(0, 1): the larger, the less z changes the gradient.
 SHIFT, VARIANCE = 10.0, 0.1
+FROZEN = {"prior": None}
 
 
 def density(world, x, t):
@@ -56,20 +57,19 @@ def test_a_z_independent_of_x_takes_back_99_percent_of_a_wrong_priors_error(x64,
     """Of a prior that is wrong in its mean the encoder's mean is linear in x_t: a linear Gaussian q(z | x_t)."""
     true = LinearGaussian.random(jax.random.key(0))
     wrong = true._replace(m=true.m + 1.0) if wrong_in == "mean" else true._replace(C=4 * true.C)
-    method, n = mending_method(true, wrong), 50_000
+    method, n = mending_method(true, wrong), 8_000
     x_0, _ = true.sample(jax.random.key(1), n)
-    q = method.encode(None, None, x_0)
+    q = method.encode(None, FROZEN, x_0)
     np.testing.assert_array_equal(q.kl_to_standard(), 0)
     z, other = (q.sample(jax.random.split(jax.random.key(seed), n)) for seed in (2, 3))
+    scores = (wrong.marginal_score(SDE), *(method.score(None, FROZEN, z) for z in (z, other)))
+    exact = true.marginal_score(SDE)
+    errors = jax.jit(lambda x, t: [jnp.sum(jnp.square(score(x, t) - exact(x, t)), axis=1) for score in scores])
     for level in (-8.0, -2.0, 2.0):
         t = SDE.t_of_log_snr(jnp.full(n, level))
         eps = jax.random.normal(jax.random.key(4), x_0.shape)
-        x_t = SDE.alpha(t)[:, None] * x_0 + SDE.sigma(t)[:, None] * eps
-        error = lambda score, x_t=x_t, t=t: np.sum(np.square(score(x_t, t) - true.marginal_score(SDE)(x_t, t)), axis=1)
-        of_prior, of_z, of_other = (
-            error(s) for s in (wrong.marginal_score(SDE), *(method.score(None, {"prior": None}, z) for z in (z, other)))
-        )
+        of_prior, of_z, of_other = errors(SDE.alpha(t)[:, None] * x_0 + SDE.sigma(t)[:, None] * eps, t)
         share = 1 - of_z.mean() / of_prior.mean()
-        assert abs(share - (1 - 1 / SHIFT**2)) < 5e-4, (level, share)
+        assert abs(share - (1 - 1 / SHIFT**2)) < 1e-3, (level, share)
         # The control shows it: any other z does as much.
         assert abs(of_other.mean() - of_z.mean()) < 4 * np.hypot(*(e.std() / np.sqrt(n) for e in (of_z, of_other)))

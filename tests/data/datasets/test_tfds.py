@@ -103,7 +103,7 @@ def test_crop_and_resize_and_cache(tmp_path):
 
 
 COMMAND = (
-    'pip install "sde_vae[tfds]" tensorflow && python -c "import tensorflow_datasets as tfds; '
+    'pip install -e ".[tfds]" tensorflow && python -c "import tensorflow_datasets as tfds; '
     "tfds.builder('cifar10', data_dir='{}', file_format='array_record').download_and_prepare()\""
 )
 
@@ -228,7 +228,7 @@ def test_no_image(tmp_path):
 
 def test_the_package_is_missing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    refused(r'needs tensorflow-datasets: pip install "sde_vae\[tfds\]"', tmp_path)
+    refused(r'needs tensorflow-datasets: pip install -e "\.\[tfds\]"', tmp_path)
 
 
 def test_a_broken_picture_is_named_or_left_out(tmp_path):
