@@ -139,7 +139,7 @@ def test_arrays_that_do_not_fit_are_named(path, arrays, spoil):
 
 def test_a_missing_distribution_names_the_extra(monkeypatch):
     monkeypatch.setattr(efficientnet, "DISTRIBUTION", "no-such-distribution")
-    with pytest.raises(BadInput, match=r"sde_vae\[metrics\]"):
+    with pytest.raises(BadInput, match=r'pip install -e "\.\[metrics\]"'):
         efficientnet.load_efficientnet()
 
 

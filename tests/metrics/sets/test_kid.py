@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from sde_vae.errors import BadInput
 from sde_vae.metrics.sets import kid
 
 RNG = np.random.default_rng
