@@ -163,17 +163,17 @@ def test_evaluation_writes_what_the_contract_names(whole, evaluated):
     assert not re.findall(r"(?:src|href)=.https?:", page)
     assert "ScoreVAE" in evaluated
     assert str(whole / "eval" / "report.html") in evaluated
-    assert not (whole / "eval" / "parts").exists()
+    assert not (whole / "eval" / ".resume").exists()
 
 
 def test_an_evaluation_that_was_killed_goes_on_and_ends_the_same(whole, evaluated, tmp_path):
     again = tmp_path / "again"
     shutil.copytree(whole, again, ignore=shutil.ignore_patterns("eval"))
     process = start(command("eval", again))
-    wait_for(lambda: (again / "eval" / "parts" / "reconstruct_from_the_mean").is_dir(), process)
+    wait_for(lambda: (again / "eval" / ".resume" / "reconstruct_from_the_mean").is_dir(), process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    made = again / "eval" / "parts" / "reconstruct" / "000000.npy"
+    made = again / "eval" / ".resume" / "reconstruct" / "000000.npy"
     before = made.stat().st_mtime_ns
     process = start(command("eval", again))
     wait_for(lambda: (again / "eval" / "evaluators" / "reconstruction.json").exists(), process)
@@ -371,8 +371,8 @@ def test_an_encoder_decodes_with_another_prior(whole, evaluated, tmp_path):
     assert code == 0, err
     shutil.copytree(whole, copy, ignore=shutil.ignore_patterns("eval"))
     # As if it had learnt from other images.
-    for told in (other / "prior" / "checkpoints").glob("*/meta/metadata"):
-        told.write_text(re.sub(r'"fingerprint": "\w+"', '"fingerprint": "other"', told.read_text()))
+    for meta in (other / "prior" / "checkpoints").glob("*/meta/metadata"):
+        meta.write_text(re.sub(r'"fingerprint": "\w+"', '"fingerprint": "other"', meta.read_text()))
     found = [json.loads((whole / "eval" / "metrics.json").read_text())]
     for prior in (whole, other):
         code, out, err = run(command("eval", copy, **{"eval.prior": prior, "eval.evaluators": "('reconstruction',)"}))
@@ -511,7 +511,7 @@ def assert_refused(outcome, message):
         (["--config", "configs/scorevae_digits.py", "--mode", "train", "--wrong"], "--wrong: unknown option"),
         (
             ["--config", "configs/scorevae_digits.py", "--mode", "train", "--workdir", "my", "run"],
-            "'run': a leftover word",
+            "'run': not an option",
         ),
         (["--config", "scorevae_digitz", "--mode", "train"], "did you mean scorevae_digits?"),
         (["--config", "scorevae_digits", "--mode", "evla"], "--mode: unknown name 'evla', did you mean 'eval'?"),
