@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import sde_vae
 from sde_vae import files
 from sde_vae.build.config import load_config, set_fields
 from sde_vae.build.experiment import build
