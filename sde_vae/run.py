@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from sde_vae import runtime
-from sde_vae.build.config import set_fields
+from sde_vae.build.config import check, set_fields
 from sde_vae.build.experiment import Experiment, build
 from sde_vae.build.parameters import load_frozen, load_stage, trained_model, unfinished_prior
 from sde_vae.build.workdirs import PACKAGED, check_same_model, find_workdir, trained_config
@@ -22,7 +22,7 @@ from sde_vae.inference.bound import method_bound, terms_per_image
 from sde_vae.inference.compiled import Compiled, compile_model
 from sde_vae.inference.interpolation import lerp, traverse
 from sde_vae.inference.model import Model
-from sde_vae.inference.user_images import codes_from_user, from_user, on_levels
+from sde_vae.inference.user_images import codes_from_user, from_user, on_levels, whole
 from sde_vae.metrics.latent.gaussian import LatentGaussian
 from sde_vae.training import workdir as workdirs
 from sde_vae.training.checkpoints import Trained
@@ -61,6 +61,7 @@ def load(workdir: str | Path, changes: dict[str, Any] | None = None) -> "Run":
     runtime.enable_compilation_cache()
     directory = find_workdir(workdir)
     config = set_fields(trained_config(directory), changes or {})
+    check(config)
     check_same_model(config, directory)
     return Run(directory, config)
 
@@ -84,7 +85,7 @@ class Run:
     @property
     def results(self) -> Path:
         """The folder for what is written about the run: its workdir, or runs/NAME in the current folder for a packaged run."""
-        return Path("runs", self.workdir.name) if self.workdir.parent == PACKAGED else self.workdir
+        return Path("runs", self.workdir.name) if self.workdir.resolve().parent == PACKAGED.resolve() else self.workdir
 
     @cached_property
     def experiment(self) -> Experiment:
@@ -128,7 +129,9 @@ class Run:
         """Return a note for each stage that the run uses and that is not trained to its last step."""
         found = {self.experiment.final.name: self.trained.step, **({"latent": self.latent.step} if self.latent else {})}
         for name in self.experiment.final.depends_on:
-            found[name] = load_stage(self.config, self.experiment, self.workdir, name, self.config.eval.prior).step
+            # Another run's prior is compared with that run's steps, below.
+            if name != "prior" or not self.config.eval.prior:
+                found[name] = load_stage(self.config, self.experiment, self.workdir, name).step
         steps = {stage.name: stage.steps for stage in self.experiment.stages}
         other = (
             unfinished_prior(self.config, self.experiment, self.workdir, self.config.eval.prior)
@@ -148,7 +151,7 @@ class Run:
         (2, 8, 8, 1)
         """
         data = self.experiment.load()
-        return to_unit(to_model(evenly_spaced(data.split(split).images, n), data.levels))
+        return to_unit(to_model(evenly_spaced(data.split(split).images, whole(n, "n", 1)), data.levels))
 
     def encode(self, images: Any, progress: bool = False) -> DiagGaussian:
         """Return q(z | x_0) of each image: .mean and .log_var, float32 [n, latent_dim].
@@ -184,7 +187,15 @@ class Run:
             x_T = np.asarray(x_T, np.float32)
             if x_T.shape != (wanted := (len(z), *self.experiment.shape)):
                 raise BadInput(f"x_T: got an array of shape {x_T.shape}, expected {wanted}")
-        functions = self._functions({"solver": solver, "steps": steps, "guidance": guidance})
+            if not np.all(np.isfinite(x_T)):
+                raise BadInput("x_T: got values that are not finite, expected finite ones")
+        settings = {"solver": solver, "steps": steps, "guidance": guidance}
+        unused = [name for name, value in {**settings, "x_T": x_T}.items() if value is not None]
+        if unused and self.model.score is None:
+            raise BadInput(
+                f"{unused[0]}: {self.model.title} decodes in one pass, without a solver or noise; leave it out"
+            )
+        functions = self._functions(settings)
         label = "decode" if progress else None
         return to_unit(functions.decode(self._key(seed), z, np.arange(len(z), dtype=np.int32), label, x_T))
 
@@ -197,15 +208,14 @@ class Run:
         z = sample_posterior(q, np.random.default_rng(self._seed(seed)))
         return self.decode(z, seed, progress=progress)
 
-    def sample(self, n: int, seed: int | None = None, progress: bool = False) -> np.ndarray:
+    def sample(self, n: int, seed: int | None = None, progress: bool = False, start: int = 0) -> np.ndarray:
         """Return n new images [n, H, W, C]: samples of the prior, or decodings of z ~ N(0, I) of a method without one.
 
-        The first k of n images are those of run.sample(k) with the same seed, up to rounding.
+        The images of a seed have numbers: these are start, start + 1, ... Image i is the same, up to rounding, whatever n is.
         """
-        if not isinstance(n, int | np.integer) or n < 1:
-            raise BadInput(f"n: got {n!r}, expected a whole number of images, at least 1")
-        label = "sample" if progress else None
-        return to_unit(self._functions().sample(self._key(seed), np.arange(n, dtype=np.int32), label))
+        whole(n, "n", 1)
+        index = np.arange(whole(start, "start", 0), start + n, dtype=np.int32)
+        return to_unit(self._functions().sample(self._key(seed), index, "sample" if progress else None))
 
     def interpolate(self, a: Any, b: Any, frames: int = 9, seed: int | None = None) -> np.ndarray:
         """Return the decodings of z on the straight line from image a to image b: [frames, H, W, C].
@@ -217,8 +227,7 @@ class Run:
         >>> run.interpolate(a, b, frames=5).shape
         (5, 8, 8, 1)
         """
-        if frames < 2:
-            raise BadInput(f"frames: got {frames}, expected at least 2")
+        whole(frames, "frames", 2)
         first, last = (self._batch(x, name) for x, name in ((a, "a"), (b, "b")))
         if len(first) != len(last):
             raise BadInput(f"b: got {len(last)} images, expected as many as in a, {len(first)}")
@@ -234,14 +243,17 @@ class Run:
         By default 9 values, from -3 to 3 standard deviations of the aggregate posterior around the image's own; the training images
         are read for that. For a batch of n images: [n, frames, H, W, C]. All frames start from the same noise.
         """
-        if not 0 <= dim < self.experiment.latent_dim:
+        if not isinstance(dim, int | np.integer) or not 0 <= dim < self.experiment.latent_dim:
             raise BadInput(f"dim: got {dim}, expected a latent dimension, 0 to {self.experiment.latent_dim - 1}")
         z = self._functions().encode(self._batch(image, "image")).mean
         if values is None:
             offsets = np.linspace(-3, 3, 9) * self.aggregate_posterior.std[dim]
             paths = np.concatenate([traverse(row[None], dim, (row[dim] + offsets).astype(z.dtype)) for row in z])
         else:
-            paths = traverse(z, dim, np.asarray(list(values), z.dtype))
+            given = np.asarray(list(values), z.dtype)
+            if given.ndim != 1 or len(given) == 0 or not np.all(np.isfinite(given)):
+                raise BadInput(f"values: got {given}, expected one or more finite numbers")
+            paths = traverse(z, dim, given)
         return self._single(self._decode_paths(paths, seed), image)
 
     def invert(self, images: Any, progress: bool = False) -> Inversion:
@@ -262,6 +274,7 @@ class Run:
 
         The images must lie on the data's grey levels. The diffusion term is a Monte Carlo estimate from `draws` draws an image.
         """
+        whole(draws, "draws", 1)
         x = on_levels(from_user(images, self.experiment.shape), self.levels)
         found = terms_per_image(None, self._bound, x, x, draws, self._seed(seed), self.config.eval.batch_size)
         return Bound(**found)
@@ -287,7 +300,10 @@ class Run:
         return found[0] if np.shape(images) == self.experiment.shape else found
 
     def _seed(self, seed: int | None) -> int:
-        return self.config.seed if seed is None else seed
+        seed = self.config.seed if seed is None else seed
+        if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+            raise BadInput(f"seed: got {seed!r}, expected a whole number from 0 to 2**32 - 1")
+        return int(seed)
 
     def _key(self, seed: int | None) -> jax.Array:
         return jax.random.key(self._seed(seed))

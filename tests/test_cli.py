@@ -15,12 +15,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import sde_vae
 from sde_vae import files
 from sde_vae.build.config import load_config, set_fields
 from sde_vae.build.experiment import build
 from sde_vae.build.workdirs import trained_config
 from sde_vae.cli import main
+from sde_vae.commands import export
+from sde_vae.commands.evaluate import evaluation_folder
 from sde_vae.errors import BadInput
+from sde_vae.keyed_folder import write_key
 from sde_vae.training import workdir
 from sde_vae.training.checkpoints import Checkpoints
 from sde_vae.training.logs import read
@@ -163,17 +167,17 @@ def test_evaluation_writes_what_the_contract_names(whole, evaluated):
     assert not re.findall(r"(?:src|href)=.https?:", page)
     assert "ScoreVAE" in evaluated
     assert str(whole / "eval" / "report.html") in evaluated
-    assert not (whole / "eval" / "parts").exists()
+    assert not (whole / "eval" / ".resume").exists()
 
 
 def test_an_evaluation_that_was_killed_goes_on_and_ends_the_same(whole, evaluated, tmp_path):
     again = tmp_path / "again"
     shutil.copytree(whole, again, ignore=shutil.ignore_patterns("eval"))
     process = start(command("eval", again))
-    wait_for(lambda: (again / "eval" / "parts" / "reconstruct_from_the_mean").is_dir(), process)
+    wait_for(lambda: (again / "eval" / ".resume" / "reconstruct_from_the_mean").is_dir(), process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    made = again / "eval" / "parts" / "reconstruct" / "000000.npy"
+    made = again / "eval" / ".resume" / "reconstruct" / "000000.npy"
     before = made.stat().st_mtime_ns
     process = start(command("eval", again))
     wait_for(lambda: (again / "eval" / "evaluators" / "reconstruction.json").exists(), process)
@@ -325,6 +329,43 @@ def test_a_trained_workdir_needs_no_config_and_refuses_what_would_change_its_mod
     assert "encoder: finished at step 12" in out
 
 
+def test_sampling_that_was_stopped_goes_on(whole, tmp_path, monkeypatch):
+    """What was sampled before is not sampled again, and the images are those of one go."""
+    run, out, sampled = sde_vae.load(whole), tmp_path / "new.npz", []
+    size = export.BATCHES * run.config.eval.batch_size
+
+    def sample(n, seed, start):
+        if sampled == [0, size]:
+            raise KeyboardInterrupt
+        sampled.append(start)
+        return np.full((n, 8, 8, 1), start / 255, np.float32)
+
+    monkeypatch.setattr(run, "sample", sample)
+    with pytest.raises(KeyboardInterrupt):
+        export.sample_to(run, 2 * size + 3, 0, out)
+    assert not out.exists()
+    sampled.append("again")
+    export.sample_to(run, 2 * size + 3, 0, out)
+    assert sampled == [0, size, "again", 2 * size]
+    np.testing.assert_array_equal(np.load(out)["images"][:, 0, 0, 0], np.repeat([0, size, 2 * size], [size, size, 3]))
+    assert not out.with_name("new.npz.part").exists()
+
+
+@pytest.mark.parametrize("name", ["evaluators", "..", ".resume", "a/b", ""])
+def test_an_evaluations_name_stays_in_its_folder(tmp_path, name):
+    if name:
+        with pytest.raises(BadInput, match=r"config\.eval\.name: got"):
+            evaluation_folder(tmp_path, name, {})
+    else:
+        assert evaluation_folder(tmp_path, name, {"config": {}}) == tmp_path
+
+
+def test_an_evaluation_that_failed_claims_no_folder(tmp_path):
+    """Its key is there, but no result: the next one, with better settings, goes to the same folder."""
+    write_key(tmp_path, {"config": {"sampling.steps": 1}})
+    assert evaluation_folder(tmp_path, "", {"config": {"sampling.steps": 9}}) == tmp_path
+
+
 def test_main_works_inside_a_process(whole, capsys):
     assert main(["--mode", "sample", "--workdir", str(whole), "--n", "2", "--config.sampling.steps", "2"]) == 0
     assert "2 PNG files" in capsys.readouterr().out
@@ -371,8 +412,8 @@ def test_an_encoder_decodes_with_another_prior(whole, evaluated, tmp_path):
     assert code == 0, err
     shutil.copytree(whole, copy, ignore=shutil.ignore_patterns("eval"))
     # As if it had learnt from other images.
-    for told in (other / "prior" / "checkpoints").glob("*/meta/metadata"):
-        told.write_text(re.sub(r'"fingerprint": "\w+"', '"fingerprint": "other"', told.read_text()))
+    for meta in (other / "prior" / "checkpoints").glob("*/meta/metadata"):
+        meta.write_text(re.sub(r'"fingerprint": "\w+"', '"fingerprint": "other"', meta.read_text()))
     found = [json.loads((whole / "eval" / "metrics.json").read_text())]
     for prior in (whole, other):
         code, out, err = run(command("eval", copy, **{"eval.prior": prior, "eval.evaluators": "('reconstruction',)"}))
@@ -511,7 +552,7 @@ def assert_refused(outcome, message):
         (["--config", "configs/scorevae_digits.py", "--mode", "train", "--wrong"], "--wrong: unknown option"),
         (
             ["--config", "configs/scorevae_digits.py", "--mode", "train", "--workdir", "my", "run"],
-            "'run': a leftover word",
+            "'run': not an option",
         ),
         (["--config", "scorevae_digitz", "--mode", "train"], "did you mean scorevae_digits?"),
         (["--config", "scorevae_digits", "--mode", "evla"], "--mode: unknown name 'evla', did you mean 'eval'?"),
@@ -529,6 +570,11 @@ def assert_refused(outcome, message):
             "--output: --mode train writes to --workdir",
         ),
         (["--config", "scorevae_digits", "--mode"], "--mode: expected a value"),
+        (["--config", "scorevae_digits", "--mode", "train", "--workdir="], "--workdir: empty; expected a value"),
+        (
+            ["--config", "scorevae_digits", "--mode", "train", "--workdir", "a", "--workdir=b"],
+            "--workdir=b: given twice",
+        ),
         (
             ["--mode", "sample", "--config", "scorevae_digits", "--n", "0"],
             "--n: got '0', expected a whole number, at least 1",

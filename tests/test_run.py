@@ -163,6 +163,15 @@ def test_bits_per_dim_are_the_sum_of_their_terms_and_those_of_the_evaluation(tra
         (lambda r: r.decode(np.zeros((1, 3)), steps=0), "config.sampling.steps: got 0, expected at least 1"),
         (lambda r: r.decode(np.zeros((1, 3)), solver="heunn"), "did you mean 'heun'"),
         (lambda r: r.sample(0), "n: got 0"),
+        (lambda r: r.sample(1, start=-1), "start: got -1"),
+        (lambda r: r.sample(1, seed=-1), "seed: got -1, expected a whole number from 0"),
+        (lambda r: r.reconstruct(np.zeros((1, *SHAPE)), seed=2**32), "seed: got 4294967296"),
+        (lambda r: r.images("test", 0), "n: got 0"),
+        (lambda r: r.images("none"), "no 'none'"),
+        (lambda r: r.bits_per_dim(np.zeros((1, *SHAPE)), draws=0), "draws: got 0"),
+        (lambda r: r.decode(np.zeros((1, 3)), x_T=np.full((1, *SHAPE), np.nan)), "x_T: got values that are not finite"),
+        (lambda r: r.traverse(np.zeros(SHAPE), dim=0, values=[]), r"values: got \[\], expected one or more"),
+        (lambda r: sde_vae.load(r.workdir, {"sampling.solver": "xx"}), "config.sampling.solver: unknown name 'xx'"),
         (
             lambda r: r.interpolate(np.zeros((2, 8, 8, 1)), np.zeros((3, 8, 8, 1))),
             "b: got 3 images, expected as many as in a, 2",
@@ -180,6 +189,19 @@ def test_what_cannot_be_used_is_refused(trained, call, message):
         call(trained)
 
 
+def test_samples_have_numbers(trained):
+    """Those that begin at 3 are the ones that follow the first 3."""
+    np.testing.assert_allclose(trained.sample(2, start=3), trained.sample(5)[3:], atol=1e-4)
+
+
+def test_a_run_that_is_finished_keeps_the_facts_of_its_training(trained):
+    path = trained.workdir / "config.json"
+    made = json.loads(path.read_text())
+    path.write_text(json.dumps(made | {"command": "python main.py --mode train"}))
+    assert sde_vae.train(trained.config, trained.workdir)
+    assert json.loads(path.read_text())["command"] == "python main.py --mode train"
+
+
 def test_loading_reads_nothing_but_the_config(trained, tmp_path):
     """A workdir without checkpoints loads, and says what it lacks at the first use."""
     (tmp_path / "config.json").write_text((trained.workdir / "config.json").read_text())
@@ -189,8 +211,8 @@ def test_loading_reads_nothing_but_the_config(trained, tmp_path):
 
 
 def test_a_config_that_is_none_is_refused_in_a_line(tmp_path):
-    for text in ("", "{}", "[1]", json.dumps({"config": {"unknown": 1}})):
-        (tmp_path / "config.json").write_text(text)
+    for text in (b"", b"{}", b"[1]", b"\xff\xfe", json.dumps({"config": {"unknown": 1}}).encode()):
+        (tmp_path / "config.json").write_bytes(text)
         with pytest.raises(BadInput, match=r"config\.json|unknown"):
             sde_vae.load(tmp_path)
 

@@ -75,14 +75,14 @@ class Bench:
         """psnr of the images decoded from their inverted noise x_T, given the mean of q(z | x_0)."""
         sde, travel = candidate.decoder.sde, self.travel(candidate.decoder.solver)
 
-        def there_and_back(z, x, index):
+        def invert_and_decode(z, x, index):
             keys, _ = self.begin(jax.random.key(0), index)
             alpha = expand(sde.alpha(jnp.full(len(x), sde.t_min, x.dtype)), x)
             x_T = travel(z, keys, alpha * x, candidate.decoder.grid[::-1])
             return rescale(sde, self.model.score(z), travel(z, keys, x_T, candidate.decoder.grid), sde.t_min)
 
         def make() -> dict[str, Any]:
-            x = batched_map(there_and_back, self.size, self.posterior.mean, self.context.data.test, self.index)
+            x = batched_map(invert_and_decode, self.size, self.posterior.mean, self.context.data.test, self.index)
             return {"psnr": psnr(to_unit(x), self.test).tolist()} if np.isfinite(x).all() else {}
 
         return self.context.cache.values(f"invert {candidate.name}", make)

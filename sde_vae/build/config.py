@@ -66,8 +66,9 @@ def set_fields(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
 
     Raises BadInput for a field that does not exist (naming the nearest one) or a value of another type.
 
-    >>> set_fields(load_config("default"), {"model.latent_dim": "4"}).model.latent_dim
-    4
+    >>> changed = set_fields(load_config("default"), {"model.latent_dim": "4", "eval.evaluators": "latents"})
+    >>> changed.model.latent_dim, changed.eval.evaluators
+    (4, ('latents',))
     """
     changed = config.copy_and_resolve_references()
     for name, value in changes.items():
@@ -87,12 +88,12 @@ def _typed(name: str, value: Any, default: Any) -> Any:
     try:
         if isinstance(value, str) and kind is not str:
             value = ast.literal_eval(value.strip().capitalize() if kind is bool else value)
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if kind is tuple and isinstance(value, list | str | int):
-            value = tuple(value) if isinstance(value, list) else (value,)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError):
         pass
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if kind is tuple and isinstance(value, list | str | int):
+        value = tuple(value) if isinstance(value, list) else (value,)
     if (isinstance(value, kind) and not (kind is int and isinstance(value, bool))) or (
         value is None and default is None
     ):

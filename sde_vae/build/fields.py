@@ -64,6 +64,7 @@ FINITE_OR_NONE = Allowed("a finite number, or None", lambda v: v is None or _rea
 BOOLEAN = Allowed("True or False", lambda v: isinstance(v, bool))
 TEXT = Allowed("text", lambda v: isinstance(v, str))
 SIZES = Allowed("a tuple of whole numbers, at least 1", lambda v: all(isinstance(n, int) and n >= 1 for n in v))
+SEED = Allowed("a whole number from 0 to 2**32 - 1", lambda v: _real(v) and 0 <= v < 2**32)
 WIDTH = Allowed(
     "a multiple of 4 (of 32 above 128)",
     lambda v: _real(v) and v >= 1 and v % 4 == 0 and (v <= 128 or v % 32 == 0),
@@ -141,7 +142,7 @@ def _stage(steps: Field, weight: str, times: str) -> Section:
 
 FIELDS: Section = {
     "method": Field("score_vae", "which model; score_vae with correction steps is ScoreVAE+", one_of(*METHODS)),
-    "seed": Field(0, "seed of initialisation, batches and noise", at_least(0)),
+    "seed": Field(0, "seed of initialisation, batches and noise", SEED),
     "parallel": Field("pmap", "how a step runs over the devices", one_of("pmap", "data", "fsdp")),
     "keep_checkpoints": Field(3, "checkpoints kept for each stage", at_least(1)),
     "data": {

@@ -18,7 +18,7 @@ from sde_vae.methods.method import Method, required
 from sde_vae.methods.prior import predicts_velocity, prior
 from sde_vae.nets.mlp import MLP
 from sde_vae.nets.network import network
-from sde_vae.training.stage import Stage, as_they_are
+from sde_vae.training.stage import Stage, unchanged
 from sde_vae.training.train_state import adam, constant, cosine
 from sde_vae.types import Frozen
 
@@ -33,7 +33,7 @@ def build_stage(
     name: str,
     method: Method,
     depends_on: tuple[str, ...] = (),
-    prepare: Callable[[Frozen], Frozen] = as_they_are,
+    prepare: Callable[[Frozen], Frozen] = unchanged,
     preview: Preview | None = None,
 ) -> Stage:
     """Return the stage `name` of `method`, with the settings of config.stages.NAME and config.optim."""

@@ -28,10 +28,21 @@ def find_workdir(workdir: str | Path) -> Path:
 
 def trained_config(directory: Path) -> ConfigDict:
     """Return the config that the run in `directory` was trained with. Raises BadInput for one that this version cannot read."""
-    return set_fields(default_config(), workdirs.read_config(directory))
+    recorded = workdirs.read_config(directory)
+    try:
+        return set_fields(default_config(), recorded)
+    except BadInput as error:
+        raise BadInput(
+            f"workdir: {directory / 'config.json'} was written by another version of sde_vae: {error}"
+        ) from error
 
 
 def check_same_model(config: ConfigDict, directory: Path) -> None:
     """Raise BadInput, naming the field, if the config is of another model than the one trained in `directory`."""
     flat, defaults = (workdirs.flatten(c.to_dict()) for c in (config, default_config()))
     workdirs.check(directory, flat, defaults)
+    for stage in ("correction", "latent"):
+        if workdirs.has_checkpoints(directory, stage) and not config.stages[stage].steps:
+            raise BadInput(
+                f"config.stages.{stage}.steps: got 0, but {directory} has a trained stage {stage}, which is part of its model; leave it out"
+            )

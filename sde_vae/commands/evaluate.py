@@ -30,7 +30,9 @@ from sde_vae.training import logs
 from sde_vae.training import workdir as workdirs
 from sde_vae.training.checkpoints import describe
 
-# Fields that do not change a figure.
+# The folder of each evaluator's results, in the folder of an evaluation.
+RESULTS = "evaluators"
+# Fields that do not change a figure, or whose effect is told by the digests of parameters and weights.
 WITHOUT_EFFECT = (
     "parallel",
     "keep_checkpoints",
@@ -39,6 +41,10 @@ WITHOUT_EFFECT = (
     "data.workers",
     "eval.name",
     "eval.evaluators",
+    "eval.lpips_dir",
+    "eval.fid_weights",
+    "prior.checkpoint",
+    *(f"stages.{stage}.{field}" for stage in workdirs.STAGES for field in workdirs.OF_LOOP),
 )
 
 
@@ -68,7 +74,7 @@ def evaluate_run(run: Run) -> Evaluation:
     key = as_key(evaluation_key(run, networks))
     out = evaluation_folder(run.results / "eval", config.eval.name, key)
     write_key(out, key)
-    cache = ResumeCache(out / "parts", key)
+    cache = ResumeCache(out / ".resume", key)
     context = make_context(
         run.model,
         build_eval_data(config, data),
@@ -124,8 +130,10 @@ def evaluation_folder(root: Path, name: str, key: dict[str, Any]) -> Path:
     Raises BadInput if the folder that config.eval.name asks for holds others.
     """
     if name:
-        if not re.fullmatch(r"[\w.=+-]+", name):
-            raise BadInput(f"config.eval.name: got {name!r}, expected letters, digits and any of . _ = + -")
+        if not re.fullmatch(r"\w[\w.=+-]*", name) or name == RESULTS:
+            raise BadInput(
+                f"config.eval.name: got {name!r}, expected a letter or digit, then any of these and . _ = + -, but not {RESULTS}"
+            )
         if (held := results_key(root / name)) not in (None, key):
             raise BadInput(f"config.eval.name: {root / name} holds the results of other settings; choose another name")
         return root / name
@@ -141,7 +149,8 @@ def evaluation_folder(root: Path, name: str, key: dict[str, Any]) -> Path:
 
 def results_key(folder: Path) -> Key | None:
     """Return the key of the results in a folder: None if there are none, {} if there are some of unknown origin."""
-    return held_key(folder) or ({} if (folder / "metrics.json").exists() else None)
+    some = (folder / "metrics.json").exists() or any(folder.glob(f"{RESULTS}/*.json"))
+    return (held_key(folder) or {}) if some else None
 
 
 def difference(old: dict[str, Any], new: dict[str, Any]) -> str:
@@ -161,7 +170,7 @@ def hash_of(key: dict[str, Any]) -> int:
 
 def accumulate(evaluators: dict[str, Evaluator], context: EvalContext, out: Path) -> dict[str, Any]:
     """Run the evaluators whose results are not in `out` yet; return the metrics of all that are."""
-    results = out / "evaluators"
+    results = out / RESULTS
     for name, evaluator in evaluators.items():
         if (results / f"{name}.json").exists():
             print(f"{name}: evaluated before with the same model, data and settings; kept")
@@ -195,7 +204,7 @@ def finish(run: Run, context: EvalContext, out: Path, metrics: dict[str, Any]) -
     print("\n\n".join(as_text(table) for table in tables(metrics)))
     for name, identity in context.networks.weights.items():
         print(f"{name}  {identity}")
-    report_skipped(run.experiment.load(), run.workdir)
+    report_skipped(run.experiment.load(), run.results)
     print(f"\nmetrics  {out / 'metrics.json'}\nreport   {out / 'report.html'}")
 
 

@@ -12,11 +12,18 @@ from sde_vae.data.dataset import take, to_bytes, to_model, to_unit
 from sde_vae.data.datasets.folder import read_pictures
 from sde_vae.errors import BadInput
 from sde_vae.files import write_arrays
+from sde_vae.inference.resume_cache import ResumeCache
 from sde_vae.reporting import plots
 from sde_vae.run import Run
+from sde_vae.training import workdir as workdirs
+from sde_vae.training.checkpoints import describe
 
 # Images of a grid that shows what was sampled or reconstructed.
 SHOWN = 64
+# Batches that are sampled before they are kept.
+BATCHES = 8
+# Endings of files that are no images and no .npz: one of them is a mistake.
+ARRAYS = (".npy", ".png", ".jpg", ".jpeg", ".zip", ".pt", ".pkl")
 
 
 class Named(NamedTuple):
@@ -60,29 +67,51 @@ def reconstruct_to(run: Run, source: str, out: Path) -> None:
     """Write the reconstruction of each image to `out`: a folder of PNG files of the same names, or a .npz."""
     refuse_existing(out)
     names, images = read_input(run, source)
-    write_images(out, run.reconstruct(images, progress=True), names)
+    image_files(out, names)
+    write_images(out, to_bytes(run.reconstruct(images, progress=True)), names)
 
 
 def sample_to(run: Run, n: int, seed: int | None, out: Path) -> None:
-    """Write n new images to `out`: a folder of PNG files, or a .npz."""
+    """Write n new images to `out`: a folder of PNG files, or a .npz. Sampling that was stopped goes on where it was."""
     refuse_existing(out)
+    config = workdirs.flatten(run.config.to_dict())
+    key = {
+        "n": n,
+        "seed": seed,
+        "config": config,
+        "trained": describe(run.trained.params),
+        "frozen": describe(run.frozen),
+    }
+    cache = ResumeCache(out.with_name(f"{out.name}.part"), key)
+    size = BATCHES * run.config.eval.batch_size
+    chunks = []
+    for number, start in enumerate(tqdm(range(0, n, size), desc=f"sample {n} images", unit="chunk")):
+        make = lambda start=start: to_bytes(run.sample(min(size, n - start), seed, start=start))
+        chunks.append(cache.array("samples", number, make))
     digits = len(str(n - 1))
-    write_images(out, run.sample(n, seed, progress=True), [f"{i:0{digits}d}" for i in range(n)])
+    write_images(out, np.concatenate(chunks), [f"{i:0{digits}d}" for i in range(n)])
+    cache.discard()
+
+
+def image_files(out: Path, names: list[str]) -> list[Path]:
+    """Return the PNG file of each image in the folder `out`. Raises BadInput if two images would have the same."""
+    files = [out / Path(name).with_suffix(".png") for name in names]
+    if out.suffix != ".npz" and len(set(files)) < len(files):
+        raise BadInput(f"--output: several images would have the same name in {out}; give a file that ends in .npz")
+    return files
 
 
 def write_images(out: Path, images: np.ndarray, names: list[str]) -> None:
     """Write uint8 images [n, H, W, C]: to OUT.npz as the array `images` (and `names`), or each to OUT/NAME.png."""
     if out.suffix == ".npz":
-        write_arrays(out, images=to_bytes(images), names=np.asarray(names))
+        write_arrays(out, images=images, names=np.asarray(names))
         print(f"images    {out}: uint8 {list(images.shape)}")
         return
-    files = [out / Path(name).with_suffix(".png") if Path(name).suffix else out / f"{name}.png" for name in names]
-    if len(set(files)) < len(files):
-        raise BadInput(f"--output: several images would have the same name in {out}; give a file that ends in .npz")
-    for file, image in zip(tqdm(files, desc="write", unit="image"), to_bytes(images), strict=True):
+    files = image_files(out, names)
+    for file, image in zip(tqdm(files, desc="write", unit="image"), images, strict=True):
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file)
-    plots.grid(images[:SHOWN], grid_of(out))
+    plots.grid(images[:SHOWN] / np.float32(255), grid_of(out))
     print(f"images    {out}: {len(files)} PNG files; the first of them in {grid_of(out)}")
 
 
@@ -98,6 +127,8 @@ def free_name(path: Path) -> Path:
 
 def refuse_existing(path: Path) -> None:
     """Raise BadInput if there is a file, or a folder that is not empty, where the output or the grid beside it would go."""
+    if path.suffix.lower() in ARRAYS or (path.suffix != ".npz" and path.suffix.lower() == ".npz"):
+        raise BadInput(f"--output: got {path}, expected a folder, or a file that ends in .npz")
     taken = [p for p in (path, *([] if path.suffix == ".npz" else [grid_of(path)])) if is_taken(p)]
     if taken:
         raise BadInput(f"--output: {taken[0]} exists and is not overwritten; remove it, or give another --output")

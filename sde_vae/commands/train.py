@@ -48,7 +48,8 @@ def train_stages(config: ConfigDict, experiment: Experiment, directory: Path) ->
     workdir.check(directory, flat, defaults)
     data = experiment.load()
     notes = prior_notes(config, experiment, directory, data) if config.prior.checkpoint and experiment.prior else []
-    workdir.claim(directory, flat, defaults, describe_data(data))
+    trains = not all(workdir.is_trained(directory, stage.name, stage.steps) for stage in experiment.stages)
+    workdir.claim(directory, flat, defaults, describe_data(data), trains)
     print(announcement(config, experiment, data, directory), *notes, sep="\n", flush=True)
     finished = all_stages(config, experiment, directory)
     report_skipped(data, directory)
@@ -79,8 +80,10 @@ def sample_synthetic(config: ConfigDict, experiment: Experiment, directory: Path
     # Other noise than that of the images in reports (key 0) and of latent codes (key 1).
     key = jax.random.fold_in(jax.random.key(config.seed), 2)
     generate = from_prior(experiment.decoder, score, experiment.shape)
+    # Version 0.1.0 kept them in WORKDIR/draws.
+    earlier = directory / "draws"
     return synthetic_images(
-        directory / "synthetic",
+        earlier if earlier.is_dir() else directory / "synthetic",
         stage.synthetic,
         experiment.load().levels,
         {"prior": describe(prior), "seed": config.seed},

@@ -16,7 +16,7 @@ import numpy as np
 from sde_vae.evaluators.context import EvalContext
 from sde_vae.inference.aggregate_posterior import sample_posterior
 from sde_vae.inference.batched_map import batched_map
-from sde_vae.inference.decoding import Decoder, places, start, trajectory
+from sde_vae.inference.decoding import Decoder, start, trajectory
 from sde_vae.methods.method import required
 from sde_vae.metrics.image.distances import standard_error
 from sde_vae.reporting import plots
@@ -37,7 +37,7 @@ def trajectory_consistency(context: EvalContext, trajectories: int = 8, stops: i
     lines = {}
     for which, decoder in (("decoder", model.decoder), ("inverter", model.inverter)):
         errors = _errors(context, which, decoder, test, z, trajectories, stops)
-        log_snrs = np.asarray(decoder.sde.log_snr(decoder.grid[places(decoder, stops)]))
+        log_snrs = np.asarray(decoder.sde.log_snr(decoder.grid[grid_indices(decoder, stops)]))
         for log_snr, at_level in zip(log_snrs, errors.T, strict=True):
             yield f"trajectory_consistency/{which}/{log_snr:.1f}/mse", float(at_level.mean())
             yield f"trajectory_consistency/{which}/{log_snr:.1f}/mse_stderr", standard_error(at_level)
@@ -58,7 +58,7 @@ def _errors(
         keys, x_T = start(decoder.sde, key, jnp.zeros((len(z), *test.shape[1:]), jnp.float32), index)
         return trajectory(decoder, stops, required(model.score, "score")(z), keys, x_T)[:, :, 1]
 
-    n, shape = len(test), (len(test), len(places(decoder, stops)), *test.shape[1:])
+    n, shape = len(test), (len(test), len(grid_indices(decoder, stops)), *test.shape[1:])
     total, squares = np.zeros(shape), np.zeros(shape)
     for k in range(trajectories):
         # Noise of its own for each trajectory.

@@ -23,7 +23,7 @@ Bound = Callable[[PRNGKey, Strata, Points, Points, Indices], Float[Array, "batch
 def method_bound(model: Model, levels: int) -> Bound:
     """Compile the bound of the method: beta = 1 and the likelihood weighting, whatever it was trained with.
 
-    z is that of x_z: of x itself for the bound, of another image for the control that tells information in z from a better prior. A
+    z is that of x_z: of x itself for the bound, of another image for the control, which separates information in z from a correction of the prior. A
     model that decodes in one pass has no diffusion term; its last term is the mass of p(x_0 | z) on the data's grey levels.
     """
     sde = model.decoder.sde

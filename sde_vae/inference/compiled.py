@@ -11,7 +11,7 @@ import numpy as np
 from sde_vae.arrays import keys_of
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.inference.batched_map import batched_map
-from sde_vae.inference.decoding import start, there_and_back, trajectory
+from sde_vae.inference.decoding import invert_and_decode, start, trajectory
 from sde_vae.inference.model import Model, decode_latents
 from sde_vae.inference.resume_cache import ResumeCache
 from sde_vae.inference.sampling import Sampler, make_encode, make_sampler, new_images, zeros
@@ -60,7 +60,7 @@ def compile_model(
     follow = jax.jit(lambda key, z, i: trajectory(decoder, STOPS, required(model.score, "score")(z), *begin(key, i)))
     # A deterministic solver asks for keys and draws nothing from them.
     invert = jax.jit(
-        lambda z, x: there_and_back(
+        lambda z, x: invert_and_decode(
             model.inverter, required(model.score, "score")(z), keys_of(jax.random.key(0), jnp.arange(len(x))), x
         )
     )

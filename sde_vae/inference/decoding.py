@@ -58,7 +58,7 @@ def invert(decoder: Decoder, score: ScoreFn, keys: Keys, x_0: Points) -> Points:
     return integrate(decoder.solver(decoder.sde, score), keys, x, decoder.grid[::-1])
 
 
-def there_and_back(decoder: Decoder, score: ScoreFn, keys: Keys, x_0: Points) -> Float[Array, "batch 2 *shape"]:
+def invert_and_decode(decoder: Decoder, score: ScoreFn, keys: Keys, x_0: Points) -> Float[Array, "batch 2 *shape"]:
     """Return x_T = invert(x_0) and decode(x_T), stacked: [batch, 2, ...]."""
     x_T = invert(decoder, score, keys, x_0)
     return jnp.stack([x_T, decode(decoder, score, keys, x_T)], axis=1)
@@ -68,13 +68,13 @@ def trajectory(
     decoder: Decoder, stops: int, score: ScoreFn, keys: Keys, x_T: Points
 ) -> Float[Array, "batch stops 2 *shape"]:
     """Return x_t and E[x_0 | x_t] at `stops` times along a decoding, or at all if there are fewer: [batch, stops, 2, ...], from T on."""
-    marks = places(decoder, stops)
+    marks = grid_indices(decoder, stops)
     xs = path(decoder.solver(decoder.sde, score), keys, x_T, decoder.grid)[marks]
     return jnp.stack([_shown(decoder.sde, score, x, t) for x, t in zip(xs, decoder.grid[marks], strict=True)], axis=1)
 
 
-def places(decoder: Decoder, stops: int) -> np.ndarray:
-    """Return which of the grid's times are `stops` places along it, from T to t_min."""
+def grid_indices(decoder: Decoder, stops: int) -> np.ndarray:
+    """Return the indices of `stops` evenly spaced times of the grid, from T to t_min."""
     return np.unique(np.round(np.linspace(0, decoder.grid.shape[0] - 1, stops)).astype(int))
 
 

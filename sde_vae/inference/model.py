@@ -44,8 +44,8 @@ def make_model(
 ) -> Model:
     """Close the functions of `method` over its parameters.
 
-    Where logSNR is under `prior_below`, the score is the prior's alone: x_t says little of z there, and leaving z out saves the
-    encoder's gradient (PDAE's truncation, arXiv:2212.12990).
+    Where logSNR is under `prior_below`, the score is the prior's alone: x_t and z share little information there, and leaving z out saves
+    the encoder's gradient (PDAE's truncation, arXiv:2212.12990).
     """
     prior = method.unconditional(params, frozen) if method.unconditional else None
 

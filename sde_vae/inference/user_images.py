@@ -1,4 +1,4 @@
-"""Images as people bring them, to images as models have them: checked at the door."""
+"""Check images and latent codes from outside, and convert them to the model's range."""
 
 from typing import Any
 
@@ -47,6 +47,17 @@ def codes_from_user(z: Any, latent_dim: int, name: str = "z") -> np.ndarray:
     if not np.issubdtype(z.dtype, np.number) or not np.all(np.isfinite(z)):
         raise BadInput(f"{name}: got values that are not finite numbers, expected finite ones")
     return z.astype(np.float32)
+
+
+def whole(value: Any, name: str, least: int) -> int:
+    """Return a whole number. Raises BadInput, with its name, for one below `least` or for anything else.
+
+    >>> whole(3, "n", 1)
+    3
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise BadInput(f"{name}: got {value!r}, expected a whole number, at least {least}")
+    return int(value)
 
 
 def on_levels(x: np.ndarray, levels: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,11 +34,15 @@ class StopRequest:
         self.requested = self._at_once = False
 
     def __enter__(self) -> "StopRequest":
-        self._old = signal.signal(signal.SIGTERM, self._handle)
+        # Python allows handlers in the main thread only; elsewhere SIGTERM ends the process as ever.
+        self._installed = threading.current_thread() is threading.main_thread()
+        if self._installed:
+            self._old = signal.signal(signal.SIGTERM, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGTERM, self._old)
+        if self._installed:
+            signal.signal(signal.SIGTERM, self._old)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.requested = True

@@ -12,7 +12,7 @@ from sde_vae.methods.method import Method
 from sde_vae.types import Frozen, Params
 
 
-def as_they_are(frozen: Frozen) -> Frozen:
+def unchanged(frozen: Frozen) -> Frozen:
     """Return the frozen parameters unchanged."""
     return frozen
 
@@ -45,4 +45,4 @@ class Stage(NamedTuple):
     synthetic: int = 0
     preview_every: int = 0
     preview: Callable[[Params, Frozen], dict[str, np.ndarray]] | None = None
-    prepare: Callable[[Frozen], Frozen] = as_they_are
+    prepare: Callable[[Frozen], Frozen] = unchanged

@@ -1,6 +1,7 @@
 """The folder of a run, the workdir. Its config.json holds the config, and a run of another config is refused there."""
 
 import json
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -17,19 +18,18 @@ from sde_vae.training.renamed_fields import renamed
 
 STAGES = ("prior", "encoder", "correction", "latent")
 # Fields that may change between two commands on one workdir: they do not change what a finished stage has learnt.
+OF_LOOP = ("steps", "checkpoint_every", "log_every", "preview_every")
 FREE = (
     "parallel",
     "keep_checkpoints",
     "data.dir",
     "data.cache",
     "data.workers",
+    # What it changes in the data is found by their fingerprint.
+    "data.skip_corrupt",
     "sampling.",
     "eval.",
-    *(
-        f"stages.{stage}.{field}"
-        for stage in STAGES
-        for field in ("steps", "checkpoint_every", "log_every", "preview_every")
-    ),
+    *(f"stages.{stage}.{field}" for stage in STAGES for field in OF_LOOP),
 )
 # Fields of one stage only, which may change until it has begun: a stage can be added to a trained run.
 OF_STAGE = {
@@ -46,10 +46,21 @@ def facts() -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": commit(),
-        "command": " ".join(["python", *sys.argv]),
+        "command": command(),
         "versions": {name: version(name) for name in PACKAGES},
         "devices": [d.device_kind for d in jax.devices()],
     }
+
+
+def command() -> str:
+    """Return the command line of this process, as one would type it; of a notebook or another program, that it was Python.
+
+    The program's name is cut to its last part.
+    """
+    program = Path(sys.argv[0]).name
+    if program == "main.py":
+        return shlex.join(["python", program, *sys.argv[1:]])
+    return shlex.join([program, *sys.argv[1:]]) if program == "sde-vae" else "from Python"
 
 
 def commit() -> str | None:
@@ -64,15 +75,21 @@ def commit() -> str | None:
         return None
 
 
-def claim(workdir: Path, config: Flat, defaults: Flat, data: dict[str, Any]) -> None:
-    """Write WORKDIR/config.json, with the facts of the `data` too. Raises BadInput as `check` does, and for a released run."""
+def claim(workdir: Path, config: Flat, defaults: Flat, data: dict[str, Any], trains: bool = True) -> None:
+    """Write WORKDIR/config.json, with the facts of the `data` and of this process; those of an earlier one stay if nothing `trains`.
+
+    Raises BadInput as `check` does, and for a released run.
+    """
     check(workdir, config, defaults)
     if any(workdir.glob(f"*/{ema_files.FILE}")):
         raise BadInput(
             f"--workdir: {workdir} holds a released run, which cannot be trained further: it has no optimiser's state; take another "
             f"--workdir (its prior may be used there: --config.prior.checkpoint={workdir})"
         )
-    write_json(workdir / "config.json", {"config": nested(config), "data": data, **facts()})
+    made = facts()
+    if not trains and (workdir / "config.json").exists():
+        made = {name: value for name, value in read_facts(workdir).items() if name in made}
+    write_json(workdir / "config.json", {"config": nested(config), "data": data, **made})
 
 
 def check(workdir: Path, config: Flat, defaults: Flat) -> None:
@@ -115,7 +132,7 @@ def read_facts(workdir: Path, field: str = "--workdir") -> dict[str, Any]:
     path = workdir / "config.json"
     try:
         found = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise BadInput(f"{field}: {path} is not the config of a run; expected a trained workdir") from error
     if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
         raise BadInput(f"{field}: {path} is not the config of a run; expected a trained workdir")
@@ -125,6 +142,11 @@ def read_facts(workdir: Path, field: str = "--workdir") -> dict[str, Any]:
 def read_config(workdir: Path, field: str = "--workdir") -> Flat:
     """Return the config of the run in `workdir`; one of an earlier version has its fields renamed."""
     return renamed(flatten(read_facts(workdir, field)["config"]))
+
+
+def is_trained(workdir: Path, stage: str, steps: int) -> bool:
+    """Return whether the stage has a checkpoint of its last step, or of a later one."""
+    return any(int(path.name) >= steps for path in workdir.glob(f"{stage}/checkpoints/[0-9]*") if path.name.isdigit())
 
 
 def has_checkpoints(workdir: Path, stage: str = "*") -> bool:

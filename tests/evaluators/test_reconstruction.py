@@ -52,9 +52,9 @@ def evaluate(folder, **model):
     held = EvalData("noise", "f" * 64, 256, images, images, to_model(images, 256))
     given = (model.get(name) for name in ("score", "likelihood", "prior"))
     model = Model("exact", encode, *given, decoder, decoder)
-    judges = MetricNetworks({"lpips_alex": shown}, None, {}, folder)
+    networks = MetricNetworks({"lpips_alex": shown}, None, {}, folder)
     return dict(
-        reconstruction(make_context(model, held, judges, ResumeCache(folder / "parts", {}), 16, 0, 8, 0))
+        reconstruction(make_context(model, held, networks, ResumeCache(folder / "parts", {}), 16, 0, 8, 0))
     ), held.test
 
 

@@ -11,7 +11,7 @@ from sde_vae.build.experiment import build
 from sde_vae.diffusion.sdes import VP
 from sde_vae.errors import BadInput
 from sde_vae.inference.batched_map import batched_map
-from sde_vae.inference.decoding import Decoder, decode, evaluations, invert, start, there_and_back, trajectory
+from sde_vae.inference.decoding import Decoder, decode, evaluations, invert, invert_and_decode, start, trajectory
 from sde_vae.solvers.exponential import ddim, dpm_solver_pp_2m
 from sde_vae.solvers.grids import uniform_log_snr
 from sde_vae.solvers.heun import heun
@@ -42,7 +42,7 @@ def test_an_inverted_x_T_gives_the_image_back_to_the_solvers_order(x64, solver, 
     x_0, _ = WORLD.sample(jax.random.key(2), 6)
     steps, errors = np.array([40, 80, 160]), []
     for n in steps:
-        x_T, x = np.moveaxis(there_and_back(decoder(solver, int(n), finish=rescale), score, keys, x_0), 1, 0)
+        x_T, x = np.moveaxis(invert_and_decode(decoder(solver, int(n), finish=rescale), score, keys, x_0), 1, 0)
         errors.append(np.abs(x - x_0).max())
         np.testing.assert_allclose(x_T, invert(decoder(solver, int(n)), score, keys, x_0))
     slope = np.polyfit(np.log(steps), np.log(errors), 1)[0]

@@ -220,18 +220,18 @@ def together(coarse, fine, times, mean, cov):
 @pytest.mark.parametrize("sde", SDES, ids=str)
 def test_up_and_down_again_is_the_identity_to_the_solvers_order(sde, name, p):
     """One more than its own order for Heun: the leading error of an even order is undone on the way back."""
-    errors = there_and_back(sde, name)
+    errors = invert_and_decode(sde, name)
     assert abs(order(errors) - p) < 0.1, errors
 
 
 @pytest.mark.parametrize("sde", SDES, ids=str)
 def test_2m_inverts_to_second_order_or_better(sde):
     """Third, but for the first step of either way, DDIM's, which leaves errors of second order."""
-    errors = there_and_back(sde, "dpm_solver_pp_2m")
+    errors = invert_and_decode(sde, "dpm_solver_pp_2m")
     assert min(np.log2(np.divide(errors[:-1], errors[1:]))) > 1.9, errors
 
 
-def there_and_back(sde, name):
+def invert_and_decode(sde, name):
     down, _, up = all_the_way(sde, name)
     identity = np.eye(3), np.zeros(3)
     laws = [(one.law(), other.law()) for one, other in zip(up, down, strict=True)]

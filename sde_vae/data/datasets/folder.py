@@ -14,7 +14,7 @@ from sde_vae.data.cache.record_cache import Cache, Picture, cached
 from sde_vae.data.dataset import DataOptions, Dataset, Split, make_splits
 from sde_vae.data.datasets.attributes_csv import parse
 from sde_vae.data.io.archive import Files, fingerprint, open_files
-from sde_vae.data.io.decode import pictures, preparation
+from sde_vae.data.io.decode import Unfit, pictures, preparation
 from sde_vae.data.io.records import Subset
 from sde_vae.errors import BadInput
 
@@ -59,7 +59,12 @@ def read_pictures(path: Path, options: DataOptions) -> tuple[list[str], np.ndarr
         other = len(files.names) - len(names)
         if not names:
             raise BadInput(f"--input: {path} has no {', '.join(ENDINGS)} file")
-        found = list(pictures([f"{path}/{n}" for n in names], lambda i: files.read(names[i]), options, alike=False))
+        try:
+            found = list(pictures([f"{path}/{n}" for n in names], lambda i: files.read(names[i]), options, alike=False))
+        except Unfit as error:
+            raise BadInput(
+                f"--input: {error} (of this trained run that cannot be changed: convert the pictures)"
+            ) from error
     kept = [(name, item.image) for name, item in zip(names, found, strict=True) if isinstance(item, Picture)]
     for count, why in ((other, f"with other endings than {', '.join(ENDINGS)}"), (len(names) - len(kept), "corrupt")):
         if count:
