@@ -162,7 +162,7 @@ def test_evaluation_writes_what_the_contract_names(whole, evaluated):
     total = sum(metrics[f"bits_per_dim/{term}"] for term in ("kl", "prior", "diffusion", "reconstruction"))
     np.testing.assert_allclose(metrics["bits_per_dim/total"], total, rtol=1e-6)
     page = (whole / "eval" / "report.html").read_text()
-    assert page.count('src="data:image/png;base64,') == 6
+    assert page.count('src="data:image/png;base64,') == 9
     # Self-contained: nothing is fetched.
     assert not re.findall(r"(?:src|href)=.https?:", page)
     assert "ScoreVAE" in evaluated

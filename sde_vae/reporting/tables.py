@@ -44,7 +44,7 @@ LATENT = {
 }
 # Values outside of this range are written with a power of ten.
 PLAIN = (1e-3, 1e5)
-Cell = tuple[float | None, float | None]
+Cell = tuple[int | float | None, int | float | None]
 NONE: Cell = (None, None)
 
 
@@ -94,7 +94,7 @@ def headline(metrics: dict[str, Any]) -> str:
     return ""
 
 
-def figure(value: float | None, error: float | None = None) -> str:
+def figure(value: int | float | None, error: int | float | None = None) -> str:
     """Format a value to two digits of its standard error, or to four digits without one; far from 1 with a power of ten.
 
     >>> figure(0.7301, 0.0134), figure(4.3e-9, 2.2e-9), figure(0.00001234)
@@ -255,8 +255,8 @@ def _is_set_distance(name: str) -> bool:
     return last.startswith(("fd_", "kid_", "fid")) and not last.endswith(("_stderr", "_reference"))
 
 
-def _is_plain(size: float) -> bool:
-    return size == 0 or PLAIN[0] <= size < PLAIN[1]
+def _is_plain(size: int | float) -> bool:
+    return bool(size == 0 or PLAIN[0] <= size < PLAIN[1])
 
 
 def _method(metrics: dict[str, Any]) -> str:
