@@ -16,7 +16,7 @@ import numpy as np
 from sde_vae.evaluators.context import EvalContext
 from sde_vae.inference.aggregate_posterior import sample_posterior
 from sde_vae.inference.batched_map import batched_map
-from sde_vae.inference.decoding import Decoder, start, trajectory
+from sde_vae.inference.decoding import Decoder, grid_indices, start, trajectory
 from sde_vae.methods.method import required
 from sde_vae.metrics.image.distances import standard_error
 from sde_vae.reporting import plots
