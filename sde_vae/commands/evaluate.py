@@ -32,7 +32,7 @@ from sde_vae.training.checkpoints import describe
 
 # The folder of each evaluator's results, in the folder of an evaluation.
 RESULTS = "evaluators"
-# Fields that do not change a figure, or whose effect is told by the digests of parameters and weights.
+# Fields that do not change a figure, or whose effect shows in the digests of parameters and weights.
 WITHOUT_EFFECT = (
     "parallel",
     "keep_checkpoints",
