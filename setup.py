@@ -40,6 +40,7 @@ setup(
         "absl-py",
         "array_record",
         "diffrax>=0.7",
+        "filelock>=3.12",  # JAX locks the folder of compiled programs with it
         "jaxtyping>=0.3",
         "matplotlib",
         "ml_dtypes",

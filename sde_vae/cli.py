@@ -4,17 +4,16 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from sde_vae.build.config import fields, find_config, load_config, require_field, set_fields
 from sde_vae.build.workdirs import check_same_model, find_workdir, trained_config
-from sde_vae.commands.evaluate import evaluate_run
-from sde_vae.commands.export import encode_to, free_name, reconstruct_to, sample_to
-from sde_vae.commands.train import train
 from sde_vae.errors import BadInput, choose, exit_code
-from sde_vae.run import Run
+
+if TYPE_CHECKING:
+    from sde_vae.run import Run
 
 HELP = """Train, evaluate and use ScoreVAE and the models it is compared with.
 
@@ -155,7 +154,12 @@ def whole_number(name: str, text: str, least: int) -> int:
     return int(text)
 
 
+# A command is imported when it runs: --help and a mistyped option answer at once.
+
+
 def _train(command: Command) -> None:
+    from sde_vae.commands.train import train
+
     finished = train(command.config, command.directory)
     if finished:
         program = "sde-vae" if Path(sys.argv[0]).stem == "sde-vae" else "python main.py"
@@ -163,27 +167,38 @@ def _train(command: Command) -> None:
 
 
 def _eval(command: Command) -> None:
+    from sde_vae.commands.evaluate import evaluate_run
+    from sde_vae.run import Run
+
     evaluate_run(Run(command.directory, command.config))
 
 
 def _sample(command: Command) -> None:
+    from sde_vae.commands.export import free_name, sample_to
+
     run = _run(command)
     out = Path(command.output).expanduser() if command.output else free_name(run.results / "samples")
     sample_to(run, command.n, command.sample_seed, out)
 
 
 def _encode(command: Command) -> None:
+    from sde_vae.commands.export import encode_to
+
     run, source = _run(command), _input(command)
     encode_to(run, source, Path(command.output or "codes.npz").expanduser())
 
 
 def _reconstruct(command: Command) -> None:
+    from sde_vae.commands.export import free_name, reconstruct_to
+
     run, source = _run(command), _input(command)
     out = Path(command.output).expanduser() if command.output else free_name(run.results / "reconstructions")
     reconstruct_to(run, source, out)
 
 
-def _run(command: Command) -> Run:
+def _run(command: Command) -> "Run":
+    from sde_vae.run import Run
+
     run = Run(command.directory, command.config)
     for note in run.unfinished():
         print(note)

@@ -11,6 +11,9 @@ from pathlib import Path
 # gradients of convolutions 1.5 to 3 times faster. tests/test_runtime.py holds a case that is wrong without it.
 CPU_FUSION_FLAG = "--xla_cpu_experimental_ynn_fusion_type="
 
+# The most that compiled programs take on disk. Those of one config take some 20 MB.
+CACHE_BYTES = 2 * 2**30
+
 
 def prepare() -> None:
     """Set the XLA flag that correct numbers need, unless the user has set it.
@@ -40,7 +43,7 @@ def enable_compilation_cache() -> None:
     """Keep compiled programs under ~/.cache/sde_vae, unless JAX_COMPILATION_CACHE_DIR names another folder.
 
     A program compiled for one CPU may not run on another. The folder's name therefore holds the processor, the host and the
-    version of jaxlib.
+    version of jaxlib. Beyond CACHE_BYTES, or JAX_COMPILATION_CACHE_MAX_SIZE, what was used longest ago is deleted.
     """
     from importlib.metadata import version
 
@@ -49,7 +52,15 @@ def enable_compilation_cache() -> None:
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     host = f"{platform.machine()}-{platform.node()}-jaxlib{version('jaxlib')}"
-    jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "sde_vae" / host))
+    folder = Path.home() / ".cache" / "sde_vae" / host
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    if "JAX_COMPILATION_CACHE_MAX_SIZE" not in os.environ:
+        jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
+    # JAX fails on programs without the time of their last use: those kept before there was a limit, or while a process was killed.
+    for program in folder.glob("*-cache"):
+        last_use = program.with_name(program.name.removesuffix("-cache") + "-atime")
+        if not last_use.exists():
+            last_use.write_bytes(bytes(8))
 
 
 def _backend_started() -> bool:

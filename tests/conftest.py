@@ -19,3 +19,16 @@ def x64():
     """Float64 for the oracles: their theorems hold to rounding, so the rounding had better be small."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def use_devices(monkeypatch):
+    """use_devices(n): from now on this host has n devices."""
+    all_of_them = jax.local_devices()
+    return lambda n: monkeypatch.setattr(jax, "local_devices", lambda: all_of_them[:n])
+
+
+@pytest.fixture
+def one_device(use_devices):
+    """This host has one device, so that the sizes of batches are those that were asked for."""
+    use_devices(1)

@@ -29,17 +29,17 @@ Travel = Callable[[jax.Array, Keys, Points, Grid], Points]
 
 def travel_with(model: Model, solver: Solver) -> Travel:
     """`integrate` as a Python loop of compiled steps, so that a solver compiles once, not for each number of steps."""
-    sde = model.decoder.sde
+    sde, params = model.decoder.sde, model.params
 
     @jax.jit
-    def move(z, keys, x, memory, i, t, t_next):
+    def move(params, z, keys, x, memory, i, t, t_next):
         full = jnp.ones(len(x), x.dtype)
-        return solver(sde, model.score(z)).move(fold(keys, i), x, memory, t * full, t_next * full)
+        return solver(sde, model.score(params, z)).move(fold(keys, i), x, memory, t * full, t_next * full)
 
     def travel(z, keys, x, times):
-        memory = solver(sde, model.score(z)).start(x)
+        memory = solver(sde, model.score(params, z)).start(x)
         for i, (t, t_next) in enumerate(itertools.pairwise(np.asarray(times))):
-            x, memory = move(z, keys, x, memory, i, t, t_next)
+            x, memory = move(params, z, keys, x, memory, i, t, t_next)
         return x
 
     return travel
@@ -57,7 +57,8 @@ class Bench:
         self.travel = functools.cache(lambda solver: travel_with(self.model, solver))
         sde, shape = self.model.decoder.sde, self.test.shape[1:]
         self.begin = jax.jit(lambda key, i: start(sde, key, jnp.zeros((len(i), *shape)), i))
-        self.denoised = jax.jit(lambda z, x: denoise(sde, self.model.score(z), x, sde.t_min))
+        denoised = jax.jit(lambda params, z, x: denoise(sde, self.model.score(params, z), x, sde.t_min))
+        self.denoised = functools.partial(denoised, self.model.params)
 
     def reconstruct(self, candidate: Candidate, seed: int) -> dict[str, Any]:
         """l2, psnr, lpips_alex and fd of one decoding of one z ~ q(z | x_0) for each image."""
@@ -79,7 +80,9 @@ class Bench:
             keys, _ = self.begin(jax.random.key(0), index)
             alpha = expand(sde.alpha(jnp.full(len(x), sde.t_min, x.dtype)), x)
             x_T = travel(z, keys, alpha * x, candidate.decoder.grid[::-1])
-            return rescale(sde, self.model.score(z), travel(z, keys, x_T, candidate.decoder.grid), sde.t_min)
+            return rescale(
+                sde, self.model.score(self.model.params, z), travel(z, keys, x_T, candidate.decoder.grid), sde.t_min
+            )
 
         def make() -> dict[str, Any]:
             x = batched_map(invert_and_decode, self.size, self.posterior.mean, self.context.data.test, self.index)

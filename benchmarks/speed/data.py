@@ -26,19 +26,21 @@ EPOCHS = 5
 
 def stepper(stage: Stage, frozen: Frozen) -> Callable[[int], None]:
     """Returns run(n): n train steps on one batch that is on the device already, so that only the steps are timed."""
-    place, update = parallelise(
+    parallel = parallelise(
         lambda axis: make_update(stage.method, stage.optimiser, stage.ema_decay, axis),
         stage.parallel,
         stage.batch_size,
         jax.local_devices(),
     )
-    state = jax.jit(lambda key: init_state(stage.method, stage.optimiser, key))(jax.random.key(0))
-    batch = place(next(stage.open_data(None).batches(0, 1)))
+    fresh = jax.jit(lambda key: init_state(stage.method, stage.optimiser, key))
+    key = jax.random.key(0)
+    state, frozen, key = parallel.place((fresh(key), frozen, key))
+    batch = parallel.place_batch(next(stage.open_data(None).batches(0, 1)))
 
     def run(n: int) -> None:
         nonlocal state
         for _ in range(n):
-            state, metrics = update(state, frozen, jax.random.key(1), batch)
+            state, metrics = parallel.update(state, frozen, key, batch)
         jax.block_until_ready((state, metrics))
 
     return run

@@ -21,7 +21,6 @@ from sde_vae.evaluators.reconstruction import reconstruction
 from sde_vae.evaluators.samples import samples
 from sde_vae.evaluators.trajectory_consistency import trajectory_consistency
 from sde_vae.evaluators.traversal import traversal
-from sde_vae.methods.method import Method
 
 EVALUATORS = {
     "reconstruction": reconstruction,
@@ -40,19 +39,10 @@ EVALUATORS = {
     "neighbours": neighbours,
     "latent_prior": latent_prior,
 }
-# Those that need a score, and those that need an unconditional prior.
-NEED_SCORE = ("inversion", "importance", "trajectory_consistency")
-NEED_PRIOR = ("elbo_vs_steps",)
 
 
-def build_evaluators(config: ConfigDict, title: str, method: Method) -> dict[str, Evaluator]:
-    """Return the evaluators that config.eval names. Raises BadInput for one that has nothing to evaluate in this method."""
-    for needed, names, what in (
-        (method.score, NEED_SCORE, "decodes in one pass, without a score"),
-        (method.unconditional, NEED_PRIOR, "has no unconditional prior"),
-    ):
-        if needed is None and (asked := [name for name in config.eval.evaluators if name in names]):
-            raise BadInput(f"config.eval.evaluators: got {asked[0]}, but {title} {what}; leave it out")
+def build_evaluators(config: ConfigDict) -> dict[str, Evaluator]:
+    """Return the evaluators that config.eval names."""
     return {name: choose("config.eval.evaluators", name, EVALUATORS) for name in config.eval.evaluators}
 
 

@@ -8,7 +8,6 @@ from ml_collections import ConfigDict
 
 from sde_vae.build.config import check
 from sde_vae.build.data import build_loader
-from sde_vae.build.evaluation import build_evaluators
 from sde_vae.build.methods import build_method, build_prior
 from sde_vae.build.nets import Shape
 from sde_vae.build.preview import build_preview
@@ -18,10 +17,13 @@ from sde_vae.build.stages import build_latent_stage, build_stage
 from sde_vae.data.dataset import Dataset
 from sde_vae.diffusion.sdes import SDE
 from sde_vae.errors import BadInput
-from sde_vae.evaluators.context import Evaluator
 from sde_vae.inference.decoding import Decoder
 from sde_vae.methods.method import Method
 from sde_vae.training.stage import Stage
+
+# Evaluators that need a score, and those that need an unconditional prior.
+NEED_SCORE = ("inversion", "importance", "trajectory_consistency")
+NEED_PRIOR = ("elbo_vs_steps",)
 
 
 class Experiment(NamedTuple):
@@ -43,7 +45,6 @@ class Experiment(NamedTuple):
     decoder: Decoder
     inverter: Decoder
     prior_below: float | None
-    evaluators: dict[str, Evaluator]
 
 
 def build(config: ConfigDict) -> Experiment:
@@ -63,6 +64,7 @@ def build(config: ConfigDict) -> Experiment:
     final = trained[-1]
     latent = build_latent_stage(config, sde, final, load) if config.stages.latent.steps else None
     _check_prior_below(config, title, final.method)
+    _check_evaluators(config, title, final.method)
     return Experiment(
         title=title,
         shape=shape,
@@ -75,7 +77,6 @@ def build(config: ConfigDict) -> Experiment:
         decoder=build_decoder(config, sde),
         inverter=build_inverter(config, sde),
         prior_below=config.sampling.prior_below,
-        evaluators=build_evaluators(config, title, final.method),
     )
 
 
@@ -97,3 +98,13 @@ def _check_prior_below(config: ConfigDict, title: str, method: Method) -> None:
         raise BadInput(
             f"config.sampling.prior_below: got {log_snr}, expected None: {title} has no prior to decode with"
         )
+
+
+def _check_evaluators(config: ConfigDict, title: str, method: Method) -> None:
+    """Raise BadInput for an evaluator that has nothing to evaluate in this method."""
+    for needed, names, what in (
+        (method.score, NEED_SCORE, "decodes in one pass, without a score"),
+        (method.unconditional, NEED_PRIOR, "has no unconditional prior"),
+    ):
+        if needed is None and (asked := [name for name in config.eval.evaluators if name in names]):
+            raise BadInput(f"config.eval.evaluators: got {asked[0]}, but {title} {what}; leave it out")

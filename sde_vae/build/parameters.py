@@ -7,9 +7,9 @@ from ml_collections import ConfigDict
 
 from sde_vae.build.experiment import Experiment
 from sde_vae.data.dataset import Dataset, fingerprint
+from sde_vae.devices import replicate
 from sde_vae.errors import BadInput
-from sde_vae.inference.model import Model, make_model
-from sde_vae.methods.method import required
+from sde_vae.inference.model import Model, ModelParams, make_model
 from sde_vae.training import workdir
 from sde_vae.training.checkpoints import Trained, load_ema
 from sde_vae.training.stage import Stage
@@ -50,21 +50,17 @@ def load_frozen(config: ConfigDict, experiment: Experiment, directory: Path, sta
 def trained_model(experiment: Experiment, trained: Trained, frozen: Frozen, latent: Trained | None) -> Model:
     """Return the model of the final stage, with the diffusion model of its latent codes if that is trained.
 
-    The parameters are placed on the device once.
+    The parameters are placed on all devices once.
     """
-    latent_prior = None
-    if experiment.latent and latent:
-        score = required(experiment.latent.method.unconditional, "unconditional")
-        latent_prior = score(jax.device_put(latent.params), {})
+    codes, of_codes = (experiment.latent.method, latent.params) if experiment.latent and latent else (None, None)
     return make_model(
         experiment.title,
         experiment.final.method,
-        jax.device_put(trained.params),
-        jax.device_put(frozen),
+        replicate(ModelParams(trained.params, frozen, of_codes)),
         experiment.decoder,
         experiment.inverter,
         experiment.prior_below,
-        latent_prior,
+        codes,
     )
 
 

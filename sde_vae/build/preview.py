@@ -1,21 +1,23 @@
 """What a stage shows of itself while it trains: samples, or reconstructions."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
 from sde_vae.build.nets import Shape
 from sde_vae.build.sampling import build_decoder, build_inverter
 from sde_vae.data.dataset import Dataset, evenly_spaced, to_model, to_unit
+from sde_vae.devices import over_devices, replicate
 from sde_vae.diffusion.sdes import SDE
+from sde_vae.inference.batched_map import batched_map
 from sde_vae.inference.decoding import start
-from sde_vae.inference.model import decode_latents, make_model
+from sde_vae.inference.model import ModelParams, decode_latents, make_model
 from sde_vae.inference.sampling import from_prior, zeros
 from sde_vae.methods.method import Method, required
-from sde_vae.types import Frozen, Params, Points, PRNGKey
+from sde_vae.types import Frozen, Indices, Params, Points, PRNGKey
 
 # Images in a preview.
 SHOWN = 16
@@ -26,25 +28,28 @@ Preview = Callable[[Params, Frozen], dict[str, np.ndarray]]
 def build_preview(config: ConfigDict, sde: SDE, shape: Shape, method: Method, load: Callable[[], Dataset]) -> Preview:
     """Return a function that reconstructs images of the split `valid` (else `train`), or samples from a method without a latent."""
     decoder, inverter = build_decoder(config, sde), build_inverter(config, sde)
-    index = jnp.arange(SHOWN, dtype=jnp.int32)
 
-    @jax.jit
-    def samples(params: Params, frozen: Frozen, key: PRNGKey) -> Points:
-        return from_prior(decoder, required(method.unconditional, "unconditional")(params, frozen), shape)(key, index)
+    def samples(params: ModelParams, key: PRNGKey, index: Indices) -> Points:
+        unconditional = required(method.unconditional, "unconditional")
+        return from_prior(decoder, lambda params: unconditional(params.own, params.frozen), shape)(params, key, index)
 
-    @jax.jit
-    def reconstructions(params: Params, frozen: Frozen, key: PRNGKey, x: Points) -> Points:
-        model = make_model("", method, params, frozen, decoder, inverter)
-        noise = start(sde, key, zeros(len(x), shape), index[: len(x)])
-        return decode_latents(model, model.encode(x).mean, *noise)
+    def reconstructions(params: ModelParams, key: PRNGKey, x: Points, index: Indices) -> Points:
+        model = make_model("", method, params, decoder, inverter)
+        return decode_latents(
+            model, params, model.encode(params, x).mean, *start(sde, key, zeros(len(x), shape), index)
+        )
 
-    def preview(params: Params, frozen: Frozen) -> dict[str, np.ndarray]:
-        key = jax.random.key(config.seed)
+    sample, reconstruct = over_devices(samples, shared=2), over_devices(reconstructions, shared=2)
+
+    def preview(own: Params, frozen: Frozen) -> dict[str, np.ndarray]:
+        shared = replicate((ModelParams(own, frozen), jax.random.key(config.seed)))
         if method.encode is None:
-            return {"samples": to_unit(samples(params, frozen, key))}
+            return {"samples": to_unit(batched_map(partial(sample, *shared), SHOWN, np.arange(SHOWN, dtype=np.int32)))}
         data = load()
         split = data.splits.get("valid", data.splits["train"])
         x = to_model(evenly_spaced(split.images, SHOWN), data.levels)
-        return {"originals": to_unit(x), "reconstructions": to_unit(reconstructions(params, frozen, key, x))}
+        index = np.arange(len(x), dtype=np.int32)
+        found = batched_map(partial(reconstruct, *shared), SHOWN, x, index)
+        return {"originals": to_unit(x), "reconstructions": to_unit(found)}
 
     return preview

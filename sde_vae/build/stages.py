@@ -1,7 +1,6 @@
 """config.stages -> stages of training."""
 
 from collections.abc import Callable
-from functools import partial
 
 import jax
 from ml_collections import ConfigDict
@@ -104,8 +103,8 @@ def build_latent_stage(config: ConfigDict, sde: SDE, final: Stage, load: Callabl
     )
 
     def with_moments(frozen: Frozen) -> Frozen:
-        encode = partial(required(final.method.encode, "encode"), frozen[final.name], frozen)
-        return {**frozen, "moments": moments_of_codes(encode, config.stages.latent.batch_size, load())}
+        encode = lambda frozen, x: required(final.method.encode, "encode")(frozen[final.name], frozen, x)
+        return {**frozen, "moments": moments_of_codes(encode, frozen, config.stages.latent.batch_size, load())}
 
     method = latent_prior(codes, final.method, final.name)
     return build_stage(config, load, "latent", method, (*final.depends_on, final.name), with_moments)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sde_vae.build.evaluation import build_eval_data, evaluated_split
+from sde_vae.build.evaluation import build_eval_data, build_evaluators, evaluated_split
 from sde_vae.build.fields import default_config
 from sde_vae.build.metric_networks import build_metric_networks
 from sde_vae.build.parameters import load_prior, other_images
@@ -85,7 +85,7 @@ def evaluate_run(run: Run) -> Evaluation:
         config.eval.batch_size,
         config.seed,
     )
-    metrics = accumulate(experiment.evaluators, context, out)
+    metrics = accumulate(build_evaluators(config), context, out)
     metrics |= {"n": len(context.data.test), "seed": config.seed, "latent_dim": config.model.latent_dim}
     metrics |= {"method": experiment.title, "step": trained.step, "split": config.eval.split, **networks.weights}
     metrics |= {f"{stage}_steps_per_second": rate for stage, rate in speeds(run).items()}

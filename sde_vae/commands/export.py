@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
@@ -83,11 +84,12 @@ def sample_to(run: Run, n: int, seed: int | None, out: Path) -> None:
         "frozen": describe(run.frozen),
     }
     cache = ResumeCache(out.with_name(f"{out.name}.part"), key)
-    size = BATCHES * run.config.eval.batch_size
+    size = BATCHES * run.config.eval.batch_size * len(jax.local_devices())
     chunks = []
-    for number, start in enumerate(tqdm(range(0, n, size), desc=f"sample {n} images", unit="chunk")):
-        make = lambda start=start: to_bytes(run.sample(min(size, n - start), seed, start=start))
-        chunks.append(cache.array("samples", number, make))
+    for start in tqdm(range(0, n, size), desc=f"sample {n} images", unit="chunk"):
+        rows = range(start, min(start + size, n))
+        make = lambda rows=rows: to_bytes(run.sample(len(rows), seed, start=rows.start))
+        chunks.append(cache.array("samples", rows, make))
     digits = len(str(n - 1))
     write_images(out, np.concatenate(chunks), [f"{i:0{digits}d}" for i in range(n)])
     cache.discard()

@@ -11,6 +11,7 @@ from sde_vae.build.experiment import Experiment, build
 from sde_vae.build.fields import default_config
 from sde_vae.build.parameters import load_frozen, load_prior, other_images, unfinished_prior
 from sde_vae.data.dataset import Dataset
+from sde_vae.devices import replicate
 from sde_vae.errors import BadInput
 from sde_vae.files import write_text
 from sde_vae.inference.sampling import from_prior, make_sampler
@@ -76,10 +77,10 @@ def all_stages(config: ConfigDict, experiment: Experiment, directory: Path) -> b
 def sample_synthetic(config: ConfigDict, experiment: Experiment, directory: Path, stage: Stage):
     """Return uint8 images [n, H, W, C] sampled from the prior, now or before: they are kept in WORKDIR/synthetic."""
     prior = load_prior(config, experiment, directory).params
-    score = required(experiment.prior and experiment.prior.unconditional, "unconditional")(prior, {})
+    unconditional = required(experiment.prior and experiment.prior.unconditional, "unconditional")
     # Other noise than that of the images in reports (key 0) and of latent codes (key 1).
     key = jax.random.fold_in(jax.random.key(config.seed), 2)
-    generate = from_prior(experiment.decoder, score, experiment.shape)
+    generate = from_prior(experiment.decoder, lambda params: unconditional(params, {}), experiment.shape)
     # Version 0.1.0 kept them in WORKDIR/draws.
     earlier = directory / "draws"
     return synthetic_images(
@@ -88,7 +89,7 @@ def sample_synthetic(config: ConfigDict, experiment: Experiment, directory: Path
         experiment.load().levels,
         {"prior": describe(prior), "seed": config.seed},
         {"sampling": config.sampling.to_dict(), "batch_size": config.eval.batch_size},
-        lambda cache: partial(make_sampler(generate, config.eval.batch_size, cache), key),
+        lambda cache: partial(make_sampler(generate, config.eval.batch_size, cache), replicate(prior), key),
     )
 
 

@@ -8,15 +8,17 @@ the number of batches drawn, with the settings under which that number has the s
 import contextlib
 from collections import deque
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import grain
 import numpy as np
 from absl import flags
 
 from sde_vae.data.dataset import Images, fingerprint, to_model
 from sde_vae.errors import BadInput
 from sde_vae.types import Batch
+
+if TYPE_CHECKING:
+    import grain
 
 
 class Pipeline(NamedTuple):
@@ -40,6 +42,9 @@ class Pipeline(NamedTuple):
 
     def batches(self, start: int, stop: int) -> Generator[Batch]:
         """Yield this process's part of the batches of steps start .. stop - 1, with x on [-1, 1]."""
+        # Imported late: inference reads no batches.
+        import grain
+
         size, levels = self.batch_size // self.processes, self.levels
         order = self._shuffled(self.images)
         if self.synthetic is not None:
@@ -60,7 +65,9 @@ class Pipeline(NamedTuple):
             for x in reader:
                 yield Batch(x, index)
 
-    def _shuffled(self, images: Images) -> grain.MapDataset:
+    def _shuffled(self, images: Images) -> "grain.MapDataset":
+        import grain
+
         # grain's types allow no images that are indexed by position only, as arrays are.
         return grain.MapDataset.source(cast(Any, images)).seed(self.seed).shuffle().repeat()
 

@@ -9,8 +9,10 @@ import jax
 import numpy as np
 
 from sde_vae.data.dataset import Images
+from sde_vae.devices import over_devices, replicate
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.inference.aggregate_posterior import encode_images
+from sde_vae.inference.batched_map import batched_map
 from sde_vae.inference.compiled import compile_model
 from sde_vae.inference.model import Model
 from sde_vae.inference.resume_cache import ResumeCache
@@ -59,8 +61,8 @@ class EvalData(NamedTuple):
 class EvalContext(NamedTuple):
     """Everything an evaluator reads. encode, decode, invert, sample and trajectory are those of `inference.compiled.Compiled`, with the evaluation's key.
 
-    `latent` is the number of latent dimensions, `samples` the number of new images, and `batch_size` that of functions which an evaluator
-    compiles itself. Results with a label are kept in `cache` until the evaluation is complete.
+    `latent` is the number of latent dimensions, `samples` the number of new images, and `batch_size` the number of examples that a device
+    has at once. Results with a label are kept in `cache` until the evaluation is complete.
     """
 
     model: Model
@@ -76,6 +78,18 @@ class EvalContext(NamedTuple):
     samples: int
     batch_size: int
     seed: int
+
+    def compile(self, function: Callable, *more: Any) -> Callable:
+        """Compile function(params, key, *more, *rows) for all devices, with the model's parameters and the evaluation's key.
+
+        Returns a function of `rows`, arrays with examples on their first axis. It may not depend on how many it is given at once.
+        """
+        shared = (self.model.params, jax.random.key(self.seed), *more)
+        return partial(over_devices(function, shared=len(shared)), *replicate(shared))
+
+    def run(self, function: Callable, label: str | None, *rows: np.ndarray) -> np.ndarray:
+        """Return function(*rows) over all rows, as host arrays; what has a label is kept in the cache."""
+        return batched_map(function, self.batch_size, *rows, label=label, cache=self.cache)
 
     @property
     def extractor(self) -> Extractor:

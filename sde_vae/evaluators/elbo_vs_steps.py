@@ -11,6 +11,7 @@ term, the prior's KL.
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,19 +23,19 @@ from sde_vae.bounds.ode_likelihood import hutchinson, ode_bound
 from sde_vae.data.dataset import evenly_spaced, to_model
 from sde_vae.evaluators.context import EvalContext
 from sde_vae.evaluators.iterated_decoding import iterated_decoding
-from sde_vae.inference.batched_map import batched_map
+from sde_vae.inference.model import ModelParams
 from sde_vae.inference.monte_carlo import mean_of_draws
 from sde_vae.methods.method import required
 from sde_vae.metrics.image.distances import standard_error
 from sde_vae.reporting import plots
 from sde_vae.reporting.plots import Line, Panel
 from sde_vae.solvers import grids
-from sde_vae.types import Batch, PerExample
+from sde_vae.types import Batch, Indices, PerExample, Points, PRNGKey, ScoreFn
 
 GRIDS = {"uniform_t": grids.uniform_t, "uniform_log_snr": grids.uniform_log_snr}
 Named = Iterator[tuple[str, float]]
-# Nats(key, batch) -> one draw of a term of the bound, in nats: [batch]
-Nats = Callable[[jax.Array, Batch], PerExample]
+# Nats(score, key, batch, *more) -> one draw of a term of the prior's bound, in nats: [batch]
+Nats = Callable[..., PerExample]
 
 
 def elbo_vs_steps(
@@ -55,21 +56,21 @@ def elbo_vs_steps(
 
     The first `images` test images are used, with `draws` draws of (t, eps) each; `iterations` and `samples` go to `iterated_decoding`.
     """
-    sde, score = context.model.decoder.sde, required(context.model.prior, "prior")
+    sde = context.model.decoder.sde
     x = context.data.test[: image_count(len(context.data.test), images, draws, max(steps))]
     strata = len(x) * draws
     found = {}
     for name, make_grid in GRIDS.items():
         for T in steps:
             grid = make_grid(sde, T)
-            nats = lambda key, batch, grid=grid: discrete_diffusion(sde, score, grid, strata, key, batch)
+            nats = lambda score, key, batch, grid=grid: discrete_diffusion(sde, score, grid, strata, key, batch)
             found[f"{name}/{T}"] = total(context, x, nats, draws, f"{T} steps, {name}")
     for T in (T for T in steps if fitted >= T):
         found[f"fitted/{T}"] = fitted_total(context, x, grids.uniform_log_snr(sde, T), images)
-    continuous = lambda key, batch: terms.diffusion(sde, score, key, batch, strata)
+    continuous = lambda score, key, batch: terms.diffusion(sde, score, key, batch, strata)
     found["continuous"] = total(context, x, continuous, draws, "the continuous bound")
 
-    def ode(key: jax.Array, batch: Batch) -> PerExample:
+    def ode(score: ScoreFn, key: PRNGKey, batch: Batch) -> PerExample:
         return ode_bound(sde, score, hutchinson, context.data.levels, key, batch).total
 
     found["ode"] = bits_per_image(context, x, ode, 1, "the ODE's likelihood")
@@ -91,43 +92,48 @@ def image_count(available: int, images: int, draws: int, most_steps: int) -> int
     return n // unit * unit or n
 
 
-def bits_per_image(context: EvalContext, x: np.ndarray, nats: Nats, draws: int, label: str) -> np.ndarray:
-    """Return the mean of `draws` one-sample estimates for each image of x, in bits/dim: [n]."""
-    key = jax.random.key(context.seed)
-    one_draw = jax.jit(lambda x, index: terms.bits_per_dim(nats(key, Batch(x, index)), x))
-    return mean_of_draws(label, (x,), draws, one_draw, context.batch_size, context.cache)
+def bits_per_image(context: EvalContext, x: np.ndarray, nats: Nats, draws: int, label: str, *more: Any) -> np.ndarray:
+    """Return the mean of `draws` one-sample estimates for each image of x, in bits/dim: [n]. `more` are arrays that `nats` takes."""
+    prior, given = required(context.model.prior, "prior"), len(more)
+
+    def one_draw(params: ModelParams, key: PRNGKey, *rest: Any) -> PerExample:
+        more, (x, index) = rest[:given], rest[given:]
+        return terms.bits_per_dim(nats(prior(params), key, Batch(x, index), *more), x)
+
+    return mean_of_draws(label, (x,), draws, context.compile(one_draw, *more), context.batch_size, context.cache)
 
 
-def total(context: EvalContext, x: np.ndarray, diffusion: Nats, draws: int, label: str) -> np.ndarray:
+def total(context: EvalContext, x: np.ndarray, diffusion: Nats, draws: int, label: str, *more: Any) -> np.ndarray:
     """Return the bound of each image of x, in bits/dim [n]: a diffusion term and the two terms that all hierarchies share."""
     sde, levels = context.model.decoder.sde, context.data.levels
 
-    def nats(key: jax.Array, batch: Batch) -> PerExample:
+    def nats(score: ScoreFn, key: PRNGKey, batch: Batch, *more: Any) -> PerExample:
         key_diffusion, key_reconstruction = jax.random.split(key)
         return (
             terms.prior_kl(sde, batch.x)
-            + diffusion(key_diffusion, batch)
+            + diffusion(score, key_diffusion, batch, *more)
             + terms.reconstruction(sde, levels, key_reconstruction, batch)
         )
 
-    return bits_per_image(context, x, nats, draws, label)
+    return bits_per_image(context, x, nats, draws, label, *more)
 
 
 def fitted_total(context: EvalContext, x: np.ndarray, grid: grids.Grid, fitted: int) -> np.ndarray:
     """Return the bound of each image of x [n], every step with the variance that is best for `fitted` training images."""
-    sde, score, data = context.model.decoder.sde, required(context.model.prior, "prior"), context.data
-    steps, key = grid.shape[0] - 1, jax.random.key(context.seed)
-    errors = jax.jit(lambda x, index: step_errors(sde, score, grid, key, Batch(x, index)))
+    sde, prior, data = context.model.decoder.sde, required(context.model.prior, "prior"), context.data
+    steps = grid.shape[0] - 1
     train = to_model(evenly_spaced(data.train, fitted), data.levels)
-    index = np.arange(len(train), dtype=np.int32)
-    found = batched_map(errors, context.batch_size, train, index, label=f"fit {steps} variances", cache=context.cache)
-    dimensions = train[0].size
-    mean_error = jnp.asarray(found.mean(axis=0) / dimensions)
+    dimensions, index = train[0].size, np.arange(len(train), dtype=np.int32)
 
-    def diffusion(key: jax.Array, batch: Batch) -> PerExample:
+    def errors(params: ModelParams, key: PRNGKey, x: Points, index: Indices) -> jax.Array:
+        return step_errors(sde, prior(params), grid, key, Batch(x, index))
+
+    def diffusion(score: ScoreFn, key: PRNGKey, batch: Batch, mean_error: jax.Array) -> PerExample:
         return fitted_diffusion(sde, grid, step_errors(sde, score, grid, key, batch), mean_error, dimensions)
 
-    return total(context, x, diffusion, 1, f"{steps} steps, fitted")
+    found = context.run(context.compile(errors), f"fit {steps} variances", train, index)
+    mean_error = jnp.asarray(found.mean(axis=0) / dimensions)
+    return total(context, x, diffusion, 1, f"{steps} steps, fitted", mean_error)
 
 
 def plot(metrics: dict[str, float], path: Path) -> None:

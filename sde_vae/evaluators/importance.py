@@ -10,11 +10,11 @@ from sde_vae.arrays import keys_of
 from sde_vae.bounds.importance import importance_weighted, latent_log_weight, path_log_weight
 from sde_vae.bounds.terms import bits_per_dim
 from sde_vae.evaluators.context import EvalContext
-from sde_vae.inference.batched_map import batched_map
+from sde_vae.inference.model import ModelParams
 from sde_vae.methods.method import required
 from sde_vae.metrics.image.distances import standard_error
 from sde_vae.solvers.grids import uniform_log_snr
-from sde_vae.types import Batch, Indices, PerExample, Points
+from sde_vae.types import Batch, Indices, PerExample, Points, PRNGKey
 
 
 def importance(context: EvalContext, images: int = 64, draws: int = 16, steps: int = 64) -> Iterator[tuple[str, float]]:
@@ -24,21 +24,19 @@ def importance(context: EvalContext, images: int = 64, draws: int = 16, steps: i
     """
     model, data = context.model, context.data
     sde, grid = model.decoder.sde, uniform_log_snr(model.decoder.sde, steps)
-    key_z, key_path = jax.random.split(jax.random.key(context.seed))
 
-    @jax.jit
-    def log_weight(x: Points, index: Indices) -> PerExample:
-        q = model.encode(x)
+    def log_weight(params: ModelParams, key: PRNGKey, x: Points, index: Indices) -> PerExample:
+        key_z, key_path = jax.random.split(key)
+        q = model.encode(params, x)
         z = q.sample(keys_of(key_z, index))
-        path = path_log_weight(sde, required(model.score, "score")(z), grid, data.levels, key_path, Batch(x, index))
+        score = required(model.score, "score")(params, z)
+        path = path_log_weight(sde, score, grid, data.levels, key_path, Batch(x, index))
         return path + latent_log_weight(q, z)
 
     n = min(images, len(data.test))
     index = np.arange(n * draws, dtype=np.int32)
-    of_row = lambda row, index: log_weight(data.test[row], index)
-    found = batched_map(
-        of_row, context.batch_size, index // draws, index, label="importance weights", cache=context.cache
-    )
+    compiled = context.compile(log_weight)
+    found = context.run(lambda row, i: compiled(data.test[row], i), "importance weights", index // draws, index)
     log_w = jnp.asarray(found.reshape(n, draws).T)
     for k in (1, draws // 4, draws):
         # All weights are used: the mean of draws / k bounds for each image.

@@ -2,19 +2,18 @@
 
 from collections.abc import Iterator
 
-import jax
 import numpy as np
 
 from sde_vae.arrays import keys_of
 from sde_vae.data.dataset import to_unit
 from sde_vae.evaluators.context import EvalContext
-from sde_vae.inference.batched_map import batched_map
 from sde_vae.inference.decoding import decode
 from sde_vae.inference.interpolation import lerp, slerp
+from sde_vae.inference.model import ModelParams
 from sde_vae.methods.method import required
 from sde_vae.metrics.image.distances import l2, standard_error
 from sde_vae.reporting import plots
-from sde_vae.types import Indices, Latents, Points
+from sde_vae.types import Indices, Latents, Points, PRNGKey
 
 Named = Iterator[tuple[str, float]]
 
@@ -75,14 +74,12 @@ def path_metrics(name: str, path: np.ndarray, originals: np.ndarray) -> Named:
 
 def decode_inverted(context: EvalContext, z: np.ndarray, index: np.ndarray, x_T: np.ndarray) -> np.ndarray:
     """Decode z [n, latent] from x_T [n, H, W, C] by the solver that inverts: another would not lead back to the images."""
-    model, key = context.model, jax.random.key(context.seed)
+    model = context.model
 
-    @jax.jit
-    def decode_batch(z: Latents, index: Indices, x_T: Points) -> Points:
-        return decode(model.inverter, required(model.score, "score")(z), keys_of(key, index), x_T)
+    def decode_batch(params: ModelParams, key: PRNGKey, z: Latents, index: Indices, x_T: Points) -> Points:
+        return decode(model.inverter, required(model.score, "score")(params, z), keys_of(key, index), x_T)
 
-    label = "interpolate, inverted"
-    return batched_map(decode_batch, context.batch_size, z, index, x_T, label=label, cache=context.cache)
+    return context.run(context.compile(decode_batch), "interpolate, inverted", z, index, x_T)
 
 
 def _flat(paths: np.ndarray) -> np.ndarray:

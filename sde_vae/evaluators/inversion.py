@@ -28,10 +28,8 @@ def inversion(context: EvalContext, shown: int = 12) -> Iterator[tuple[str, floa
     yield "inversion/noise_mean", float(noise.mean())
     yield "inversion/noise_std", float(noise.std())
     # Of the decoding; the inversion takes as many.
-    yield (
-        "inversion/nfe",
-        float(evaluations(model.inverter, required(model.score, "score")(z[:COUNTED]), test[:COUNTED].shape)),
-    )
+    score = required(model.score, "score")(model.params, z[:COUNTED])
+    yield "inversion/nfe", float(evaluations(model.inverter, score, test[:COUNTED].shape))
     rows = {
         "original": to_unit(test),
         "decoded from z and its x_T": to_unit(x),

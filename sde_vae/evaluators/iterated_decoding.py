@@ -15,14 +15,15 @@ from sde_vae.data.dataset import to_unit
 from sde_vae.diffusion.sdes import SDE, diffuse
 from sde_vae.evaluators.context import EvalContext
 from sde_vae.evaluators.set_distances import fd_name, features, train_moments
-from sde_vae.inference.batched_map import batched_map
 from sde_vae.inference.decoding import start
+from sde_vae.inference.model import ModelParams
+from sde_vae.methods.method import required
 from sde_vae.metrics.sets.frechet import frechet_distance, moments
 from sde_vae.reporting import plots
 from sde_vae.solvers.grids import uniform_log_snr
 from sde_vae.solvers.step import denoise, integrate
 from sde_vae.solvers.stochastic import ancestral
-from sde_vae.types import Keys, Points, ScoreFn
+from sde_vae.types import Indices, Keys, Points, PRNGKey, ScoreFn
 
 
 def iterate_diffusion(sde: SDE, score: ScoreFn, iterations: int, keys: Keys, x_T: Points) -> Points:
@@ -51,20 +52,19 @@ def iterated_decoding(
 
     The figure has the first `shown` samples of each.
     """
-    sde, score, key = context.model.decoder.sde, context.model.prior, jax.random.key(context.seed)
+    sde, prior = context.model.decoder.sde, required(context.model.prior, "prior")
     shape, index = context.data.test.shape[1:], np.arange(samples, dtype=np.int32)
     real = train_moments(context) if context.networks.extractor else None
     rows = {}
     for name, iterate in MODELS.items():
         for k in iterations:
 
-            @jax.jit
-            def draw(index: jax.Array, iterate=iterate, k=k) -> Points:
+            def draw(params: ModelParams, key: PRNGKey, index: Indices, iterate=iterate, k=k) -> Points:
                 keys, x_T = start(sde, key, jnp.zeros((len(index), *shape), jnp.float32), index)
-                return iterate(sde, score, k, keys, x_T)
+                return iterate(sde, prior(params), k, keys, x_T)
 
             label = f"{name}, {k} decodings"
-            images = to_unit(batched_map(draw, context.batch_size, index, label=label, cache=context.cache))
+            images = to_unit(context.run(context.compile(draw), label, index))
             rows[label] = images[:shown]
             if real is not None:
                 fd = frechet_distance(moments(features(context, images, label)), real)

@@ -41,7 +41,7 @@ def diffusion_prior(context: EvalContext, aggregate: LatentGaussian) -> DrawLate
     sample = make_sampler(generate, context.batch_size, context.cache)
 
     def draw(generator: np.random.Generator, n: int) -> np.ndarray:
-        u = sample(key, np.arange(n, dtype=np.int32), "latent codes by diffusion")
+        u = sample(context.model.params, key, np.arange(n, dtype=np.int32), "latent codes by diffusion")
         return (aggregate.mean[None] + aggregate.std[None] * u).astype(np.float32)
 
     return draw

@@ -13,7 +13,6 @@ by the number of originals stays, so it compares only with that of other methods
 
 from collections.abc import Iterator
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -22,12 +21,12 @@ from sde_vae.evaluators.context import EvalContext
 from sde_vae.evaluators.reconstruction import image_distances
 from sde_vae.evaluators.set_distances import fd_name, features
 from sde_vae.inference.aggregate_posterior import sample_posterior
-from sde_vae.inference.batched_map import batched_map
+from sde_vae.inference.model import ModelParams
 from sde_vae.methods.method import required
 from sde_vae.metrics.sets.frechet import frechet_distance, merge, moments
 from sde_vae.reporting import plots
 from sde_vae.solvers.step import denoise
-from sde_vae.types import Latents, Points
+from sde_vae.types import Latents, Points, PRNGKey
 
 
 def multi_sample(context: EvalContext, decodings: int = 8, shown: int = 12) -> Iterator[tuple[str, float]]:
@@ -66,8 +65,9 @@ def denoise_in_one_step(context: EvalContext, z: np.ndarray) -> np.ndarray:
     """Return E[x_0 | x_T = 0, z] for each z [n, latent]: [n, H, W, C] in the model's range."""
     sde, shape = context.model.decoder.sde, context.data.test.shape[1:]
 
-    @jax.jit
-    def from_zero(z: Latents) -> Points:
-        return denoise(sde, required(context.model.score, "score")(z), jnp.zeros((len(z), *shape), jnp.float32), sde.T)
+    def from_zero(params: ModelParams, key: PRNGKey, z: Latents) -> Points:
+        del key
+        score = required(context.model.score, "score")(params, z)
+        return denoise(sde, score, jnp.zeros((len(z), *shape), jnp.float32), sde.T)
 
-    return batched_map(from_zero, context.batch_size, z, label="denoise in one step", cache=context.cache)
+    return context.run(context.compile(from_zero), "denoise in one step", z)

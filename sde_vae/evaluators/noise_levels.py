@@ -23,13 +23,13 @@ from sde_vae.diffusion.sdes import SDE, diffuse, log_snr_range
 from sde_vae.evaluators.context import EvalContext, encode_train
 from sde_vae.evaluators.shuffled import shuffled_order
 from sde_vae.inference.aggregate_posterior import sample_posterior
-from sde_vae.inference.batched_map import batched_map
+from sde_vae.inference.model import ModelParams
 from sde_vae.methods.method import required
 from sde_vae.metrics.image.distances import standard_error
 from sde_vae.metrics.latent.regressions import REGRESSIONS
 from sde_vae.reporting import plots
 from sde_vae.reporting.plots import Line, Panel
-from sde_vae.types import Indices, Latents, PerExample, Points, ScoreFn
+from sde_vae.types import Indices, Latents, PerExample, Points, PRNGKey, ScoreFn
 
 # The mean square of a rounding error on [0, 1]: a smaller change by z is none.
 ROUNDING = float((10 * np.finfo(np.float32).eps) ** 2)
@@ -104,9 +104,9 @@ def _errors(context: EvalContext, log_snrs: np.ndarray, test: np.ndarray, z: np.
     # A pixel's error on [0, 1] is half of that on [-1, 1].
     square = lambda d: jnp.mean(jnp.square(d), axis=tuple(range(1, d.ndim))) / 4
 
-    def over_levels(x: Points, index: Indices, values) -> jax.Array:
+    def over_levels(key: PRNGKey, x: Points, index: Indices, values) -> jax.Array:
         """values(x_t, t) -> [k, batch], at every level: [batch, levels, k]."""
-        eps = normal(keys_of(jax.random.key(context.seed), index), x)
+        eps = normal(keys_of(key, index), x)
 
         def at(log_snr: jax.Array) -> jax.Array:
             t = sde.t_of_log_snr(jnp.full(x.shape[:1], log_snr))
@@ -114,32 +114,29 @@ def _errors(context: EvalContext, log_snrs: np.ndarray, test: np.ndarray, z: np.
 
         return jnp.moveaxis(jax.lax.map(at, jnp.asarray(log_snrs, x.dtype)), -1, 0)
 
-    @jax.jit
-    def own(x: Points, z: Latents, index: Indices) -> jax.Array:
+    def own(params: ModelParams, key: PRNGKey, x: Points, z: Latents, index: Indices) -> jax.Array:
+        score = required(model.score, "score")(params, z)
+
         def values(x_t: Points, t: PerExample) -> jax.Array:
-            with_z = _denoised(sde, required(model.score, "score")(z), x_t, t)
+            with_z = _denoised(sde, score, x_t, t)
             if model.prior is None:
                 return square(with_z - x)[None]
-            without = _denoised(sde, model.prior, x_t, t)
+            without = _denoised(sde, model.prior(params), x_t, t)
             return jnp.stack([square(with_z - x), square(without - x), square(with_z - without)])
 
-        return over_levels(x, index, values)
+        return over_levels(key, x, index, values)
 
-    @jax.jit
-    def shuffled(x: Points, z: Latents, index: Indices) -> jax.Array:
-        return over_levels(
-            x, index, lambda x_t, t: square(_denoised(sde, required(model.score, "score")(z), x_t, t) - x)[None]
-        )
+    def shuffled(params: ModelParams, key: PRNGKey, x: Points, z: Latents, index: Indices) -> jax.Array:
+        score = required(model.score, "score")(params, z)
+        return over_levels(key, x, index, lambda x_t, t: square(_denoised(sde, score, x_t, t) - x)[None])
 
-    def run(function, z: np.ndarray, label: str) -> np.ndarray:
-        index = np.arange(len(z), dtype=np.int32)
-        return batched_map(function, context.batch_size, test, z, index, label=label, cache=context.cache)
-
-    found = run(own, z, "noise levels")
+    index = np.arange(len(test), dtype=np.int32)
+    found = context.run(context.compile(own), "noise levels", test, z, index)
     errors = {name: found[..., i] for i, name in enumerate(names)}
     if len(test) > 1:
         other = z[shuffled_order(len(z), context.seed)]
-        errors["shuffled_mse"] = run(shuffled, other, "noise levels, z shuffled")[..., 0]
+        of_other = context.run(context.compile(shuffled), "noise levels, z shuffled", test, other, index)
+        errors["shuffled_mse"] = of_other[..., 0]
     return errors
 
 

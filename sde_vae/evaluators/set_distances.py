@@ -7,7 +7,6 @@ from tqdm import tqdm
 
 from sde_vae.data.dataset import Images, evenly_spaced, take, to_bytes, to_model, to_unit
 from sde_vae.evaluators.context import EvalContext
-from sde_vae.inference.batched_map import batched_map
 from sde_vae.metrics.sets.extractors import Extractor
 from sde_vae.metrics.sets.frechet import Moments, frechet_distance, moments, moments_of
 from sde_vae.metrics.sets.kid import KID, kid, kid_of_pairs
@@ -23,8 +22,7 @@ def fd_name(extractor: Extractor) -> str:
 
 def features(context: EvalContext, images: np.ndarray, label: str) -> np.ndarray:
     """Return the extractor's features of images on [0, 1]: [n, dim] float32."""
-    extract, size = context.extractor.features, context.batch_size
-    return batched_map(extract, size, to_bytes(images), label=f"features of {label}", cache=context.cache)
+    return context.run(context.extractor.features, f"features of {label}", to_bytes(images))
 
 
 def real_features(context: EvalContext, images: Images, n: int, label: str) -> np.ndarray:

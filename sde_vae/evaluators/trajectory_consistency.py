@@ -9,19 +9,18 @@ one carries to the end.
 
 from collections.abc import Iterator
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from sde_vae.evaluators.context import EvalContext
 from sde_vae.inference.aggregate_posterior import sample_posterior
-from sde_vae.inference.batched_map import batched_map
 from sde_vae.inference.decoding import Decoder, grid_indices, start, trajectory
+from sde_vae.inference.model import ModelParams
 from sde_vae.methods.method import required
 from sde_vae.metrics.image.distances import standard_error
 from sde_vae.reporting import plots
 from sde_vae.reporting.plots import Panel
-from sde_vae.types import Indices, Latents, Points
+from sde_vae.types import Indices, Latents, Points, PRNGKey
 
 Named = Iterator[tuple[str, float]]
 
@@ -51,20 +50,20 @@ def _errors(
     context: EvalContext, which: str, decoder: Decoder, test: np.ndarray, z: np.ndarray, trajectories: int, stops: int
 ) -> np.ndarray:
     """Return the squared error of each image at each stop: [n, stops]."""
-    model, key = context.model, jax.random.key(context.seed)
 
-    @jax.jit
-    def denoised(z: Latents, index: Indices) -> Points:
+    def denoised(params: ModelParams, key: PRNGKey, z: Latents, index: Indices) -> Points:
         keys, x_T = start(decoder.sde, key, jnp.zeros((len(z), *test.shape[1:]), jnp.float32), index)
-        return trajectory(decoder, stops, required(model.score, "score")(z), keys, x_T)[:, :, 1]
+        score = required(context.model.score, "score")(params, z)
+        return trajectory(decoder, stops, score, keys, x_T)[:, :, 1]
 
+    compiled = context.compile(denoised)
     n, shape = len(test), (len(test), len(grid_indices(decoder, stops)), *test.shape[1:])
     total, squares = np.zeros(shape), np.zeros(shape)
     for k in range(trajectories):
         # Noise of its own for each trajectory.
         index = np.arange(n, dtype=np.int32) + k * n
         label = f"trajectory {k + 1} of {trajectories}, {which}"
-        x_0 = batched_map(denoised, context.batch_size, z, index, label=label, cache=context.cache).astype(np.float64)
+        x_0 = context.run(compiled, label, z, index).astype(np.float64)
         total, squares = total + x_0, squares + np.square(x_0)
     mean = total / trajectories
     # The variance of the mean of K trajectories, which that of infinitely many would not have.

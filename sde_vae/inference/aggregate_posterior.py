@@ -1,11 +1,14 @@
 """The aggregate posterior q(z) = E_x q(z | x) of the training images."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from sde_vae.data.dataset import Dataset, Images, evenly_spaced_index, take, to_model
+from sde_vae.devices import replicate
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.inference.sampling import make_encode
 from sde_vae.methods.latent_prior import Moments
@@ -39,7 +42,10 @@ def aggregate_posterior(encode: Encode, train: Images, levels: int) -> LatentGau
     return gaussian.fit(q.mean, q.log_var)
 
 
-def moments_of_codes(encode: Callable[[Points], DiagGaussian], batch_size: int, data: Dataset) -> Moments:
+def moments_of_codes(
+    encode: Callable[[Any, Points], DiagGaussian], params: Any, batch_size: int, data: Dataset
+) -> Moments:
     """Return the mean and standard deviation of each latent dimension over the training images, float32."""
-    found = aggregate_posterior(make_encode(encode, batch_size), data.split("train").images, data.levels)
+    encode_all = partial(make_encode(encode, batch_size), replicate(params))
+    found = aggregate_posterior(encode_all, data.split("train").images, data.levels)
     return Moments(*(jnp.asarray(of, jnp.float32) for of in (found.mean, found.std)))

@@ -15,13 +15,14 @@ def batched_map(
 ) -> np.ndarray:
     """Return function(*batches) over all rows of `arrays`, concatenated on the host; `function` returns one array.
 
-    A batch has `batch_size` rows, or for fewer rows the next power of two: another number of rows seldom compiles again. A batch is
-    filled up with copies of the last row, and cut afterwards. With a `label`, a progress bar counts the examples; with `cache` too,
-    every batch is kept under that label, and a run that was stopped finds them there. Raises BadInput if a labelled result is not
+    A batch has `batch_size` rows for each device, or for fewer rows the next power of two: another number of rows seldom compiles again.
+    A batch is filled up with copies of the last row, and cut afterwards. With a `label`, a progress bar counts the examples; with `cache`
+    too, every batch is kept under that label, and a run that was stopped finds them there. Raises BadInput if a labelled result is not
     finite: a mean over it would vanish from the figures.
     """
-    n = len(arrays[0])
-    size = min(batch_size, 1 << (n - 1).bit_length())
+    n, devices = len(arrays[0]), len(jax.local_devices())
+    of_device = -(-n // devices)
+    size = devices * min(batch_size, 1 << (of_device - 1).bit_length())
 
     def compute(start: int) -> np.ndarray:
         rows = np.minimum(np.arange(start, start + size), n - 1)
@@ -29,9 +30,10 @@ def batched_map(
 
     outputs = []
     with tqdm(total=n, desc=label, unit="image", disable=label is None) as bar:
-        for number, start in enumerate(range(0, n, size)):
+        for start in range(0, n, size):
             make = lambda start=start: compute(start)
-            outputs.append(cache.array(label, number, make) if cache and label else make())
+            rows = range(start, min(start + size, n))
+            outputs.append(cache.array(label, rows, make) if cache and label else make())
             bar.update(len(outputs[-1]))
     result = np.concatenate(outputs)
     if label and not np.all(np.isfinite(result)):

@@ -1,6 +1,7 @@
 """The evidence bound of a trained model, image by image, in bits per dimension."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,8 @@ from jaxtyping import Array, Float
 from sde_vae.arrays import keys_of
 from sde_vae.bounds.discretised import discretised
 from sde_vae.bounds.terms import Terms, bits_per_dim, evidence_bound
-from sde_vae.inference.model import Model
+from sde_vae.devices import over_devices, replicate
+from sde_vae.inference.model import Model, ModelParams
 from sde_vae.inference.monte_carlo import mean_of_draws
 from sde_vae.inference.resume_cache import ResumeCache
 from sde_vae.methods.method import required
@@ -28,36 +30,34 @@ def method_bound(model: Model, levels: int) -> Bound:
     """
     sde = model.decoder.sde
 
-    @jax.jit
-    def one_draw(key: PRNGKey, strata: Strata, x: Points, x_z: Points, index: Indices) -> Float[Array, "batch terms"]:
+    def one_draw(
+        params: ModelParams, key: PRNGKey, strata: Strata, x: Points, x_z: Points, index: Indices
+    ) -> Float[Array, "batch terms"]:
         # One key for the images' noise, with z and without: their difference is what z is worth on the same noise and levels.
         key_z, key = jax.random.split(key)
-        q = model.encode(x_z)
+        q = model.encode(params, x_z)
         z = q.sample(keys_of(key_z, index))
         if model.score is None:
             none = jnp.zeros(x.shape[:1])
-            return _stacked(
-                Terms(
-                    q.kl_to_standard(), none, none, discretised(required(model.likelihood, "likelihood")(z), levels, x)
-                ),
-                x,
-            )
-        return _stacked(evidence_bound(sde, q, model.score(z), levels, strata, key, Batch(x, index)), x)
+            p = required(model.likelihood, "likelihood")(params, z)
+            return _stacked(Terms(q.kl_to_standard(), none, none, discretised(p, levels, x)), x)
+        return _stacked(evidence_bound(sde, q, model.score(params, z), levels, strata, key, Batch(x, index)), x)
 
-    return one_draw
+    return partial(over_devices(one_draw, shared=3), model.params)
 
 
 def prior_bound(model: Model, levels: int) -> Bound:
     """Compile the bound of the unconditional prior alone; x_z is unused."""
     sde, prior = model.decoder.sde, required(model.prior, "prior")
 
-    @jax.jit
-    def one_draw(key: PRNGKey, strata: Strata, x: Points, x_z: Points, index: Indices) -> Float[Array, "batch terms"]:
+    def one_draw(
+        params: ModelParams, key: PRNGKey, strata: Strata, x: Points, x_z: Points, index: Indices
+    ) -> Float[Array, "batch terms"]:
         del x_z
         _, key = jax.random.split(key)
-        return _stacked(evidence_bound(sde, None, prior, levels, strata, key, Batch(x, index)), x)
+        return _stacked(evidence_bound(sde, None, prior(params), levels, strata, key, Batch(x, index)), x)
 
-    return one_draw
+    return partial(over_devices(one_draw, shared=3), model.params)
 
 
 def terms_per_image(
@@ -71,7 +71,7 @@ def terms_per_image(
     cache: ResumeCache | None = None,
 ) -> dict[str, np.ndarray]:
     """Return term (and "total") -> bits per dimension of each image [n], the mean of `draws` draws."""
-    key, strata = jax.random.key(seed), jnp.int32(len(x) * draws)
+    key, strata = replicate((jax.random.key(seed), jnp.int32(len(x) * draws)))
     one_draw = lambda x, x_z, index: bound(key, strata, x, x_z, index)
     found = mean_of_draws(label, (x, x_z), draws, one_draw, batch_size, cache)
     return dict(zip((*Terms._fields, "total"), found.T, strict=True))

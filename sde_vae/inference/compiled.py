@@ -9,14 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from sde_vae.arrays import keys_of
+from sde_vae.devices import over_devices, replicate
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.inference.batched_map import batched_map
 from sde_vae.inference.decoding import invert_and_decode, start, trajectory
-from sde_vae.inference.model import Model, decode_latents
+from sde_vae.inference.model import Model, ModelParams, decode_latents
 from sde_vae.inference.resume_cache import ResumeCache
 from sde_vae.inference.sampling import Sampler, make_encode, make_sampler, new_images, zeros
 from sde_vae.methods.method import required
-from sde_vae.types import Indices, Keys, Points, PRNGKey
+from sde_vae.types import Indices, Keys, Latents, Points, PRNGKey
 
 # Steps of a decoding that a plot of its trajectory shows.
 STOPS = 8
@@ -49,33 +50,39 @@ def compile_model(
     batch_size: int,
     cache: ResumeCache | None = None,
 ) -> Compiled:
-    """Compile each function at its first call, and again only for batches of another size."""
-    decoder = model.decoder
+    """Compile each function for all devices at its first call, and again only for batches of another size."""
+    decoder, params, score = model.decoder, model.params, model.score
 
     def begin(key: PRNGKey, index: Indices) -> tuple[Keys, Points]:
         return start(decoder.sde, key, zeros(len(index), shape), index)
 
-    decode_random = jax.jit(lambda key, z, i: decode_latents(model, z, *begin(key, i)))
-    decode_given = jax.jit(lambda key, z, i, x_T: decode_latents(model, z, begin(key, i)[0], x_T))
-    follow = jax.jit(lambda key, z, i: trajectory(decoder, STOPS, required(model.score, "score")(z), *begin(key, i)))
-    # A deterministic solver asks for keys and draws nothing from them.
-    invert = jax.jit(
-        lambda z, x: invert_and_decode(
-            model.inverter, required(model.score, "score")(z), keys_of(jax.random.key(0), jnp.arange(len(x))), x
-        )
-    )
+    def decode_random(params: ModelParams, key: PRNGKey, z: Latents, index: Indices) -> Points:
+        return decode_latents(model, params, z, *begin(key, index))
+
+    def decode_given(params: ModelParams, key: PRNGKey, z: Latents, index: Indices, x_T: Points) -> Points:
+        return decode_latents(model, params, z, begin(key, index)[0], x_T)
+
+    def follow(params: ModelParams, key: PRNGKey, z: Latents, index: Indices) -> jax.Array:
+        return trajectory(decoder, STOPS, required(score, "score")(params, z), *begin(key, index))
+
+    def invert(params: ModelParams, z: Latents, x: Points) -> jax.Array:
+        # A deterministic solver asks for keys and draws nothing from them.
+        keys = keys_of(jax.random.key(0), jnp.arange(len(x)))
+        return invert_and_decode(model.inverter, required(score, "score")(params, z), keys, x)
+
+    random, given, followed = (over_devices(f, shared=2) for f in (decode_random, decode_given, follow))
+    inverted = partial(over_devices(invert, shared=1), params)
 
     def decode_all(
         key: PRNGKey, z: np.ndarray, index: np.ndarray, label: str | None = None, x_T: np.ndarray | None = None
     ) -> np.ndarray:
-        if x_T is None:
-            return batched_map(partial(decode_random, key), batch_size, z, index, label=label, cache=cache)
-        return batched_map(partial(decode_given, key), batch_size, z, index, x_T, label=label, cache=cache)
+        function, rows = (random, (z, index)) if x_T is None else (given, (z, index, x_T))
+        return batched_map(partial(function, params, replicate(key)), batch_size, *rows, label=label, cache=cache)
 
     return Compiled(
-        encode=make_encode(model.encode, batch_size),
+        encode=partial(make_encode(model.encode, batch_size), params),
         decode=decode_all,
-        invert=lambda z, x, label=None: batched_map(invert, batch_size, z, x, label=label, cache=cache),
-        sample=make_sampler(new_images(model, latent_dim, shape), batch_size, cache),
-        trajectory=lambda key, z, index: batched_map(partial(follow, key), batch_size, z, index),
+        invert=lambda z, x, label=None: batched_map(inverted, batch_size, z, x, label=label, cache=cache),
+        sample=partial(make_sampler(new_images(model, latent_dim, shape), batch_size, cache), params),
+        trajectory=lambda key, z, index: batched_map(partial(followed, params, replicate(key)), batch_size, z, index),
     )

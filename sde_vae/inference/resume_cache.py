@@ -35,9 +35,12 @@ class ResumeCache:
             write_json(path, found)
         return found
 
-    def array(self, name: str, number: int, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return piece `number` of the arrays called `name`: that of make(), or the one kept before. A damaged one is made again."""
-        path = self.directory / _slug(name) / f"{number:06d}.npy"
+    def array(self, name: str, rows: range, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return these rows of the array called `name`: make(), or what it returned before. A damaged piece is made again.
+
+        Pieces are found by their first and last row: another number of devices, and so of rows at once, makes other pieces.
+        """
+        path = self.directory / _slug(name) / f"{rows.start:06d}_{rows.stop:06d}.npy"
         if path.exists():
             try:
                 return np.load(path, allow_pickle=False)

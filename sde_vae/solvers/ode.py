@@ -12,7 +12,6 @@ on a trained prior.
 from collections.abc import Callable
 from typing import Any
 
-import diffrax
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
@@ -139,6 +138,9 @@ def integrate_adaptive(
 
 def _solve(field: Rate, start: State, zeros: PerExample, rtol: Tolerance, atol: Tolerance, max_steps: int) -> State:
     """Return the state at s = 1 of d state / ds = field(state, s), from `start` at s = 0."""
+    # Imported late, as only this solver and the ODE's likelihood need it.
+    import diffrax
+
     single, constants = _single_example(field, start, zeros)
     controller = diffrax.PIDController(
         rtol, atol, norm=_largest, pcoeff=0.3, icoeff=0.4, dtmin=SHORTEST_STEP, force_dtmin=False

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tensorboardX import SummaryWriter
 
 from sde_vae.files import write_text
 
@@ -17,6 +16,9 @@ class MetricsLog:
     """
 
     def __init__(self, directory: Path, start: int):
+        # Imported late: where torch is installed, it imports all of it.
+        from tensorboardX import SummaryWriter
+
         path = directory / "metrics.jsonl"
         kept = [row for row in read(path) if row["step"] <= start]
         write_text(path, "".join(json.dumps(row) + "\n" for row in kept))

@@ -71,7 +71,7 @@ def train_stage(
     Raises Diverged, which names the step, the term of the loss and the last good checkpoint. A checkpoint is saved only after
     all losses up to it have been found finite.
     """
-    place, update = parallelise(
+    parallel = parallelise(
         lambda axis_name: make_update(stage.method, stage.optimiser, stage.ema_decay, axis_name),
         stage.parallel,
         stage.batch_size,
@@ -93,7 +93,9 @@ def train_stage(
         if start >= stage.steps:
             print(f"{stage.name}: finished at step {start}")
             return True
-        frozen = stage.prepare(frozen)
+        # Placed once: what a step finds elsewhere, it would move at every step.
+        state, train_key = parallel.place((state, train_key))
+        frozen = parallel.place(stage.prepare(frozen))
 
         saved, pending = start, []
         # Without the first step, which includes the compilation.
@@ -101,10 +103,10 @@ def train_stage(
         with (
             MetricsLog(directory, start) as log,
             tqdm(total=stage.steps, initial=start, desc=stage.name, unit="step") as bar,
-            contextlib.closing(prefetch(data.batches(start, stage.steps), place)) as batches,
+            contextlib.closing(prefetch(data.batches(start, stage.steps), parallel.place_batch)) as batches,
         ):
             for step, batch in enumerate(batches, start + 1):
-                state, metrics = update(state, frozen, train_key, batch)
+                state, metrics = parallel.update(state, frozen, train_key, batch)
                 pending.append((step, metrics))
                 bar.update()
 
@@ -119,7 +121,7 @@ def train_stage(
                     if step % stage.log_every == 0 or step == stage.steps:
                         log.write(step, values | ({"steps_per_second": rate} if rate else {}))
                 if stage.preview and stage.preview_every and step % stage.preview_every == 0:
-                    log.images(step, stage.preview(jax.device_get(state.ema_params), frozen))
+                    log.images(step, stage.preview(state.ema_params, frozen))
                 if saving:
                     checkpoints.save(state, data.state(step))
                     saved = step

@@ -5,31 +5,36 @@
     fsdp    jax.jit over a mesh: between steps the state is sharded too, each array along its longest dimension that the
             number of devices divides; a step gathers it
 
-The state has no device axis in any mode. `place` takes a host batch of the global size and puts each part on its device.
-`update` takes the result.
+The state has no device axis in any mode. It is donated: a step overwrites the state that it was given, and memory holds one.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from sde_vae.devices import AXIS, Device, mesh_of, split, whole
 from sde_vae.errors import BadInput, choose
 from sde_vae.training.train_state import TrainState, Update
 from sde_vae.types import Batch, Metrics, Params, PRNGKey
 
-AXIS = "devices"
-Device = Any  # jax.Device, which type checkers take for a variable
 # MakeUpdate(axis_name or None) -> the pure update: see train_state.make_update.
 MakeUpdate = Callable[[str | None], Update]
 
 
 class Parallel(NamedTuple):
-    """Two functions: place(host batch) -> placed batch, and update(state, frozen, key, placed batch) -> (state, metrics)."""
+    """Three functions. A step moves nothing but the gradients, if what it takes was placed once before.
 
-    place: Callable[[Batch], Batch]
+    place(tree)                      state, frozen parameters and key, placed as `update` takes and returns them
+    place_batch(batch)               a host batch of the global size, each device with its part
+    update(state, frozen, key, batch) -> (state, metrics), all placed; the given state cannot be used again
+    """
+
+    place: Callable[[Any], Any]
+    place_batch: Callable[[Batch], Batch]
     update: Update
 
 
@@ -46,23 +51,24 @@ def parallelise(
         raise BadInput(
             f"{field}: got {batch_size}, which {len(devices)} devices do not divide; take a multiple of {len(devices)}"
         )
-    return run(make_update, devices)
+    return run(make_update, mesh_of(devices))
 
 
-def _pmap(make_update: MakeUpdate, devices: list[Device]) -> Parallel:
-    update = jax.pmap(make_update(AXIS), axis_name=AXIS, in_axes=(None, None, None, 0), out_axes=None, devices=devices)
+def _pmap(make_update: MakeUpdate, mesh: Mesh) -> Parallel:
+    update = jax.pmap(
+        make_update(AXIS),
+        axis_name=AXIS,
+        in_axes=(None, None, None, 0),
+        out_axes=None,
+        devices=list(mesh.devices),
+        donate_argnums=0,
+    )
 
-    sharded = NamedSharding(_mesh(devices), PartitionSpec(AXIS))
+    def place_batch(batch: Batch) -> Batch:
+        parts = jax.tree.map(lambda a: np.reshape(a, (mesh.size, -1, *np.shape(a)[1:])), batch)
+        return jax.device_put(parts, split(mesh))
 
-    def place(batch: Batch) -> Batch:
-        parts = jax.tree.map(lambda a: np.reshape(a, (len(devices), -1, *np.shape(a)[1:])), batch)
-        return jax.device_put(parts, sharded)
-
-    return Parallel(place, update)
-
-
-def _mesh(devices: list[Device]) -> Mesh:
-    return Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
+    return Parallel(partial(jax.device_put, device=whole(mesh)), place_batch, update)
 
 
 def _over_mesh(make_update: MakeUpdate, mesh: Mesh) -> Update:
@@ -81,36 +87,26 @@ def _over_mesh(make_update: MakeUpdate, mesh: Mesh) -> Update:
     )
 
 
-def _data(make_update: MakeUpdate, devices: list[Device]) -> Parallel:
-    mesh = _mesh(devices)
-    replicated, sharded = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(AXIS))
-    update = jax.jit(
-        _over_mesh(make_update, mesh),
-        in_shardings=(replicated, replicated, replicated, sharded),
-        out_shardings=(replicated, replicated),
-    )
-    return Parallel(lambda batch: jax.device_put(batch, sharded), update)
+def _data(make_update: MakeUpdate, mesh: Mesh) -> Parallel:
+    update = jax.jit(_over_mesh(make_update, mesh), out_shardings=whole(mesh), donate_argnums=0)
+    return Parallel(partial(jax.device_put, device=whole(mesh)), partial(jax.device_put, device=split(mesh)), update)
 
 
-def _fsdp(make_update: MakeUpdate, devices: list[Device]) -> Parallel:
-    mesh = _mesh(devices)
-    update = _over_mesh(make_update, mesh)
-    replicated, sharded = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(AXIS))
+def _fsdp(make_update: MakeUpdate, mesh: Mesh) -> Parallel:
+    gathering = _over_mesh(make_update, mesh)
 
-    def sharding(a: jax.Array) -> NamedSharding:
-        return NamedSharding(mesh, longest_divisible(a.shape, len(devices)))
+    def sharding(a: Any) -> NamedSharding:
+        return NamedSharding(mesh, longest_divisible(np.shape(a), mesh.size))
 
-    @jax.jit
-    def gathered(state: TrainState, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[TrainState, Metrics]:
-        state, metrics = update(state, frozen, key, batch)
+    @partial(jax.jit, donate_argnums=0)
+    def update(state: TrainState, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[TrainState, Metrics]:
+        state, metrics = gathering(state, frozen, key, batch)
         return jax.tree.map(lambda a: jax.lax.with_sharding_constraint(a, sharding(a)), state), metrics
 
-    def run(state: TrainState, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[TrainState, Metrics]:
-        # Arrays that have this sharding already are not moved.
-        state, frozen = jax.tree.map(lambda a: jax.device_put(a, sharding(a)), (state, frozen))
-        return gathered(state, frozen, jax.device_put(key, replicated), batch)
+    def place(tree: Any) -> Any:
+        return jax.tree.map(lambda a: jax.device_put(a, sharding(a)), tree)
 
-    return Parallel(lambda batch: jax.device_put(batch, sharded), run)
+    return Parallel(place, partial(jax.device_put, device=split(mesh)), update)
 
 
 def longest_divisible(shape: tuple[int, ...], devices: int) -> PartitionSpec:

@@ -9,8 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from sde_vae.errors import BadInput
 from sde_vae.files import write_json
 from sde_vae.training import ema_files
@@ -43,6 +41,9 @@ Flat = dict[str, Any]  # "section.field" -> value
 
 def facts() -> dict[str, Any]:
     """Return the date, the command, the code's commit if it is a clone, the versions and the devices of this process."""
+    # Imported late: the command line reads configs without it.
+    import jax
+
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": commit(),

@@ -6,6 +6,8 @@ import pytest
 from sde_vae.errors import BadInput
 from sde_vae.inference.batched_map import batched_map
 
+pytestmark = pytest.mark.usefixtures("one_device")
+
 
 def test_the_filling_of_the_last_batch_is_cut():
     sizes = []
@@ -39,3 +41,17 @@ def test_what_is_not_finite_is_not_passed_on_in_silence():
     with pytest.raises(BadInput, match="invert: 1 of 5 are not finite"):
         batched_map(one_fails, 2, x, label="invert")
     assert np.isnan(batched_map(one_fails, 2, x)).sum() == 1
+
+
+def test_each_of_several_devices_has_a_batch(use_devices):
+    """As few rows as possible beyond those asked for."""
+    use_devices(3)
+    sizes = []
+
+    def double(x):
+        sizes.append(len(x))
+        return 2 * x
+
+    for n in (1, 3, 4, 7, 30):
+        np.testing.assert_array_equal(batched_map(double, 4, np.arange(n)), 2 * np.arange(n))
+    assert sizes == [3, 3, 6, 12, 12, 12, 12]

@@ -57,7 +57,7 @@ def test_evaluations_are_counted_with_the_last_denoising():
     assert count(heun(), finish=rescale) == 14
 
 
-def test_an_odd_last_batch_does_not_compile_again():
+def test_an_odd_last_batch_does_not_compile_again(one_device):
     score = WORLD.marginal_score(SDE)
     run = jax.jit(
         lambda i: decode(decoder(ddim(), 3), score, *start(SDE, jax.random.key(0), jnp.zeros((len(i), 3)), i))

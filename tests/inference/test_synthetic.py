@@ -16,6 +16,8 @@ from sde_vae.inference.sampling import from_prior, make_sampler
 from sde_vae.inference.synthetic import synthetic_images
 from sde_vae.training.loop import Stopped, StopRequest
 
+pytestmark = pytest.mark.usefixtures("one_device")
+
 N, LEVELS = 10, 17
 IMAGES = np.random.default_rng(0).integers(0, LEVELS, (N, 2, 2, 1)).astype(np.uint8)
 SOURCE = {"prior": {"a": {"crc32": 1}}, "seed": 0}
@@ -143,9 +145,9 @@ def test_the_stage_encoder_asks_for_them_and_trains_on_them():
 def test_another_key_samples_others():
     config = small()
     experiment = build(config)
-    score = experiment.prior.unconditional(experiment.prior.init(jax.random.key(0)), {})
+    params, score = experiment.prior.init(jax.random.key(0)), lambda params: experiment.prior.unconditional(params, {})
     sampler = make_sampler(from_prior(experiment.decoder, score, experiment.shape), 4)
     index = np.arange(3, dtype=np.int32)
-    shown, trained_on, again = (sampler(jax.random.key(seed), index, "sample") for seed in (0, 1, 1))
+    shown, trained_on, again = (sampler(params, jax.random.key(seed), index, "sample") for seed in (0, 1, 1))
     np.testing.assert_array_equal(trained_on, again)
     assert not np.any(np.all(np.isclose(shown, trained_on, atol=1e-3), axis=(1, 2, 3)))

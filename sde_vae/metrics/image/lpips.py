@@ -7,8 +7,8 @@ One choice is ours. AlexNet's maps of a 28 x 28 image would be empty. Images who
 enlarged bilinearly, in proportion, to 64. Distances of such images compare only with distances computed in the same way.
 """
 
-import functools
 from collections.abc import Callable
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +16,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from sde_vae.devices import over_devices, replicate
 from sde_vae.errors import choose
-from sde_vae.metrics.networks.lpips_weights import NETS, Weights, identity, installed, reference
+from sde_vae.metrics.networks.lpips_weights import NETS, identity, installed, reference
 from sde_vae.types import Params, PerExample
 
 SHORTEST_SIDE = 64
@@ -51,32 +52,32 @@ def load_lpips(name: str, files: tuple[Path, Path] | None = None) -> Lpips:
     """
     net = choose("lpips", name, NETS)
     weights = installed(net) if files is None else reference(net, *files)
-    return Lpips(name, functools.partial(_distance, net.module, jax.device_put(weights)), identity(weights))
+    maps = partial(over_devices(partial(_unit_maps, net.module), shared=1), replicate(weights.net))
+    compare = partial(over_devices(_compare, shared=1), replicate(weights.heads))
+    return Lpips(name, partial(_distance, maps, compare), identity(weights))
 
 
-def _distance(module: Any, weights: Weights, x: Any, y: Any) -> PerExample:
+def _distance(maps: Callable, compare: Callable, x: Any, y: Any) -> PerExample:
     floats = all(jnp.issubdtype(i.dtype, jnp.floating) for i in (x, y))
     if not floats or x.shape != y.shape or x.ndim != 4 or x.shape[-1] not in (1, 3):
         got = " and ".join(f"{i.dtype} {i.shape}" for i in (x, y))
         raise ValueError(f"expected two batches of float images on [0, 1], NHWC in 1 or 3 channels, got {got}")
     # One program is called twice: the maps of equal images are then equal to the last bit, and their distance is zero.
-    return _compare(weights.heads, *(_unit_maps(module, weights.net, i) for i in (x, y)))
+    return compare(maps(x), maps(y))
 
 
-@functools.partial(jax.jit, static_argnums=0)
 def _unit_maps(module: Any, params: Params, x: Images) -> list[Images]:
     """Return the feature maps, with the channels of each pixel scaled to unit length."""
     maps = module.apply({"params": params}, _scaled(x.astype(jnp.float32)))
     return [m / (jnp.sqrt(jnp.sum(jnp.square(m), axis=-1, keepdims=True)) + EPS) for m in maps]
 
 
-@jax.jit
 def _compare(heads: tuple, xs: list[Images], ys: list[Images]) -> PerExample:
     distances = [
         jnp.mean(jnp.sum(head[None, None, None, :] * jnp.square(a - b), axis=-1), axis=(1, 2))
         for head, a, b in zip(heads, xs, ys, strict=True)
     ]
-    return functools.reduce(jnp.add, distances)
+    return reduce(jnp.add, distances)
 
 
 def _scaled(x: Images) -> Images:

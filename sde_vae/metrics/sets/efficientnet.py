@@ -5,15 +5,17 @@ builder of the "lite" models in tensorflow/tpu. Distances between these features
 the same extractor.
 """
 
-import functools
 import hashlib
 import importlib.metadata
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sde_vae.devices import over_devices, replicate
 from sde_vae.errors import BadInput, install_command
 from sde_vae.metrics.networks.efficientnet_lite import BN_EPS, STAGES, Block, Features, Images, Layer, Weights, features
 from sde_vae.metrics.sets.extractors import Extractor
@@ -36,8 +38,11 @@ def load_efficientnet(path: Path | None = None, side: int = SIDE) -> Extractor:
         raise BadInput(f"side: expected a multiple of 32, so that the network halves it five times, got {side}")
     path = path or _installed()
     weights, digest = weights_of(read_arrays(path), path), sha256(path)
+    compiled = partial(
+        over_devices(lambda weights, x: features(weights, prepare(x, side)), shared=1), replicate(weights)
+    )
     identity = hashlib.sha256(f"efflite0 {digest} bilinear {side} (x-127)/128".encode()).hexdigest()
-    return Extractor("efflite0", 1280, functools.partial(_extract, weights, side), identity, digest, digest == SHA256)
+    return Extractor("efflite0", 1280, partial(_extract, compiled), identity, digest, digest == SHA256)
 
 
 def weights_of(arrays: dict[str, np.ndarray], path: Path) -> Weights:
@@ -83,16 +88,10 @@ def prepare(images: jax.Array, side: int) -> Images:
     return (jnp.broadcast_to(x, (*x.shape[:3], 3)) - 127) / 128
 
 
-def _extract(weights: Weights, side: int, images: np.ndarray | jax.Array) -> Features:
+def _extract(compiled: Callable, images: np.ndarray | jax.Array) -> Features:
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
         raise BadInput(f"images: expected uint8 [n, height, width, 1 or 3], got {images.dtype} {list(images.shape)}")
-    return _jitted(weights, side, images)
-
-
-@functools.partial(jax.jit, static_argnums=1)
-def _jitted(weights: Weights, side: int, images: jax.Array) -> Features:
-    # The weights are an argument: XLA would fold constants, and keep a copy of them for every shape.
-    return features(weights, prepare(images, side))
+    return compiled(images)
 
 
 def _take(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...], path: Path) -> np.ndarray:

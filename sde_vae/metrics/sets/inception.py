@@ -1,5 +1,6 @@
 """The features of the Fréchet Inception Distance (arXiv:1706.08500)."""
 
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from sde_vae.devices import over_devices, replicate
 from sde_vae.errors import BadInput
 from sde_vae.metrics.networks.inception import FEATURES, SIDE, Inception
 from sde_vae.metrics.networks.inception_weights import PUBLISHED, digest, fold, read_state
@@ -24,20 +26,19 @@ def load_inception(path: Path) -> Extractor:
     the file and the array, if the file does not hold this network.
     """
     body = read_state(path)
-    params = fold(body)
+    compiled = partial(over_devices(pooled, shared=1), replicate(fold(body)))
     return Extractor(
         name="inception",
         dim=FEATURES,
-        features=lambda images: pooled(params, images),
+        features=compiled,
         identity=digest(body),
         file=(file := sha256(path)),
         verified=file in PUBLISHED,
     )
 
 
-@jax.jit
 def pooled(params: Params, images: Array) -> Float[Array, "n 2048"]:
-    """Return features [n, 2048] of uint8 images [n, height, width, 1 or 3] of any size. Compiled once for each shape."""
+    """Return features [n, 2048] of uint8 images [n, height, width, 1 or 3] of any size."""
     return cast(Array, Inception().apply(params, prepare(images)))
 
 

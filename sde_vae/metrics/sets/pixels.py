@@ -5,14 +5,16 @@ more on n than on the images. Larger images are therefore first pooled to 8x8, t
 an evaluation. Details finer than an eighth of the image have no influence. On [0, 1] the unit is that of a squared l2.
 """
 
-import functools
 import hashlib
+from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from sde_vae.devices import over_devices
 from sde_vae.errors import BadInput
 from sde_vae.metrics.sets.extractors import Extractor
 
@@ -25,21 +27,20 @@ def load_pixels(channels: int = 1) -> Extractor:
     There is no weight file. The identity is a digest of the pooling, and the extractor counts as verified.
     """
     identity = hashlib.sha256(f"pixels/255, means over areas, {SIDE}x{SIDE}x{channels}".encode()).hexdigest()
-    features = functools.partial(_features, channels)
+    features = partial(_features, over_devices(_pooled), channels)
     return Extractor("pixels", SIDE * SIDE * channels, features, identity, "", True)
 
 
-def _features(channels: int, images: np.ndarray | jax.Array) -> Float[Array, "n dim"]:
+def _features(compiled: Callable, channels: int, images: np.ndarray | jax.Array) -> Float[Array, "n dim"]:
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != channels or min(images.shape[1:3]) < SIDE:
         raise BadInput(
             f"images: expected uint8 [n, height, width, {channels}] of at least {SIDE}x{SIDE} pixels, "
             f"got {images.dtype} {list(images.shape)}"
         )
-    return _jitted(images)
+    return compiled(images)
 
 
-@jax.jit
-def _jitted(images: jax.Array) -> Float[Array, "n dim"]:
+def _pooled(images: jax.Array) -> Float[Array, "n dim"]:
     x = images.astype(jnp.float32) / 255
     rows, columns = (_averages(side) for side in x.shape[1:3])
     pooled = jnp.einsum("nhwc,yh,xw->nyxc", x, rows, columns, precision=jax.lax.Precision.HIGHEST)

@@ -1,0 +1,124 @@
+"""The loop moves, compiles and keeps nothing twice, in each mode, whether it begins or resumes."""
+
+import jax
+import numpy as np
+import pytest
+
+from sde_vae.data.pipeline import Pipeline
+from sde_vae.training import loop, parallel
+from sde_vae.training.checkpoints import load_ema
+from sde_vae.training.loop import StopRequest, train_stage
+from sde_vae.training.stage import Stage
+from sde_vae.training.train_state import adam, cosine, init_state, make_update
+from tests.helpers.programs import compilations
+from tests.helpers.small import SHAPE, awake, image_batch, image_methods
+
+MODES = ("pmap", "data", "fsdp")
+
+
+def images(n=40):
+    return np.random.default_rng(0).integers(0, 256, (n, *SHAPE), np.uint8)
+
+
+def stage(mode, steps=6, **more):
+    """ScoreVAE on 16 images a step, and its frozen parameters on the host, as they are loaded."""
+    prior, method = image_methods()
+    settings = {"preview_every": 0, "preview": None} | more
+    of_stage = Stage(
+        name="encoder",
+        method=method,
+        depends_on=("prior",),
+        optimiser=adam(1e-3, 6, 2, 1.0, cosine),
+        ema_decay=0.99,
+        open_data=lambda synthetic: Pipeline(images(), 256, 16, seed=0),
+        batch_size=16,
+        steps=steps,
+        checkpoint_every=2,
+        log_every=1,
+        keep=3,
+        parallel=mode,
+        seed=0,
+        **settings,
+    )
+    return of_stage, {"prior": jax.device_get(awake(prior.init(jax.random.key(0))))}
+
+
+def train(of_stage, frozen, folder):
+    with StopRequest() as stop:
+        return train_stage(of_stage, frozen, folder, stop)
+
+
+@pytest.fixture
+def guarded(monkeypatch):
+    """The updates of the loop run where nothing may be moved; the list of (programs compiled in it, given state) of each grows."""
+    updates = []
+
+    def parallelise(*arguments):
+        made = parallel.parallelise(*arguments)
+
+        def update(state, *rest):
+            with compilations() as names, jax.transfer_guard("disallow"):
+                result = made.update(state, *rest)
+            updates.append((names, state))
+            return result
+
+        return made._replace(update=update)
+
+    monkeypatch.setattr(loop, "parallelise", parallelise)
+    return updates
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_step_moves_nothing_and_is_compiled_once(mode, guarded, tmp_path):
+    assert len(jax.devices()) == 8
+    for steps in (3, 6):  # begun, and resumed
+        guarded.clear()
+        of_stage, frozen = stage(mode, steps)
+        assert train(of_stage, frozen, tmp_path)
+        assert len(guarded) == 3
+        assert [len(names) for names, _ in guarded] == [1, 0, 0], guarded[0][0]
+        # Donated: of parameters, EMA and optimiser there is one copy.
+        assert all(leaf.is_deleted() for _, state in guarded for leaf in jax.tree.leaves(state))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_checkpoint_holds_what_was_saved_though_training_went_on(mode, tmp_path):
+    of_stage, frozen = stage(mode)
+    train(of_stage, frozen, tmp_path / "whole")
+    short, _ = stage(mode, steps=4)
+    train(short, frozen, tmp_path / "short")
+    abstract = jax.eval_shape(of_stage.method.init, jax.random.key(0))
+    for step in (4,):
+        path = tmp_path / "whole" / "checkpoints" / "6"
+        path.rename(tmp_path / "away")
+        kept, same = (
+            load_ema(tmp_path / name / "checkpoints", "encoder", abstract, "x") for name in ("whole", "short")
+        )
+        assert kept.step == same.step == step
+        jax.tree.map(np.testing.assert_array_equal, kept.params, same.params)
+
+
+def test_a_preview_sees_the_parameters_of_its_step(tmp_path):
+    seen = []
+    of_stage, frozen = stage(
+        "fsdp", preview_every=2, preview=lambda ema, frozen: seen.append(jax.device_get(ema)) or {}
+    )
+    train(of_stage, frozen, tmp_path)
+    abstract = jax.eval_shape(of_stage.method.init, jax.random.key(0))
+    last = load_ema(tmp_path / "checkpoints", "encoder", abstract, "x").params
+    assert len(seen) == 3
+    jax.tree.map(np.testing.assert_array_equal, seen[-1], last)
+
+
+def test_donation_leaves_one_copy_of_the_state():
+    _, method = image_methods()
+    prior, _ = image_methods()
+    optimiser = adam(1e-3, 6, 2, 1.0, cosine)
+    key = jax.random.key(0)
+    state = jax.jit(lambda key: init_state(method, optimiser, key))(key)
+    frozen = {"prior": prior.init(key)}
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    made = parallel.parallelise(lambda axis: make_update(method, optimiser, 0.99, axis), "data", 16, jax.devices()[:1])
+    arguments = made.place((state, frozen, key)), made.place_batch(image_batch(16))
+    of = made.update.lower(*arguments[0], arguments[1]).compile().memory_analysis()
+    assert of.alias_size_in_bytes >= size - 64
