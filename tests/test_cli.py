@@ -329,7 +329,7 @@ def test_a_trained_workdir_needs_no_config_and_refuses_what_would_change_its_mod
     assert "encoder: finished at step 12" in out
 
 
-def test_sampling_that_was_stopped_goes_on(whole, tmp_path, monkeypatch):
+def test_sampling_that_was_stopped_goes_on(whole, tmp_path, monkeypatch, one_device):
     """What was sampled before is not sampled again, and the images are those of one go."""
     run, out, sampled = sde_vae.load(whole), tmp_path / "new.npz", []
     size = export.BATCHES * run.config.eval.batch_size

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from sde_vae.diffusion.gaussians import DiagGaussian
-from sde_vae.nets.layers import Attention, Conv3x3, ResBlock, double, group_norm
+from sde_vae.nets.layers import Attention, Conv3x3, Dense, ResBlock, double, group_norm
 from sde_vae.types import Latents
 
 
@@ -31,7 +31,7 @@ class Decoder(nn.Module):
         height, width, outputs = self.shape
         halvings, bottom = len(self.multipliers) - 1, self.channels * self.multipliers[-1]
         smallest = (height >> halvings, width >> halvings, bottom)
-        h = nn.Dense(smallest[0] * smallest[1] * bottom)(z).reshape(-1, *smallest)
+        h = Dense(smallest[0] * smallest[1] * bottom)(z).reshape(-1, *smallest)
         h = ResBlock(bottom, 0.0, jnp.float32)(h, None, None)
         h = Attention(jnp.float32)(h) if self.attention else h
         h = ResBlock(bottom, 0.0, jnp.float32)(h, None, None)

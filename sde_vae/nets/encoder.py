@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from sde_vae.diffusion.gaussians import DiagGaussian
-from sde_vae.nets.layers import DownPath, Images, NoiseLevel, group_norm
+from sde_vae.nets.layers import Dense, DownPath, Images, NoiseLevel, group_norm
 from sde_vae.types import Keys, PerExample, Points
 
 
@@ -47,6 +47,6 @@ class Encoder(nn.Module):
     def __call__(self, x: Points, log_snr: PerExample, keys: Keys | None = None) -> DiagGaussian:
         features = self.body(x, log_snr, keys)
         # Not zero at initialisation: mean and gradient would both vanish, which is a saddle point of the loss.
-        mean = nn.Dense(self.latent, name="mean")(features)
-        raw = nn.Dense(self.latent, name="log_var")(features)
+        mean = Dense(self.latent, name="mean")(features)
+        raw = Dense(self.latent, name="log_var")(features)
         return DiagGaussian(mean, self.log_var_bound * jnp.tanh(raw / self.log_var_bound))

@@ -7,6 +7,7 @@ would couple the examples of a batch. Parameters are float32; `dtype` is the pre
 import math
 import zlib
 from collections.abc import Sequence
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -15,12 +16,15 @@ from jaxtyping import Array, Float
 
 from sde_vae.arrays import fold
 from sde_vae.nets.conv import conv
+from sde_vae.nets.initialisers import lecun_normal
 from sde_vae.types import Dtype, Keys, Latents, PerExample
 
 Images = Float[Array, "batch _ _ _"]  # NHWC; sizes and channels change from layer to layer
 Embedding = Float[Array, "batch embedding"]
 
 LOG_SNR_CLIP = 20.0
+
+Dense = partial(nn.Dense, kernel_init=lecun_normal)
 
 
 def embed_log_snr(log_snr: PerExample, dim: int) -> Embedding:
@@ -45,8 +49,8 @@ class NoiseLevel(nn.Module):
     @nn.compact
     def __call__(self, log_snr: PerExample) -> Embedding:
         h = embed_log_snr(log_snr, self.channels)
-        h = nn.silu(nn.Dense(4 * self.channels, dtype=self.dtype)(h))
-        return nn.silu(nn.Dense(4 * self.channels, dtype=self.dtype)(h))
+        h = nn.silu(Dense(4 * self.channels, dtype=self.dtype)(h))
+        return nn.silu(Dense(4 * self.channels, dtype=self.dtype)(h))
 
 
 class LatentEmbedding(nn.Module):
@@ -57,8 +61,8 @@ class LatentEmbedding(nn.Module):
 
     @nn.compact
     def __call__(self, z: Latents, keep: PerExample | None) -> Embedding:
-        h = nn.silu(nn.Dense(4 * self.channels, dtype=self.dtype)(z))
-        h = nn.silu(nn.Dense(4 * self.channels, dtype=self.dtype)(h))
+        h = nn.silu(Dense(4 * self.channels, dtype=self.dtype)(z))
+        h = nn.silu(Dense(4 * self.channels, dtype=self.dtype)(h))
         return h if keep is None else keep[:, None] * h
 
 
@@ -71,7 +75,7 @@ class Conv3x3(nn.Module):
 
     @nn.compact
     def __call__(self, x: Images) -> Images:
-        init = nn.initializers.zeros if self.zero else nn.initializers.lecun_normal()
+        init = nn.initializers.zeros if self.zero else lecun_normal
         w = self.param("kernel", init, (3, 3, x.shape[-1], self.features), jnp.float32)
         b = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
         return conv(x.astype(self.dtype), w.astype(self.dtype)) + b.astype(self.dtype)[None, None, None, :]
@@ -113,16 +117,16 @@ class ResBlock(nn.Module):
     ) -> Images:
         h = Conv3x3(self.features, self.dtype)(nn.silu(group_norm(x, self.dtype)(x)))
         if level is not None:
-            h = h + nn.Dense(self.features, dtype=self.dtype)(level)[:, None, None, :]
+            h = h + Dense(self.features, dtype=self.dtype)(level)[:, None, None, :]
         h = group_norm(h, self.dtype)(h)
         if latent is not None:
-            by = nn.Dense(2 * self.features, dtype=self.dtype, name="latent")(latent)[:, None, None, :]
+            by = Dense(2 * self.features, dtype=self.dtype, name="latent")(latent)[:, None, None, :]
             scale, shift = jnp.split(by, 2, axis=-1)
             h = h * (1 + scale) + shift
         h = Dropout(self.dropout)(nn.silu(h), keys)
         h = Conv3x3(self.features, self.dtype, zero=True)(h)
         if x.shape[-1] != self.features:
-            x = nn.Dense(self.features, dtype=self.dtype)(x)
+            x = Dense(self.features, dtype=self.dtype)(x)
         return x + h
 
 
@@ -135,10 +139,10 @@ class Attention(nn.Module):
     def __call__(self, x: Images) -> Images:
         b, h, w, c = x.shape
         y = group_norm(x, self.dtype)(x).reshape(b, h * w, c)
-        q, k, v = (nn.Dense(c, dtype=self.dtype, name=name)(y) for name in ("query", "key", "value"))
+        q, k, v = (Dense(c, dtype=self.dtype, name=name)(y) for name in ("query", "key", "value"))
         logits = jnp.einsum("bic,bjc->bij", q, k).astype(jnp.float32) / math.sqrt(c)
         y = jnp.einsum("bij,bjc->bic", nn.softmax(logits).astype(self.dtype), v)
-        y = nn.Dense(c, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="out")(y)
+        y = Dense(c, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="out")(y)
         return x + y.reshape(b, h, w, c)
 
 

@@ -4,7 +4,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from sde_vae.nets.layers import NoiseLevel
+from sde_vae.nets.initialisers import lecun_normal
+from sde_vae.nets.layers import Dense, NoiseLevel
 from sde_vae.types import Keys, PerExample
 
 Vectors = Float[Array, "batch dim"]
@@ -22,9 +23,9 @@ class MLP(nn.Module):
     def __call__(self, x: Vectors, log_snr: PerExample, keys: Keys | None = None) -> Float[Array, "batch features"]:
         del keys  # no dropout
         level = NoiseLevel(self.hidden // 4, jnp.float32)(log_snr)
-        h = nn.Dense(self.hidden)(x)
+        h = Dense(self.hidden)(x)
         for _ in range(self.blocks):
-            y = nn.Dense(self.hidden)(nn.silu(h)) + nn.Dense(self.hidden)(level)
-            h = h + nn.Dense(self.hidden)(nn.silu(y))
-        init = nn.initializers.zeros if self.zero else nn.initializers.lecun_normal()
-        return nn.Dense(self.features, kernel_init=init)(nn.silu(h))
+            y = Dense(self.hidden)(nn.silu(h)) + Dense(self.hidden)(level)
+            h = h + Dense(self.hidden)(nn.silu(y))
+        init = nn.initializers.zeros if self.zero else lecun_normal
+        return Dense(self.features, kernel_init=init)(nn.silu(h))

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from sde_vae.types import Params, PRNGKey
 
@@ -26,10 +28,25 @@ def network(module: nn.Module, shape: Shape, **more: Shape) -> Network:
 def mapping(module: nn.Module, *shapes: Shape, **more: Shape) -> Network:
     """Return the Network of a module of float32 inputs. Shapes are without the batch; `more` names the keyword inputs."""
 
+    inputs = [_example(shape) for shape in shapes]
+    keywords = {name: _example(shape) for name, shape in more.items()}
+
     def init(key: PRNGKey) -> Params:
-        inputs = [_example(shape) for shape in shapes]
-        keywords: dict[str, Any] = {name: _example(shape) for name, shape in more.items()}
-        return module.init(key, *inputs, **keywords)["params"]
+        found: dict[str, Any] = {}
+
+        def initialise(inputs: Any, keywords: Any) -> None:
+            found.update(module.init(key, *inputs, **keywords))
+
+        def eagerly(inputs: Any, keywords: Any) -> None:
+            with jax.ensure_compile_time_eval():
+                initialise(inputs, keywords)
+
+        if isinstance(key, Tracer):
+            initialise(*jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), (inputs, keywords)))
+        else:
+            # The parameters are computed one by one; of the network that they are for, only shapes are.
+            jax.eval_shape(eagerly, inputs, keywords)
+        return found["params"]
 
     def apply(params: Params, *inputs: Any, **more: Any) -> Any:
         return module.apply({"params": params}, *inputs, **more)
@@ -37,5 +54,5 @@ def mapping(module: nn.Module, *shapes: Shape, **more: Shape) -> Network:
     return Network(init, apply)
 
 
-def _example(shape: Shape) -> jnp.ndarray:
-    return jnp.zeros((1, *shape), jnp.float32)
+def _example(shape: Shape) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((1, *shape), jnp.float32)

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -79,7 +80,7 @@ def train_stage(
         f"config.stages.{stage.name}.batch_size",
     )
     init_key, train_key = jax.random.split(jax.random.key(stage.seed))
-    fresh = jax.jit(lambda key: init_state(stage.method, stage.optimiser, key))
+    fresh = partial(init_state, stage.method, stage.optimiser)
 
     with Checkpoints(directory / "checkpoints", stage.name, stage.keep) as checkpoints:
         state = checkpoints.restore_latest(jax.eval_shape(fresh, init_key))

@@ -27,9 +27,13 @@ class TrainState(NamedTuple):
 
 def init_state(method: Method, optimiser: optax.GradientTransformation, key: PRNGKey) -> TrainState:
     """Return the state before the first update, with the EMA equal to the parameters."""
-    params = method.init(key)
-    # A copy, because one buffer cannot be donated twice.
-    return TrainState(jnp.int32(0), params, jax.tree.map(jnp.copy, params), optimiser.init(params))
+
+    @jax.jit
+    def state_of(params: Params) -> TrainState:
+        # A copy, because one buffer cannot be donated twice.
+        return TrainState(jnp.int32(0), params, jax.tree.map(jnp.copy, params), optimiser.init(params))
+
+    return state_of(method.init(key))
 
 
 def constant(learning_rate: float, steps: int) -> optax.Schedule:

@@ -13,7 +13,6 @@ from sde_vae.evaluators.elbo_vs_steps import elbo_vs_steps
 from sde_vae.evaluators.importance import importance
 from sde_vae.evaluators.inversion import inversion
 from sde_vae.inference.decoding import Decoder
-from sde_vae.inference.model import Model
 from sde_vae.inference.resume_cache import ResumeCache
 from sde_vae.metrics.sets.pixels import load_pixels
 from sde_vae.reporting.tables import tables
@@ -21,6 +20,7 @@ from sde_vae.solvers.grids import uniform_log_snr
 from sde_vae.solvers.heun import heun
 from sde_vae.solvers.step import rescale
 from sde_vae.solvers.stochastic import ancestral
+from tests.helpers.exact import exact_model
 
 SDE, V = VP(), 0.1
 
@@ -41,12 +41,10 @@ def draw(n, seed):
 def context(tmp_path):
     train, test = draw(512, 0), draw(64, 1)
     grid = uniform_log_snr(SDE, 64)
-    model = Model(
-        title="exact",
+    model = exact_model(
         # A latent that knows nothing, and an encoder that says so: the method is its prior.
         encode=lambda x: DiagGaussian(jnp.zeros((len(x), 2)), jnp.zeros((len(x), 2))),
         score=lambda z: score,
-        likelihood=None,
         prior=score,
         decoder=Decoder(SDE, ancestral, grid),
         inverter=Decoder(SDE, heun(), grid, rescale),
@@ -115,7 +113,7 @@ def test_more_weights_never_loosen_the_bound(context):
 
 def test_inversion_gives_the_images_back(context):
     context = context._replace(
-        encode=lambda x: context.model.encode(x),
+        encode=lambda x: context.model.encode(context.model.params, x),
         invert=lambda z, x, label: np.stack([x, x], axis=1),
     )
     found = dict(inversion(context))

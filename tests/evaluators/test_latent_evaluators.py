@@ -17,13 +17,13 @@ from sde_vae.evaluators.latent_prior import latent_prior, latent_priors
 from sde_vae.evaluators.neighbours import neighbours
 from sde_vae.evaluators.traversal import traversal
 from sde_vae.inference.decoding import Decoder
-from sde_vae.inference.model import Model
 from sde_vae.inference.resume_cache import ResumeCache
 from sde_vae.metrics.sets.pixels import load_pixels
 from sde_vae.solvers.grids import uniform_log_snr
 from sde_vae.solvers.heun import heun
 from sde_vae.solvers.step import rescale
 from sde_vae.solvers.stochastic import ancestral
+from tests.helpers.exact import exact_model
 
 SDE, LATENT = VP(), 4
 SHAPE = (8, 8, 1)
@@ -49,7 +49,7 @@ def linear_context(folder, train, test, attributes=None):
     nothing = EvalContext(**dict.fromkeys(EvalContext._fields))
     encode = lambda x: x.reshape(len(x), -1) @ CODES.T
     return nothing._replace(
-        model=Model("linear", *[None] * 6),
+        model=exact_model(None),
         encode=lambda x: DiagGaussian(encode(x), np.full((len(x), LATENT), LOG_VAR, np.float32)),
         decode=lambda z, index, label, x_T=None: image(z),
         data=EvalData("flat", "f" * 64, 256, train, test, to_model(test, 256), attributes),
@@ -98,7 +98,7 @@ def test_codes_by_diffusion_have_the_width_of_the_aggregate_posterior(tmp_path):
     train = to_levels(image(np.clip(draws(1500, 0, mean, std), -1.5, 1.5)))
     context = linear_context(tmp_path, train, train[:1])
     decoder = Decoder(SDE, heun(), uniform_log_snr(SDE, 100), rescale)
-    model = context.model._replace(decoder=decoder, latent_prior=lambda u, t: -u)
+    model = context.model._replace(decoder=decoder, latent_prior=lambda params: lambda u, t: -u)
     z = latent_priors(context._replace(model=model))["diffusion"](np.random.default_rng(0), 4000)
     assert z.shape == (4000, LATENT)
     assert z.dtype == np.float32
@@ -173,11 +173,9 @@ def gaussian_world(folder, test, width):
         return score
 
     grid = uniform_log_snr(SDE, 32)
-    model = Model(
-        title="exact",
+    model = exact_model(
         encode=lambda x: DiagGaussian(x.reshape(len(x), -1) @ CODES.T, jnp.full((len(x), LATENT), LOG_VAR)),
         score=conditioned,
-        likelihood=None,
         prior=lambda x, t: -x,
         decoder=Decoder(SDE, ancestral, grid),
         inverter=Decoder(SDE, heun(), grid, rescale),
@@ -198,7 +196,7 @@ def test_with_their_noise_the_ends_are_the_images(tmp_path):
     np.testing.assert_allclose(ends["linear"], width * np.sqrt(2 * 60) / 2, rtol=0.1)
     assert ends["inverted"] < 0.05 * ends["linear"]
     # The middle keeps the rest as wide as it is in an image, since x_T keeps its length.
-    whole = context.cache.array("interpolate, inverted", 0, pytest.fail)
+    whole = context.cache.array("interpolate, inverted", range(72), pytest.fail)
     rest = whole[:9].reshape(9, -1) @ REST.T
     lengths = np.linalg.norm(rest, axis=1)
     np.testing.assert_allclose(lengths, np.linspace(lengths[0], lengths[-1], len(lengths)), rtol=0.05)

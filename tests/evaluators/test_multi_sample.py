@@ -14,12 +14,12 @@ from sde_vae.evaluators.multi_sample import denoise_in_one_step, multi_sample
 from sde_vae.evaluators.set_distances import to_bytes
 from sde_vae.inference.aggregate_posterior import sample_posterior
 from sde_vae.inference.decoding import Decoder
-from sde_vae.inference.model import Model
 from sde_vae.inference.resume_cache import ResumeCache
 from sde_vae.metrics.sets.extractors import Extractor
 from sde_vae.metrics.sets.frechet import frechet_distance, moments
 from sde_vae.solvers.grids import uniform_log_snr
 from sde_vae.solvers.stochastic import ancestral
+from tests.helpers.exact import exact_model
 
 SDE = VP(t_min=1e-3)
 # x_0 ~ N(0, V), z ~ N(x_0, S^2) pixel by pixel, so x_0 | z ~ N(GAIN z, V (1 - GAIN)).
@@ -57,10 +57,16 @@ def context(folder, extractor=None, **model):
     images = np.clip(np.round((images + 1) / 2 * 255), 0, 255).astype(np.uint8)
     decoder = Decoder(SDE, ancestral, uniform_log_snr(SDE, 100))
     held = EvalData("flat", "f" * 64, 256, images, images, to_model(images, 256))
-    given = (model.get(name) for name in ("score", "likelihood", "prior"))
-    model = Model("exact", model.get("encode", encode), *given, decoder, decoder)
+    model = {"encode": encode} | model
     return make_context(
-        model, held, MetricNetworks({}, extractor, {}, folder), ResumeCache(folder / "parts", {}), 16, 8, 256, 0
+        exact_model(decoder, **model),
+        held,
+        MetricNetworks({}, extractor, {}, folder),
+        ResumeCache(folder / "parts", {}),
+        16,
+        8,
+        256,
+        0,
     )
 
 

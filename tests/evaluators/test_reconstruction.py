@@ -10,10 +10,10 @@ from sde_vae.diffusion.sdes import VP
 from sde_vae.evaluators.context import EvalData, MetricNetworks, make_context
 from sde_vae.evaluators.reconstruction import reconstruction
 from sde_vae.inference.decoding import Decoder
-from sde_vae.inference.model import Model
 from sde_vae.inference.resume_cache import ResumeCache
 from sde_vae.solvers.grids import uniform_log_snr
 from sde_vae.solvers.stochastic import ancestral
+from tests.helpers.exact import exact_model
 
 SDE = VP(t_min=1e-3)
 N, SHAPE = 24, (4, 4, 1)
@@ -50,8 +50,7 @@ def evaluate(folder, **model):
     images = np.random.default_rng(0).integers(0, 256, (N, *SHAPE), dtype=np.uint8)
     decoder = Decoder(SDE, ancestral, uniform_log_snr(SDE, 20))
     held = EvalData("noise", "f" * 64, 256, images, images, to_model(images, 256))
-    given = (model.get(name) for name in ("score", "likelihood", "prior"))
-    model = Model("exact", encode, *given, decoder, decoder)
+    model = exact_model(decoder, encode=encode, **model)
     networks = MetricNetworks({"lpips_alex": shown}, None, {}, folder)
     return dict(
         reconstruction(make_context(model, held, networks, ResumeCache(folder / "parts", {}), 16, 0, 8, 0))

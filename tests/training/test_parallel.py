@@ -53,8 +53,9 @@ def test_the_same_numbers(name, mode, devices):
     if mode == "jit":
         got = run(jax.jit(make(None)), *rest, load=jax.device_get)
     else:
-        place, update = parallelise(make, mode, 16, jax.devices()[:devices])
-        got = run(lambda s, f, k, batch: update(s, f, k, place(batch)), *rest, load=jax.device_get)
+        parallel = parallelise(make, mode, 16, jax.devices()[:devices])
+        placed = lambda s, f, k, batch: parallel.update(*parallel.place((s, f, k)), parallel.place_batch(batch))
+        got = run(placed, *rest, load=jax.device_get)
     for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(got), jax.tree.leaves(plain(name)), strict=True):
         # Adam divides by the root of the second moment: where a gradient is all rounding, its sign is rounding too.
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5, err_msg=jax.tree_util.keystr(path))
