@@ -70,7 +70,9 @@ def trajectory(
     """Return x_t and E[x_0 | x_t] at `stops` times along a decoding, or at all if there are fewer: [batch, stops, 2, ...], from T on."""
     marks = grid_indices(decoder, stops)
     xs = path(decoder.solver(decoder.sde, score), keys, x_T, decoder.grid)[marks]
-    return jnp.stack([_shown(decoder.sde, score, x, t) for x, t in zip(xs, decoder.grid[marks], strict=True)], axis=1)
+    # A loop: the score is traced and compiled once, not for each stop.
+    shown = jax.lax.map(lambda at: _shown(decoder.sde, score, *at), (xs, decoder.grid[marks]))
+    return jnp.moveaxis(shown, 0, 1)
 
 
 def grid_indices(decoder: Decoder, stops: int) -> np.ndarray:

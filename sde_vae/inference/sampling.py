@@ -67,7 +67,11 @@ def sample_evaluations(model: Model, latent_dim: int, shape: tuple[int, ...]) ->
 
 def make_encode(encode: Callable[[Any, Points], DiagGaussian], batch_size: int) -> Callable[..., DiagGaussian]:
     """Compile an encoder: the result takes parameters and any number of images [n, H, W, C] in [-1, 1]."""
-    compiled = over_devices(lambda params, x: jnp.stack(encode(params, x), axis=1), shared=1)
+
+    def encode_batch(params: Any, x: Points) -> jax.Array:
+        return jnp.stack(encode(params, x), axis=1)
+
+    compiled = over_devices(encode_batch, shared=1)
 
     def encode_all(params: Any, x: np.ndarray, label: str | None = None) -> DiagGaussian:
         both = batched_map(partial(compiled, params), batch_size, x, label=label)
