@@ -47,7 +47,21 @@ def over_devices(function: Callable[..., Any], shared: int = 0) -> Callable[...,
     [0.00, 2.00, 4.00]
     """
     mesh = mesh_of(jax.local_devices())
-    count = mesh.size
+    compiled = _compiled(function, mesh)
+
+    def run(*arguments: Any) -> Any:
+        given, rows = arguments[:shared], arguments[shared:]
+        n = len(jax.tree.leaves(rows)[0])
+        if lacking := -n % mesh.size:
+            rows = jax.tree.map(lambda a: np.concatenate([a, np.repeat(a[-1:], lacking, axis=0)]), rows)
+        result = compiled(given, jax.device_put(rows, split(mesh)))
+        return jax.tree.map(lambda a: a[:n], result) if lacking else result
+
+    return run
+
+
+def _compiled(function: Callable[..., Any], mesh: Mesh) -> Callable[[tuple, tuple], Any]:
+    """Return the program (shared, rows) -> function(*shared, *rows), with the rows split over the devices."""
 
     def of_rows(shared: tuple, rows: tuple) -> Any:
         return function(*shared, *rows)
@@ -55,14 +69,4 @@ def over_devices(function: Callable[..., Any], shared: int = 0) -> Callable[...,
     # The name under which a profile and the compilation cache list the program.
     of_rows.__name__ = getattr(getattr(function, "func", function), "__name__", "of_rows")
     specs = (PartitionSpec(), PartitionSpec(AXIS))
-    compiled = jax.jit(jax.shard_map(of_rows, mesh=mesh, in_specs=specs, out_specs=specs[1], check_vma=False))
-
-    def run(*arguments: Any) -> Any:
-        given, rows = arguments[:shared], arguments[shared:]
-        n = len(jax.tree.leaves(rows)[0])
-        if lacking := -n % count:
-            rows = jax.tree.map(lambda a: np.concatenate([a, np.repeat(a[-1:], lacking, axis=0)]), rows)
-        result = compiled(given, jax.device_put(rows, split(mesh)))
-        return jax.tree.map(lambda a: a[:n], result) if lacking else result
-
-    return run
+    return jax.jit(jax.shard_map(of_rows, mesh=mesh, in_specs=specs, out_specs=specs[1], check_vma=False))

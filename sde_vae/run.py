@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from sde_vae import runtime
 from sde_vae.build.config import check, set_fields
 from sde_vae.build.experiment import Experiment, build
-from sde_vae.build.parameters import load_frozen, load_stage, trained_model, unfinished_prior
+from sde_vae.build.parameters import load_stage, trained_model, unfinished_prior
 from sde_vae.build.workdirs import PACKAGED, check_same_model, find_workdir, trained_config
 from sde_vae.data.dataset import evenly_spaced, to_model, to_unit
 from sde_vae.diffusion.gaussians import DiagGaussian
@@ -78,6 +78,7 @@ class Run:
         self.workdir = directory
         self.config = config
         self._compiled: dict[tuple, Compiled] = {}
+        self._stages: dict[str, Trained] = {}
 
     def __repr__(self) -> str:
         return f"<Run {self.workdir}: {self.config.method} on {self.config.data.name}, {self.config.model.latent_dim} latents>"
@@ -92,21 +93,26 @@ class Run:
         """What the config describes, built."""
         return build(self.config)
 
+    def stage(self, name: str) -> Trained:
+        """Return the EMA parameters of a stage, read once; those of the prior are the run's that config.eval.prior names, if any."""
+        if name not in self._stages:
+            self._stages[name] = load_stage(self.config, self.experiment, self.workdir, name, self.config.eval.prior)
+        return self._stages[name]
+
     @cached_property
     def trained(self) -> Trained:
         """The EMA parameters of the final stage, and their step."""
-        return load_stage(self.config, self.experiment, self.workdir, self.experiment.final.name)
+        return self.stage(self.experiment.final.name)
 
     @cached_property
     def frozen(self) -> Frozen:
         """The EMA parameters of the stages that the final one depends on."""
-        return load_frozen(self.config, self.experiment, self.workdir, self.experiment.final, self.config.eval.prior)
+        return {name: self.stage(name).params for name in self.experiment.final.depends_on}
 
     @cached_property
     def latent(self) -> Trained | None:
         """The diffusion model of the latent codes, or None."""
-        stage = self.experiment.latent
-        return load_stage(self.config, self.experiment, self.workdir, stage.name) if stage else None
+        return self.stage("latent") if self.experiment.latent else None
 
     @cached_property
     def model(self) -> Model:
@@ -131,13 +137,11 @@ class Run:
         for name in self.experiment.final.depends_on:
             # Another run's prior is compared with that run's steps, below.
             if name != "prior" or not self.config.eval.prior:
-                found[name] = load_stage(self.config, self.experiment, self.workdir, name).step
+                found[name] = self.stage(name).step
         steps = {stage.name: stage.steps for stage in self.experiment.stages}
-        other = (
-            unfinished_prior(self.config, self.experiment, self.workdir, self.config.eval.prior)
-            if self.experiment.prior
-            else []
-        )
+        other = []
+        if self.experiment.prior and (self.config.eval.prior or self.config.prior.checkpoint):
+            other = unfinished_prior(self.config, self.stage("prior"), self.config.eval.prior)
         return other + [
             f"note: the stage {name} is at step {step} of {steps[name]}: its training is not finished"
             for name, step in found.items()

@@ -8,7 +8,10 @@ os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_p
 runtime.prepare()
 
 import jax
+import jax.numpy as jnp
 import pytest
+
+from sde_vae import devices
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 runtime.enable_compilation_cache()
@@ -19,6 +22,30 @@ def x64():
     """Float64 for the oracles: their theorems hold to rounding, so the rounding had better be small."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(autouse=True)
+def programs_close_over_no_parameters(monkeypatch):
+    """Whatever runs over the devices takes parameters and keys as arguments: each run would else compile programs of its own."""
+    plain = devices._compiled
+
+    def checked(function, mesh):
+        program, seen = plain(function, mesh), []
+
+        def run(shared, rows):
+            if not seen:
+                seen.append(True)
+                constants = program.trace(shared, rows).jaxpr.consts
+                keys = [c for c in constants if jnp.issubdtype(c.dtype, jax.dtypes.prng_key)]
+                size = sum(c.nbytes for c in constants)
+                assert not keys, f"{function}: closes over a key"
+                # Grids and noise levels are small.
+                assert size < 2**14, f"{function}: closes over {size} bytes, {[c.shape for c in constants]}"
+            return program(shared, rows)
+
+        return run
+
+    monkeypatch.setattr(devices, "_compiled", checked)
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 """What surrounds the step: bytes moved, compilations, seconds to the third step, evaluation, memory and start-up.
 
-    python -m benchmarks.speed.overhead [--code CLONE --column NAME] [--only moved train eval memory start]
+    python -m benchmarks.speed.overhead [--before CLONE] [--only moved train evaluation memory start] [--rounds 1]
 
-Measures the code of this clone, or of another one, which fills a column of its own. Results accumulate in overhead.json. Every
-measurement runs in a process of its own, and every compilation cache begins empty. Nothing else should run on the machine.
+Measures the code of this clone and, in turn with it, that of another clone. Every measurement runs in a process of its own, from a
+compilation cache that begins empty; figures are medians over the rounds. Nothing else should run on the machine.
 """
 
 import argparse
@@ -12,156 +12,203 @@ import os
 import re
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 from benchmarks.record import RESULTS, record
 
 ROOT = Path(__file__).parent.parent.parent
 PROBE = Path(__file__).parent / "probe.py"
 MODES, DEVICES = ("pmap", "data", "fsdp"), (1, 8)
-TRANSFER = re.compile(r"transfer: aval=ShapedArray\(([a-z]+)(\d*)\[([\d,]*)\].*?dst_sharding=(\w+)")
+TRANSFER = re.compile(r"transfer: aval=ShapedArray\(([a-z]+)(\d*)\[([\d,]*)\]")
+# Of types without a number in their name.
 BITS = {"bool": 8, "key": 64}
-# Steps of the two runs whose difference counts what a step moves.
-SHORT, LONG = 4, 14
+# Steps of the two runs whose difference counts what a step moves, and of the one that is timed.
+SHORT, LONG, TIMED = "4", "14", "40"
 IMPORTS = {
     "import jax, flax, optax": "import jax, flax, optax",
     "import sde_vae": "import sde_vae",
     "sde_vae.train": "import sde_vae; sde_vae.train",
     "sde_vae.load": "import sde_vae; sde_vae.load",
 }
+Figures = dict[str, float]
 
 
 class Code:
-    """A clone to measure, and how to run its programs."""
+    """A clone that is measured, and a folder for its runs and caches."""
 
-    def __init__(self, clone: Path):
-        self.clone = clone
+    def __init__(self, clone: Path, folder: Path):
+        self.clone, self.folder = clone, folder
+        folder.mkdir()
 
-    def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess:
-        """Run Python with these words. Raises RuntimeError, with the end of its output, if it fails."""
+    def run(self, *words: str, **environment: str) -> tuple[subprocess.CompletedProcess, float]:
+        """Run Python with these words: what it returned, and its seconds. Raises RuntimeError, with the end of its output, if it fails."""
         env = os.environ | {"PYTHONPATH": str(self.clone)} | environment
+        begin = time.perf_counter()
         found = subprocess.run([sys.executable, *words], cwd=self.clone, env=env, capture_output=True, text=True)
         if found.returncode:
             raise RuntimeError(f"{' '.join(words)}: exit code {found.returncode}\n{found.stderr[-2000:]}")
-        return found
+        return found, time.perf_counter() - begin
 
     def probe(self, *words: str, **environment: str) -> tuple[dict[str, Any], str]:
         """Return (what probe.py measured, its stderr)."""
-        found = self.run(str(PROBE), *words, **environment)
-        return json.loads(found.stdout.splitlines()[-1]), found.stderr
-
-    def seconds(self, *words: str, **environment: str) -> float:
-        begin = time.perf_counter()
-        self.run(*words, **environment)
-        return time.perf_counter() - begin
+        found, seconds = self.run(str(PROBE), *words, **environment)
+        return json.loads(found.stdout.splitlines()[-1]) | {"seconds": seconds}, found.stderr
 
 
-def moved(code: Code, folder: Path) -> dict[str, float]:
-    """Return bytes and milliseconds a step with CelebA's prior frozen, by mode and number of devices; the batch is 128 bytes."""
-    found = {}
+# Case(code) -> figures; the cases of a task run in their order.
+Case = Callable[[Code], Figures]
+
+
+def moved() -> Iterator[Case]:
+    """Megabytes and milliseconds a step, the batch of 128 bytes included, with CelebA's prior frozen."""
     for devices in DEVICES:
-        flags = f"--xla_force_host_platform_device_count={devices}"
         for mode in MODES:
-            timed, _ = code.probe("frozen", mode, "40", XLA_FLAGS=flags)
-            logs = [
-                code.probe("frozen", mode, str(n), XLA_FLAGS=flags, JAX_TRANSFER_GUARD="log_explicit")[1]
-                for n in (SHORT, LONG)
-            ]
-            short, long = (sum(map(size, TRANSFER.findall(log))) for log in logs)
-            found[f"{mode}, {devices} devices, MB a step"] = (long - short) / (LONG - SHORT) / 1e6
-            found[f"{mode}, {devices} devices, ms a step"] = timed["ms"]
-    return found
+
+            def case(code: Code, devices: int = devices, mode: str = mode) -> Figures:
+                flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+                guard = flags | {"JAX_TRANSFER_GUARD": "log_explicit"}
+                short, long = (
+                    sum(map(size, TRANSFER.findall(code.probe("frozen", mode, steps, **guard)[1])))
+                    for steps in (SHORT, LONG)
+                )
+                name = f"frozen prior of 210 MB, {mode}, {devices} device{'s' * (devices > 1)}"
+                return {
+                    f"{name}: MB moved a step": (long - short) / (int(LONG) - int(SHORT)) / 1e6,
+                    f"{name}: ms a step": code.probe("frozen", mode, TIMED, **flags)[0]["ms"],
+                }
+
+            yield case
 
 
-def size(transfer: tuple[str, str, str, str]) -> int:
+def size(transfer: tuple[str, str, str]) -> int:
     """Return the bytes of a transfer, as it is logged."""
-    kind, bits, shape, _ = transfer
-    return int(np.prod([int(n) for n in shape.split(",") if n], dtype=np.int64)) * (BITS.get(kind) or int(bits)) // 8
+    kind, bits, shape = transfer
+    numbers = np.prod([int(n) for n in shape.split(",") if n], dtype=np.int64)
+    return int(numbers) * (BITS.get(kind) or int(bits)) // 8
 
 
-def train(code: Code, folder: Path) -> dict[str, float]:
-    """Return compilations of the step, and seconds to the third step of the prior: cold, with a warm cache, and resumed."""
-    pictures = folder / "pictures"
-    pictures.mkdir()
-    for i, x in enumerate(np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8)):
-        Image.fromarray(x).save(pictures / f"{i}.png")
-    none = {"stages.prior.preview_every": 0, "data.cache": str(folder / "data")}
-    celeba = {"data.name": "folder", "data.dir": str(pictures), "data.crop": 0, "stages.prior.batch_size": 2}
-    found = {}
-    for name, changes in (("digits", none), ("celeba64", none | celeba)):
-        cache = {"JAX_COMPILATION_CACHE_DIR": str(folder / f"cache_{name}")}
-        asked = json.dumps(changes)
-        for how, workdir in (("cold", "a"), ("warm", "b"), ("resumed", "b")):
-            got, _ = code.probe("train", f"scorevae_{name}", asked, str(folder / f"{name}_{workdir}"), **cache)
-            print(name, how, got, flush=True)
-            found |= {
-                f"{name}, {how}, {what}": got[what]
-                for what in ("seconds", "compilations of the step", "compile seconds", "MB")
-            }
-    return found
+def train() -> Iterator[Case]:
+    """Compilations of the step, and seconds from the start of Python to the third step of the prior."""
+    for name in ("digits", "celeba64"):
+        for how, workdir in (("cold", "a"), ("warm cache", "b"), ("resumed", "b")):
+
+            def case(code: Code, name: str = name, how: str = how, workdir: str = workdir) -> Figures:
+                changes = {"stages.prior.preview_every": 0, "data.cache": str(code.folder / "data")}
+                if name == "celeba64":
+                    changes |= {"data.name": "folder", "data.dir": str(pictures(code.folder)), "data.crop": 0}
+                    changes |= {"stages.prior.batch_size": 2}
+                cache = {"JAX_COMPILATION_CACHE_DIR": str(code.folder / f"cache_{name}")}
+                run = str(code.folder / f"{name}_{workdir}")
+                if how == "cold":
+                    forget(code.folder, f"cache_{name}", f"{name}_a", f"{name}_b")
+                got, _ = code.probe("train", f"scorevae_{name}", json.dumps(changes), run, **cache)
+                wanted = {
+                    "seconds to the third step": "seconds",
+                    "compilations of the step": "updates",
+                    "seconds compiling": "compiling",
+                }
+                return {f"{name}, {how}: {title}": got[key] for title, key in wanted.items()}
+
+            yield case
 
 
-def evaluate(code: Code, folder: Path) -> dict[str, float]:
-    """Return seconds of an evaluation of the demo's run: cold, again, and of a run with another seed; and the megabytes in the cache."""
-    cache = folder / "cache_eval"
-    main, env = str(code.clone / "main.py"), {"JAX_COMPILATION_CACHE_DIR": str(cache)}
-    few = [
-        f"--config.stages.{stage}.{field}=20" for stage in ("prior", "encoder") for field in ("steps", "preview_every")
-    ]
-    for seed in (0, 1):
-        words = ["--config", str(code.clone / "configs/scorevae_digits.py"), "--workdir", str(folder / f"seed_{seed}")]
-        code.run(
-            main,
-            "--mode",
-            "train",
-            *words,
-            f"--config.seed={seed}",
-            *few,
-            JAX_COMPILATION_CACHE_DIR=str(folder / "cache_train"),
-        )
-    found = {}
+def pictures(folder: Path) -> Path:
+    """Return a folder of noise at CelebA's size."""
+    made = folder / "pictures"
+    if not made.exists():
+        made.mkdir()
+        for i, x in enumerate(np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8)):
+            Image.fromarray(x).save(made / f"{i}.png")
+    return made
+
+
+def evaluation() -> Iterator[Case]:
+    """Seconds of an evaluation of the demo's run, and megabytes of the cache."""
     for how, seed in (("cold", 0), ("again", 0), ("another seed", 1)):
-        workdir = folder / f"seed_{seed}"
-        shutil.rmtree(workdir / "eval", ignore_errors=True)
-        found[f"evaluation, {how}, seconds"] = code.seconds(main, "--mode", "eval", "--workdir", str(workdir), **env)
-        found[f"evaluation, {how}, MB in the cache"] = (
-            sum(f.stat().st_size for f in cache.rglob("*") if f.is_file()) / 1e6
-        )
-        print(found, flush=True)
-    return found
+
+        def case(code: Code, how: str = how, seed: int = seed) -> Figures:
+            if how == "cold":
+                forget(code.folder, "cache_evaluation")
+            workdir = trained(code, seed)
+            shutil.rmtree(workdir / "eval", ignore_errors=True)
+            cache = code.folder / "cache_evaluation"
+            words = ("main.py", "--mode", "eval", "--workdir", str(workdir))
+            _, seconds = code.run(*words, JAX_COMPILATION_CACHE_DIR=str(cache))
+            held = sum(file.stat().st_size for file in cache.rglob("*") if file.is_file())
+            return {f"evaluation, {how}: seconds": seconds, f"evaluation, {how}: MB in the cache": held / 1e6}
+
+        yield case
 
 
-def memory(code: Code, folder: Path) -> dict[str, float]:
-    """Return the most bytes that a step of celeba64 at batch 2 holds, by the compiled program's own account, in MB."""
-    got, _ = code.probe("memory", "scorevae_celeba64", "2")
-    return {f"memory, {name}, MB": value / 1e6 for name, value in got.items()}
+def trained(code: Code, seed: int) -> Path:
+    """Return a run of the demo's config that has trained for a few steps."""
+    workdir = code.folder / f"seed_{seed}"
+    if not workdir.exists():
+        fields = [f"stages.{stage}.{field}" for stage in ("prior", "encoder") for field in ("steps", "preview_every")]
+        few = [f"--config.{field}=20" for field in fields]
+        words = ("main.py", "--mode", "train", "--config", "configs/scorevae_digits.py", "--workdir", str(workdir))
+        code.run(*words, f"--config.seed={seed}", *few, JAX_COMPILATION_CACHE_DIR=str(code.folder / "cache_training"))
+    return workdir
 
 
-def start(code: Code, folder: Path) -> dict[str, float]:
-    """Return CPU seconds of imports and of --help, the median of five."""
-    commands = {name: ("-c", line) for name, line in IMPORTS.items()} | {"--help": ("main.py", "--help")}
-    return {
-        f"start, {name}, CPU s": float(np.median([cpu(code, *words) for _ in range(5)]))
-        for name, words in commands.items()
-    }
+def forget(folder: Path, *names: str) -> None:
+    for name in names:
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def cpu(code: Code, *words: str) -> float:
+def memory() -> Iterator[Case]:
+    """The most that a step of celeba64 at batch 2 holds, as the compiled program accounts for it: of this code's update."""
+
+    def case(code: Code) -> Figures:
+        got = code.probe("memory", "scorevae_celeba64", "2")[0]
+        return {"celeba64, state: MB": got["state"] / 1e6, "celeba64, a step at batch 2: MB": got["peak"] / 1e6}
+
+    yield case
+
+
+def start() -> Iterator[Case]:
+    """CPU seconds of imports and of --help."""
+    for name, words in {n: ("-c", line) for n, line in IMPORTS.items()}.items() | {
+        "--help": ("main.py", "--help")
+    }.items():
+
+        def case(code: Code, name: str = name, words: tuple[str, str] = words) -> Figures:
+            return {f"{name}: CPU seconds": statistics.median(cpu_seconds(code, *words) for _ in range(5))}
+
+        yield case
+
+
+def cpu_seconds(code: Code, *words: str) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     code.run(*words)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-TASKS = {"moved": moved, "train": train, "eval": evaluate, "memory": memory, "start": start}
+TASKS = {"moved": moved, "train": train, "evaluation": evaluation, "memory": memory, "start": start}
+
+
+def measure(codes: dict[str, Code], tasks: list[str], rounds: int) -> dict[str, Figures]:
+    """Return column -> figures, the columns measured in turn."""
+    found: dict[str, dict[str, list[float]]] = {column: {} for column in codes}
+    cases = [(task, case) for task in tasks for _ in range(rounds) for case in TASKS[task]()]
+    for task, case in tqdm(cases, unit="measurement"):
+        for column, code in codes.items():
+            for name, value in case(code).items():
+                found[column].setdefault(name, []).append(value)
+                tqdm.write(f"{task}  {column}  {name}  {value:.4g}")
+    return {column: {name: statistics.median(v) for name, v in of.items()} for column, of in found.items()}
 
 
 def main() -> None:
@@ -170,24 +217,24 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--code", type=Path, default=ROOT)
-    parser.add_argument("--column", default="now")
+    parser.add_argument("--before", type=Path)
     parser.add_argument("--only", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
-    code = Code(options.code.resolve())
-    for name in options.only:
-        with tempfile.TemporaryDirectory() as folder:
-            keep(options.column, TASKS[name](code, Path(folder)))
-
-
-def keep(column: str, found: dict[str, float]) -> None:
-    """Add figures to a column of the results."""
+    clones = ({"before": options.before.resolve()} if options.before else {}) | {"now": ROOT}
+    with tempfile.TemporaryDirectory() as folder:
+        codes = {column: Code(clone, Path(folder) / column) for column, clone in clones.items()}
+        found = measure(codes, options.only, options.rounds)
     path = RESULTS / "overhead.json"
     columns = json.loads(path.read_text())["figures"] if path.exists() else {}
-    columns[column] = columns.get(column, {}) | found
-    names = list(dict.fromkeys(name for column in columns.values() for name in column))
-    rows = [[name, *(f"{column[name]:.4g}" if name in column else "" for column in columns.values())] for name in names]
-    record("overhead", "What surrounds the step", columns, ["", *columns], rows, __doc__.splitlines()[0])
+    columns = {column: columns.get(column, {}) | found.get(column, {}) for column in ("before", *found)}
+    columns = {column: figures for column, figures in columns.items() if figures}
+    rows = [[name, *(f"{of[name]:.3g}" if name in of else "" for of in columns.values())] for name in columns["now"]]
+    notes = (
+        f"Medians of {options.rounds} round{'s' * (options.rounds > 1)}, the columns in turn. Seconds count from the start of Python. "
+        "A frozen prior is that of celeba64; the method that takes it reads one number of each array, and its batch has 128 bytes."
+    )
+    record("overhead", "What surrounds the step", columns, ["", *columns], rows, notes)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,8 @@ It imports nothing but `sde_vae`, which PYTHONPATH may take from another clone: 
 """
 
 import json
-import resource
 import sys
 import tempfile
-import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from sde_vae.build.experiment import build
 from sde_vae.methods.method import Method
 from sde_vae.training import logs
 from sde_vae.training.loop import StopRequest, train_stage
+from sde_vae.training.parallel import parallelise
 from sde_vae.training.stage import Stage
 from sde_vae.training.train_state import adam, constant, init_state, make_update
 from sde_vae.types import Batch
@@ -92,7 +91,7 @@ class StopAfter:
 
 
 def train(config: str, changes: str, directory: str) -> dict:
-    """Train the first stage for 3 steps: seconds in all, and those of each compilation (or load from the cache) by program."""
+    """Train the first stage for 3 steps: how often its update was compiled, and the seconds of all compilations (or loads from the cache)."""
     compiled = defaultdict(list)
 
     def listen(event: str, seconds: float, **facts) -> None:
@@ -100,37 +99,27 @@ def train(config: str, changes: str, directory: str) -> dict:
             compiled[facts.get("fun_name", "?")].append(seconds)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    begin = time.perf_counter()
     stage = build(set_fields(load_config(config), json.loads(changes))).stages[0]
     train_stage(stage, {}, Path(directory) / stage.name, StopAfter(3))
     updates = [seconds for name in UPDATES for seconds in compiled.get(name, [])]
-    return {
-        "seconds": time.perf_counter() - begin,
-        "compilations of the step": len(updates),
-        "compilations": sum(map(len, compiled.values())),
-        "compile seconds": sum(map(sum, compiled.values())),
-        "MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "slowest": {k: v for k, v in sorted(compiled.items(), key=lambda item: -sum(item[1]))[:5]},
-    }
+    return {"updates": len(updates), "compiling": sum(map(sum, compiled.values()))}
 
 
 def memory(config: str, batch_size: str) -> dict:
-    """Compile the prior's update without and with a donated state: bytes that the device holds at most, arguments and results included."""
+    """Compile the prior's update as the loop does: bytes of the state, and what a step holds at most, arguments and results included."""
     experiment = build(load_config(config))
     stage, size = experiment.stages[0], int(batch_size)
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(lambda key: init_state(stage.method, stage.optimiser, key), key)
-    x = jax.ShapeDtypeStruct((size, *experiment.shape), jnp.float32)
-    batch = Batch(x, jax.ShapeDtypeStruct((size,), jnp.int32))
-    update = make_update(stage.method, stage.optimiser, stage.ema_decay)
-    found = {"state": sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state))}
-    for name, donated in (("kept", ()), ("donated", (0,))):
-        program = jax.jit(update, donate_argnums=donated).lower(state, {}, key, batch).compile()
-        of = program.memory_analysis()
-        found[name] = (
-            of.argument_size_in_bytes + of.output_size_in_bytes - of.alias_size_in_bytes + of.temp_size_in_bytes
-        )
-    return found
+    update = parallelise(
+        lambda axis: make_update(stage.method, stage.optimiser, stage.ema_decay, axis), "data", 1, jax.devices()
+    )[-1]
+    batch = Batch(
+        jax.ShapeDtypeStruct((size, *experiment.shape), jnp.float32), jax.ShapeDtypeStruct((size,), jnp.int32)
+    )
+    of = update.lower(state, {}, key, batch).compile().memory_analysis()
+    peak = of.argument_size_in_bytes + of.output_size_in_bytes - of.alias_size_in_bytes + of.temp_size_in_bytes
+    return {"state": sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state)), "peak": peak}
 
 
 if __name__ == "__main__":

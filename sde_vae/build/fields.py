@@ -257,7 +257,7 @@ FIELDS: Section = {
         "name": Field("", "folder of the evaluation under WORKDIR/eval; empty: eval itself", TEXT),
         "n": Field(360, "images of the split that are evaluated, or as many as there are", at_least(4)),
         "samples": Field(1000, "new images", at_least(4)),
-        "batch_size": Field(128, "images decoded at once", at_least(1)),
+        "batch_size": Field(128, "images decoded at once by each device", at_least(1)),
         "split": Field("test", "evaluated split", one_of(*SPLITS)),
         "prior": Field("", "a workdir whose prior, of the same SDE, decodes instead of the run's own", TEXT),
         "lpips": Field(("alex", "vgg"), "networks of LPIPS, from the extra `metrics`", some_of(*LPIPS)),

@@ -64,17 +64,16 @@ def trained_model(experiment: Experiment, trained: Trained, frozen: Frozen, late
     )
 
 
-def unfinished_prior(config: ConfigDict, experiment: Experiment, directory: Path, swapped: str = "") -> list[str]:
-    """Return a note if the prior of another run, which the config names, is not trained to its last step."""
+def unfinished_prior(config: ConfigDict, prior: Trained, swapped: str = "") -> list[str]:
+    """Return a note if `prior` is of another run, which the config names, and not trained to its last step."""
     other = Path(swapped or config.prior.checkpoint).expanduser()
     field = "config.eval.prior" if swapped else "config.prior.checkpoint"
     if not (swapped or config.prior.checkpoint) or not (other / "config.json").exists():
         return []
-    step = load_prior(config, experiment, directory, swapped).step
-    steps = workdir.read_config(other, field).get("stages.prior.steps", step)
+    steps = workdir.read_config(other, field).get("stages.prior.steps", prior.step)
     return (
-        [f"note: the prior of {other} is at step {step} of {steps}: its training is not finished"]
-        if step < steps
+        [f"note: the prior of {other} is at step {prior.step} of {steps}: its training is not finished"]
+        if prior.step < steps
         else []
     )
 

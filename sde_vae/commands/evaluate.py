@@ -12,7 +12,7 @@ import numpy as np
 from sde_vae.build.evaluation import build_eval_data, build_evaluators, evaluated_split
 from sde_vae.build.fields import default_config
 from sde_vae.build.metric_networks import build_metric_networks
-from sde_vae.build.parameters import load_prior, other_images
+from sde_vae.build.parameters import other_images
 from sde_vae.commands.train import note_other_images, parameter_count, report_skipped
 from sde_vae.data.dataset import fingerprint
 from sde_vae.data.pipeline import check_images
@@ -102,10 +102,8 @@ def notes(run: Run) -> list[str]:
         found.append(
             "note: the correction was trained on the residual of its own prior; config.eval.prior is another one"
         )
-    if config.eval.prior:
-        prior = load_prior(config, experiment, run.workdir, config.eval.prior)
-        if other_images(prior, experiment.load()):
-            found.append(note_other_images("config.eval.prior"))
+    if config.eval.prior and other_images(run.stage("prior"), experiment.load()):
+        found.append(note_other_images("config.eval.prior"))
     return found + run.unfinished()
 
 

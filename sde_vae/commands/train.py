@@ -67,8 +67,10 @@ def all_stages(config: ConfigDict, experiment: Experiment, directory: Path) -> b
             except Stopped:
                 print(f"{stage.name}: stopped by SIGTERM before it began; the same command goes on from here")
                 return False
-            frozen = load_frozen(config, experiment, directory, stage)
-            if not train_stage(stage, frozen, directory / stage.name, stop, synthetic):
+            # Not kept here: the stage places them on its devices.
+            if not train_stage(
+                stage, load_frozen(config, experiment, directory, stage), directory / stage.name, stop, synthetic
+            ):
                 print(f"{stage.name}: stopped by SIGTERM, the state is saved; the same command goes on from here")
                 return False
     return True
@@ -124,8 +126,9 @@ def describe_data(data: Dataset) -> dict:
 
 def prior_notes(config: ConfigDict, experiment: Experiment, directory: Path, data: Dataset) -> list[str]:
     """Return what to know of the prior of config.prior.checkpoint: that it is unfinished, or was trained on other images."""
-    notes = unfinished_prior(config, experiment, directory)
-    if other_images(load_prior(config, experiment, directory), data):
+    prior = load_prior(config, experiment, directory)
+    notes = unfinished_prior(config, prior)
+    if other_images(prior, data):
         notes.append(note_other_images("config.prior.checkpoint"))
     return notes
 

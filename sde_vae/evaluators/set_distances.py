@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import jax
 import numpy as np
 from tqdm import tqdm
 
@@ -36,8 +37,9 @@ def train_moments(context: EvalContext) -> Moments:
     n = len(data.train)
 
     def make() -> Moments:
-        starts = tqdm(range(0, n, context.batch_size), desc="features of the training set", unit="batch")
-        chunks = (take(data.train, np.arange(s, min(s + context.batch_size, n))) for s in starts)
+        size = context.batch_size * len(jax.local_devices())
+        starts = tqdm(range(0, n, size), desc="features of the training set", unit="batch")
+        chunks = (take(data.train, np.arange(s, min(s + size, n))) for s in starts)
         return moments_of(extractor, (to_bytes(to_unit(to_model(chunk, data.levels))) for chunk in chunks))
 
     key = {

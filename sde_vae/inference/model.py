@@ -23,7 +23,7 @@ class Model(NamedTuple):
 
     The parameters are arguments. A program that closed over them would hold a copy, and be compiled again for every run.
 
-    title                what plots and tables call it
+    title                   what plots and tables call it
     encode(params, x)       q(z | x_0 = x), x in [-1, 1]
     score(params, z)        the conditional score, of a model that a solver decodes
     likelihood(params, z)   p(x_0 | z), of a model that decodes in one pass; one of the two is None
