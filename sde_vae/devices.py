@@ -16,12 +16,12 @@ def mesh_of(devices: list[Device]) -> Mesh:
     return Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
-def whole(mesh: Mesh) -> NamedSharding:
+def replicated(mesh: Mesh) -> NamedSharding:
     """Return the sharding of an array that every device has whole."""
     return NamedSharding(mesh, PartitionSpec())
 
 
-def split(mesh: Mesh) -> NamedSharding:
+def sharded(mesh: Mesh) -> NamedSharding:
     """Return the sharding of an array whose first axis is split over the devices."""
     return NamedSharding(mesh, PartitionSpec(AXIS))
 
@@ -32,7 +32,7 @@ def replicate(tree: Any) -> Any:
     >>> replicate({"w": np.ones(3)})["w"].is_fully_replicated
     True
     """
-    return jax.device_put(tree, whole(mesh_of(jax.local_devices())))
+    return jax.device_put(tree, replicated(mesh_of(jax.local_devices())))
 
 
 def over_devices(function: Callable[..., Any], shared: int = 0) -> Callable[..., Any]:
@@ -54,7 +54,7 @@ def over_devices(function: Callable[..., Any], shared: int = 0) -> Callable[...,
         n = len(jax.tree.leaves(rows)[0])
         if lacking := -n % mesh.size:
             rows = jax.tree.map(lambda a: np.concatenate([a, np.repeat(a[-1:], lacking, axis=0)]), rows)
-        result = compiled(given, jax.device_put(rows, split(mesh)))
+        result = compiled(given, jax.device_put(rows, sharded(mesh)))
         return jax.tree.map(lambda a: a[:n], result) if lacking else result
 
     return run

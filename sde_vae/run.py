@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from sde_vae import runtime
 from sde_vae.build.config import check, set_fields
 from sde_vae.build.experiment import Experiment, build
-from sde_vae.build.parameters import load_stage, trained_model, unfinished_prior
+from sde_vae.build.parameters import load_stage, place_params, trained_model, unfinished_prior
 from sde_vae.build.workdirs import PACKAGED, check_same_model, find_workdir, trained_config
 from sde_vae.data.dataset import evenly_spaced, to_model, to_unit
 from sde_vae.diffusion.gaussians import DiagGaussian
@@ -94,7 +94,7 @@ class Run:
         return build(self.config)
 
     def stage(self, name: str) -> Trained:
-        """Return the EMA parameters of a stage, read once; those of the prior are the run's that config.eval.prior names, if any."""
+        """Return the EMA parameters of a stage, read once. Those of the prior are of the run in config.eval.prior, if it is set."""
         if name not in self._stages:
             self._stages[name] = load_stage(self.config, self.experiment, self.workdir, name, self.config.eval.prior)
         return self._stages[name]
@@ -117,7 +117,7 @@ class Run:
     @cached_property
     def model(self) -> Model:
         """The pure functions of the trained model."""
-        return trained_model(self.experiment, self.trained, self.frozen, self.latent)
+        return trained_model(self.experiment, place_params(self.trained, self.frozen, self.latent))
 
     @cached_property
     def levels(self) -> int:
@@ -320,7 +320,7 @@ class Run:
             model = self.model
             if changes:
                 experiment = build(set_fields(self.config, changes))
-                model = trained_model(experiment, self.trained, self.frozen, self.latent)
+                model = trained_model(experiment, model.params)
             self._compiled[key] = compile_model(
                 model, self.experiment.shape, self.experiment.latent_dim, self.config.eval.batch_size
             )

@@ -43,6 +43,12 @@ def test_another_seed_finds_every_program(tmp_path):
     done = subprocess.run([sys.executable, "-c", CODE, str(tmp_path)], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     events = json.loads(done.stdout.splitlines()[-1])
+    # Of two stages of score_vae under pmap, and of one of beta_vae in each of the other modes.
+    programs = [path.name for path in (tmp_path / "cache").glob("*-cache")]
+    assert {name: sum(p.startswith(name) for p in programs) for name in ("jit__fun-", "jit_update-")} == {
+        "jit__fun-": 2,
+        "jit_update-": 2,
+    }
     for what in ("train pmap", "train data", "train fsdp", "eval pmap"):
         assert events[f"{what} 0"]["misses"] > 0, events
         assert events[f"{what} 1"]["misses"] == 0, events

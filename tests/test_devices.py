@@ -101,3 +101,15 @@ def test_a_model_gives_the_same_on_any_number_of_devices(compute, n, use_devices
     for name, value in expected.items():
         # The order of sums may differ.
         np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-4 * np.abs(value).max(), err_msg=name)
+
+
+@pytest.mark.parametrize("closed_over", [np.ones(2**13, np.float32), jnp.ones(2**13), jax.random.key(0)], ids=type)
+def test_the_suite_notices_what_a_program_closes_over(closed_over):
+    def uses(x):
+        used = (
+            jax.random.key_data(closed_over) if jnp.issubdtype(closed_over.dtype, jax.dtypes.prng_key) else closed_over
+        )
+        return x + jnp.sum(used)
+
+    with pytest.raises(AssertionError, match="closes over"):
+        over_devices(uses)(np.ones(8, np.float32))

@@ -96,8 +96,11 @@ def adaptive_candidates(context: EvalContext, finish: Finish = denoise) -> Itera
     last = _counted(sde, euler_maruyama, 1, finish) - _counted(sde, euler_maruyama, 1, rescale)
     for tolerance in TOLERANCES:
         decoder = Decoder(sde, ode(tolerance, tolerance), GRIDS["uniform_t"](sde, 1, RHO), rescale)
-        score = model.score(model.params, model.encode(model.params, x).mean)
-        count = lambda decoder=decoder, score=score: {"nfe": evaluations(decoder, score, x.shape)}
+
+        def count(decoder: Decoder = decoder) -> dict[str, int]:
+            score = model.score(model.params, model.encode(model.params, x).mean)
+            return {"nfe": evaluations(decoder, score, x.shape)}
+
         nfe = context.cache.values(f"nfe of {ADAPTIVE} {tolerance}", count)["nfe"]
         yield Candidate(ADAPTIVE, f"tolerance {tolerance:g}", 1, nfe + last, decoder._replace(finish=finish))
 

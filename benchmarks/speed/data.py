@@ -32,9 +32,8 @@ def stepper(stage: Stage, frozen: Frozen) -> Callable[[int], None]:
         stage.batch_size,
         jax.local_devices(),
     )
-    fresh = jax.jit(lambda key: init_state(stage.method, stage.optimiser, key))
     key = jax.random.key(0)
-    state, frozen, key = parallel.place((fresh(key), frozen, key))
+    state, frozen, key = parallel.place((init_state(stage.method, stage.optimiser, key), frozen, key))
     batch = parallel.place_batch(next(stage.open_data(None).batches(0, 1)))
 
     def run(n: int) -> None:
@@ -71,7 +70,7 @@ def main(names: list[str]) -> None:
     experiments = {name: build(load_config(f"scorevae_{name}")) for name in names}
     pipelines = {name: e.stages[0].open_data(None) for name, e in experiments.items()}
     prior, encoder = build(load_config("scorevae_digits")).stages
-    frozen = {"prior": jax.jit(prior.method.init)(jax.random.key(0))}
+    frozen = {"prior": prior.method.init(jax.random.key(0))}
     steppers = {"prior": stepper(prior, {}), "encoder": stepper(encoder, frozen)}
     for run in steppers.values():
         run(2)

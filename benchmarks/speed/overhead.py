@@ -25,14 +25,12 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from benchmarks.record import RESULTS, record
+from benchmarks.record import record
 
 ROOT = Path(__file__).parent.parent.parent
 PROBE = Path(__file__).parent / "probe.py"
 MODES, DEVICES = ("pmap", "data", "fsdp"), (1, 8)
-TRANSFER = re.compile(r"transfer: aval=ShapedArray\(([a-z]+)(\d*)\[([\d,]*)\]")
-# Of types without a number in their name.
-BITS = {"bool": 8, "key": 64}
+TRANSFER = re.compile(r"transfer: aval=ShapedArray\([a-z]+(\d+)\[([\d,]*)\]")
 # Steps of the two runs whose difference counts what a step moves, and of the one that is timed.
 SHORT, LONG, TIMED = "4", "14", "40"
 IMPORTS = {
@@ -62,8 +60,8 @@ class Code:
 
     def probe(self, *words: str, **environment: str) -> tuple[dict[str, Any], str]:
         """Return (what probe.py measured, its stderr)."""
-        found, seconds = self.run(str(PROBE), *words, **environment)
-        return json.loads(found.stdout.splitlines()[-1]) | {"seconds": seconds}, found.stderr
+        found, _ = self.run(str(PROBE), *words, **environment)
+        return json.loads(found.stdout.splitlines()[-1]), found.stderr
 
 
 # Case(code) -> figures; the cases of a task run in their order.
@@ -91,11 +89,10 @@ def moved() -> Iterator[Case]:
             yield case
 
 
-def size(transfer: tuple[str, str, str]) -> int:
-    """Return the bytes of a transfer, as it is logged."""
-    kind, bits, shape = transfer
-    numbers = np.prod([int(n) for n in shape.split(",") if n], dtype=np.int64)
-    return int(numbers) * (BITS.get(kind) or int(bits)) // 8
+def size(transfer: tuple[str, str]) -> int:
+    """Return the bytes of a transfer, as it is logged: float32[3,4] has 48."""
+    bits, shape = transfer
+    return int(np.prod([int(n) for n in shape.split(",") if n], dtype=np.int64)) * int(bits) // 8
 
 
 def train() -> Iterator[Case]:
@@ -179,9 +176,8 @@ def memory() -> Iterator[Case]:
 
 def start() -> Iterator[Case]:
     """CPU seconds of imports and of --help."""
-    for name, words in {n: ("-c", line) for n, line in IMPORTS.items()}.items() | {
-        "--help": ("main.py", "--help")
-    }.items():
+    commands = {name: ("-c", line) for name, line in IMPORTS.items()} | {"--help": ("main.py", "--help")}
+    for name, words in commands.items():
 
         def case(code: Code, name: str = name, words: tuple[str, str] = words) -> Figures:
             return {f"{name}: CPU seconds": statistics.median(cpu_seconds(code, *words) for _ in range(5))}
@@ -225,16 +221,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         codes = {column: Code(clone, Path(folder) / column) for column, clone in clones.items()}
         found = measure(codes, options.only, options.rounds)
-    path = RESULTS / "overhead.json"
-    columns = json.loads(path.read_text())["figures"] if path.exists() else {}
-    columns = {column: columns.get(column, {}) | found.get(column, {}) for column in ("before", *found)}
-    columns = {column: figures for column, figures in columns.items() if figures}
-    rows = [[name, *(f"{of[name]:.3g}" if name in of else "" for of in columns.values())] for name in columns["now"]]
+    rows = [[name, *(f"{of[name]:.3g}" for of in found.values())] for name in found["now"]]
     notes = (
         f"Medians of {options.rounds} round{'s' * (options.rounds > 1)}, the columns in turn. Seconds count from the start of Python. "
         "A frozen prior is that of celeba64; the method that takes it reads one number of each array, and its batch has 128 bytes."
     )
-    record("overhead", "What surrounds the step", columns, ["", *columns], rows, notes)
+    record("overhead", "What surrounds the step", found, ["", *found], rows, notes)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,14 @@ It imports nothing but `sde_vae`, which PYTHONPATH may take from another clone: 
 import json
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import psutil
 
 from sde_vae.build.config import load_config, set_fields
 from sde_vae.build.experiment import build
@@ -79,14 +81,15 @@ def frozen(mode: str, steps: str) -> dict:
 
 
 class StopAfter:
-    """A stop request that comes at step n: `requested` is read once a step."""
+    """A stop request that comes at step n: `requested` is read once a step. `seconds` count from the start of the process to there."""
 
     def __init__(self, n: int):
-        self._left = n
+        self._left, self.seconds = n, 0.0
 
     @property
     def requested(self) -> bool:
         self._left -= 1
+        self.seconds = time.time() - psutil.Process().create_time()
         return self._left <= 0
 
 
@@ -100,9 +103,10 @@ def train(config: str, changes: str, directory: str) -> dict:
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     stage = build(set_fields(load_config(config), json.loads(changes))).stages[0]
-    train_stage(stage, {}, Path(directory) / stage.name, StopAfter(3))
+    stop = StopAfter(3)
+    train_stage(stage, {}, Path(directory) / stage.name, stop)
     updates = [seconds for name in UPDATES for seconds in compiled.get(name, [])]
-    return {"updates": len(updates), "compiling": sum(map(sum, compiled.values()))}
+    return {"seconds": stop.seconds, "updates": len(updates), "compiling": sum(map(sum, compiled.values()))}
 
 
 def memory(config: str, batch_size: str) -> dict:

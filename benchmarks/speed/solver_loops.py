@@ -36,7 +36,7 @@ def guided(data: str) -> tuple[SDE, jax.Array, jax.Array, Callable[[Latents], Sc
     """(the SDE, a batch of latents, images of their shape, z -> its score)."""
     config = load_config(f"scorevae_{data}")
     experiment = build(config)
-    params, prior = (jax.jit(of.init)(jax.random.key(0)) for of in (experiment.final.method, experiment.prior))
+    params, prior = (of.init(jax.random.key(0)) for of in (experiment.final.method, experiment.prior))
     z = jax.random.normal(jax.random.key(1), (BATCH, config.model.latent_dim))
     return (
         experiment.decoder.sde,

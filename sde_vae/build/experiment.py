@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from sde_vae.build.config import check
 from sde_vae.build.data import build_loader
+from sde_vae.build.fields import NEED_PRIOR, NEED_SCORE
 from sde_vae.build.methods import build_method, build_prior
 from sde_vae.build.nets import Shape
 from sde_vae.build.preview import build_preview
@@ -20,10 +21,6 @@ from sde_vae.errors import BadInput
 from sde_vae.inference.decoding import Decoder
 from sde_vae.methods.method import Method
 from sde_vae.training.stage import Stage
-
-# Evaluators that need a score, and those that need an unconditional prior.
-NEED_SCORE = ("inversion", "importance", "trajectory_consistency")
-NEED_PRIOR = ("elbo_vs_steps",)
 
 
 class Experiment(NamedTuple):

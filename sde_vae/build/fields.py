@@ -111,6 +111,9 @@ EVALUATORS = (
     "neighbours",
     "latent_prior",
 )
+# Evaluators that need a score, and those that need an unconditional prior.
+NEED_SCORE = ("inversion", "importance", "trajectory_consistency")
+NEED_PRIOR = ("elbo_vs_steps",)
 STAGES = ("prior", "encoder", "correction", "latent")
 
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import jax
 from ml_collections import ConfigDict
 
 from sde_vae.build.experiment import Experiment
@@ -10,6 +9,7 @@ from sde_vae.data.dataset import Dataset, fingerprint
 from sde_vae.devices import replicate
 from sde_vae.errors import BadInput
 from sde_vae.inference.model import Model, ModelParams, make_model
+from sde_vae.methods.method import abstract_params
 from sde_vae.training import workdir
 from sde_vae.training.checkpoints import Trained, load_ema
 from sde_vae.training.stage import Stage
@@ -29,8 +29,7 @@ def load_prior(config: ConfigDict, experiment: Experiment, directory: Path, swap
     workdir.check_prior(other, same, field)
     if experiment.prior is None:
         raise BadInput(f"{field}: {experiment.title} has no prior; leave it out")
-    abstract = jax.eval_shape(experiment.prior.init, jax.random.key(0))
-    return load_ema(other / "prior" / "checkpoints", "prior", abstract, field)
+    return load_ema(other / "prior" / "checkpoints", "prior", abstract_params(experiment.prior), field)
 
 
 def load_stage(config: ConfigDict, experiment: Experiment, directory: Path, name: str, swapped: str = "") -> Trained:
@@ -38,8 +37,7 @@ def load_stage(config: ConfigDict, experiment: Experiment, directory: Path, name
     if name == "prior":
         return load_prior(config, experiment, directory, swapped)
     stage = next(stage for stage in experiment.stages if stage.name == name)
-    abstract = jax.eval_shape(stage.method.init, jax.random.key(0))
-    return load_ema(directory / name / "checkpoints", name, abstract, "--workdir")
+    return load_ema(directory / name / "checkpoints", name, abstract_params(stage.method), "--workdir")
 
 
 def load_frozen(config: ConfigDict, experiment: Experiment, directory: Path, stage: Stage, swapped: str = "") -> Frozen:
@@ -47,20 +45,21 @@ def load_frozen(config: ConfigDict, experiment: Experiment, directory: Path, sta
     return {name: load_stage(config, experiment, directory, name, swapped).params for name in stage.depends_on}
 
 
-def trained_model(experiment: Experiment, trained: Trained, frozen: Frozen, latent: Trained | None) -> Model:
-    """Return the model of the final stage, with the diffusion model of its latent codes if that is trained.
+def place_params(own: Trained, frozen: Frozen, latent: Trained | None) -> ModelParams:
+    """Return the parameters of a trained model, on all devices."""
+    return replicate(ModelParams(own.params, frozen, latent.params if latent else None))
 
-    The parameters are placed on all devices once.
-    """
-    codes, of_codes = (experiment.latent.method, latent.params) if experiment.latent and latent else (None, None)
+
+def trained_model(experiment: Experiment, params: ModelParams) -> Model:
+    """Return the model of the final stage, with the diffusion model of its latent codes if that is trained."""
     return make_model(
         experiment.title,
         experiment.final.method,
-        replicate(ModelParams(trained.params, frozen, of_codes)),
+        params,
         experiment.decoder,
         experiment.inverter,
         experiment.prior_below,
-        codes,
+        experiment.latent.method if experiment.latent and params.latent is not None else None,
     )
 
 

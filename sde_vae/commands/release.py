@@ -21,7 +21,7 @@ from sde_vae.commands.train import describe_data
 from sde_vae.errors import BadInput, exit_code
 from sde_vae.files import write_json
 from sde_vae.training import workdir as workdirs
-from sde_vae.training.ema_files import FILE, write_ema
+from sde_vae.training.ema_files import write_ema
 
 # Fields that name files and folders of the machine at hand.
 PLACES = (
@@ -45,7 +45,7 @@ def release(workdir: Path, out: Path) -> None:
     stages = list(dict.fromkeys([*experiment.final.depends_on, *(stage.name for stage in experiment.stages)]))
     trained = {name: load_stage(config, experiment, workdir, name) for name in stages}
     for name, (params, step, data) in trained.items():
-        write_ema(out / name / FILE, name, params, step, data)
+        write_ema(out / name / workdirs.EMA_FILE, name, params, step, data)
     defaults = workdirs.flatten(default_config().to_dict())
     public = set_fields(config, {name: defaults[name] for name in PLACES})
     write_json(

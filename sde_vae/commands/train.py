@@ -16,7 +16,7 @@ from sde_vae.errors import BadInput
 from sde_vae.files import write_text
 from sde_vae.inference.sampling import from_prior, make_sampler
 from sde_vae.inference.synthetic import synthetic_images
-from sde_vae.methods.method import required
+from sde_vae.methods.method import abstract_params, required
 from sde_vae.training import workdir
 from sde_vae.training.checkpoints import describe
 from sde_vae.training.loop import Stopped, StopRequest, train_stage
@@ -67,7 +67,7 @@ def all_stages(config: ConfigDict, experiment: Experiment, directory: Path) -> b
             except Stopped:
                 print(f"{stage.name}: stopped by SIGTERM before it began; the same command goes on from here")
                 return False
-            # Not kept here: the stage places them on its devices.
+            # Without a name here, the host has no second copy of what the stage places on its devices.
             if not train_stage(
                 stage, load_frozen(config, experiment, directory, stage), directory / stage.name, stop, synthetic
             ):
@@ -114,8 +114,7 @@ def announcement(config: ConfigDict, experiment: Experiment, data: Dataset, dire
 
 def parameter_count(stage: Stage) -> int:
     """Return the number of parameters that a stage trains; nothing is allocated."""
-    abstract = jax.eval_shape(stage.method.init, jax.random.key(0))
-    return sum(leaf.size for leaf in jax.tree.leaves(abstract))
+    return sum(leaf.size for leaf in jax.tree.leaves(abstract_params(stage.method)))
 
 
 def describe_data(data: Dataset) -> dict:

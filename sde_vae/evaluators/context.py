@@ -87,7 +87,7 @@ class EvalContext(NamedTuple):
         shared = (self.model.params, jax.random.key(self.seed), *more)
         return partial(over_devices(function, shared=len(shared)), *replicate(shared))
 
-    def run(self, function: Callable, label: str | None, *rows: np.ndarray) -> np.ndarray:
+    def map(self, function: Callable, label: str | None, *rows: np.ndarray) -> np.ndarray:
         """Return function(*rows) over all rows, as host arrays; what has a label is kept in the cache."""
         return batched_map(function, self.batch_size, *rows, label=label, cache=self.cache)
 

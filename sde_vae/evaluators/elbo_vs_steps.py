@@ -131,7 +131,7 @@ def fitted_total(context: EvalContext, x: np.ndarray, grid: grids.Grid, fitted: 
     def diffusion(score: ScoreFn, key: PRNGKey, batch: Batch, mean_error: jax.Array) -> PerExample:
         return fitted_diffusion(sde, grid, step_errors(sde, score, grid, key, batch), mean_error, dimensions)
 
-    found = context.run(context.compile(errors), f"fit {steps} variances", train, index)
+    found = context.map(context.compile(errors), f"fit {steps} variances", train, index)
     mean_error = jnp.asarray(found.mean(axis=0) / dimensions)
     return total(context, x, diffusion, 1, f"{steps} steps, fitted", mean_error)
 

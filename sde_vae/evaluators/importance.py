@@ -36,7 +36,7 @@ def importance(context: EvalContext, images: int = 64, draws: int = 16, steps: i
     n = min(images, len(data.test))
     index = np.arange(n * draws, dtype=np.int32)
     compiled = context.compile(log_weight)
-    found = context.run(lambda row, i: compiled(data.test[row], i), "importance weights", index // draws, index)
+    found = context.map(lambda row, i: compiled(data.test[row], i), "importance weights", index // draws, index)
     log_w = jnp.asarray(found.reshape(n, draws).T)
     for k in (1, draws // 4, draws):
         # All weights are used: the mean of draws / k bounds for each image.

@@ -70,4 +70,4 @@ def denoise_in_one_step(context: EvalContext, z: np.ndarray) -> np.ndarray:
         score = required(context.model.score, "score")(params, z)
         return denoise(sde, score, jnp.zeros((len(z), *shape), jnp.float32), sde.T)
 
-    return context.run(context.compile(from_zero), "denoise in one step", z)
+    return context.map(context.compile(from_zero), "denoise in one step", z)

@@ -131,11 +131,11 @@ def _errors(context: EvalContext, log_snrs: np.ndarray, test: np.ndarray, z: np.
         return over_levels(key, x, index, lambda x_t, t: square(_denoised(sde, score, x_t, t) - x)[None])
 
     index = np.arange(len(test), dtype=np.int32)
-    found = context.run(context.compile(own), "noise levels", test, z, index)
+    found = context.map(context.compile(own), "noise levels", test, z, index)
     errors = {name: found[..., i] for i, name in enumerate(names)}
     if len(test) > 1:
         other = z[shuffled_order(len(z), context.seed)]
-        of_other = context.run(context.compile(shuffled), "noise levels, z shuffled", test, other, index)
+        of_other = context.map(context.compile(shuffled), "noise levels, z shuffled", test, other, index)
         errors["shuffled_mse"] = of_other[..., 0]
     return errors
 

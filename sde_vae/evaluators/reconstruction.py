@@ -87,7 +87,7 @@ def paper_lpips(context: EvalContext, decoded: np.ndarray) -> Iterator[tuple[str
     # LPIPS maps [0, 1] to [-1, 1], and (x + 3) / 4 to (x + 1) / 2.
     halved = [(x + 3) / 4 for x in (decoded, context.data.test)]
     for metric, distance in context.networks.lpips.items():
-        values = context.run(distance, f"{metric} by the paper's protocol", *halved).astype(np.float64)
+        values = context.map(distance, f"{metric} by the paper's protocol", *halved).astype(np.float64)
         yield f"paper/{metric}", float(values.mean())
         yield f"paper/{metric}_stderr", standard_error(values)
 
@@ -108,6 +108,6 @@ def image_distances(name: str, context: EvalContext, x: np.ndarray, y: np.ndarra
     metrics = {"l2": l2, "mse": mse, "psnr": psnr} | ({"ssim": ssim} if min(x.shape[1:3]) >= WINDOW else {})
     for metric, distance in (metrics | context.networks.lpips).items():
         label = f"{metric} of {name}" if metric in context.networks.lpips else None
-        values = context.run(distance, label, x, y).astype(np.float64)
+        values = context.map(distance, label, x, y).astype(np.float64)
         yield f"{name}/{metric}", float(values.mean())
         yield f"{name}/{metric}_stderr", standard_error(values)

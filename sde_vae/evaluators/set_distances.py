@@ -23,7 +23,7 @@ def fd_name(extractor: Extractor) -> str:
 
 def features(context: EvalContext, images: np.ndarray, label: str) -> np.ndarray:
     """Return the extractor's features of images on [0, 1]: [n, dim] float32."""
-    return context.run(context.extractor.features, f"features of {label}", to_bytes(images))
+    return context.map(context.extractor.features, f"features of {label}", to_bytes(images))
 
 
 def real_features(context: EvalContext, images: Images, n: int, label: str) -> np.ndarray:

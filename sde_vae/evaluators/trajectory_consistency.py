@@ -63,7 +63,7 @@ def _errors(
         # Noise of its own for each trajectory.
         index = np.arange(n, dtype=np.int32) + k * n
         label = f"trajectory {k + 1} of {trajectories}, {which}"
-        x_0 = context.run(compiled, label, z, index).astype(np.float64)
+        x_0 = context.map(compiled, label, z, index).astype(np.float64)
         total, squares = total + x_0, squares + np.square(x_0)
     mean = total / trajectories
     # The variance of the mean of K trajectories, which that of infinitely many would not have.

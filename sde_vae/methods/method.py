@@ -6,7 +6,10 @@ because they are not in the differentiated argument.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
+
+import jax
 
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.types import Batch, Frozen, Latents, Metrics, Params, Points, PRNGKey, Scalar, ScoreFn
@@ -31,6 +34,12 @@ class Method(NamedTuple):
     score: Callable[[Params, Frozen, Latents], ScoreFn] | None = None
     likelihood: Callable[[Params, Frozen, Latents], DiagGaussian] | None = None
     unconditional: Callable[[Params, Frozen], ScoreFn] | None = None
+
+
+@lru_cache(maxsize=32)
+def abstract_params(method: Method) -> Params:
+    """Return the shapes and types of the parameters of a method. Nothing is allocated, and a method is traced once only."""
+    return jax.eval_shape(method.init, jax.random.key(0))
 
 
 def required(function: Function | None, name: str) -> Function:

@@ -44,7 +44,7 @@ def mapping(module: nn.Module, *shapes: Shape, **more: Shape) -> Network:
         if isinstance(key, Tracer):
             initialise(*jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), (inputs, keywords)))
         else:
-            # The parameters are computed one by one; of the network that they are for, only shapes are.
+            # Activations have shapes only. Parameters depend on the key alone: they are computed at once, and kept in `found`.
             jax.eval_shape(eagerly, inputs, keywords)
         return found["params"]
 

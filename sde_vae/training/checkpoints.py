@@ -19,6 +19,7 @@ import orbax.checkpoint as ocp
 from sde_vae.errors import BadInput
 from sde_vae.training import ema_files
 from sde_vae.training.train_state import TrainState
+from sde_vae.training.workdir import EMA_FILE
 from sde_vae.types import Params
 
 META = "meta"
@@ -51,7 +52,8 @@ class Checkpoints:
 
         The state is copied to the host first, so that the caller may continue at once.
         """
-        host = jax.device_get(state)
+        # On a CPU device_get returns views, and what has a view is not overwritten: a donated state would be kept twice.
+        host = jax.tree.map(np.array, jax.device_get(state))
         meta = {"stage": self.stage, "data": data, "leaves": describe(host._asdict())}
         items = {name: ocp.args.StandardSave(value) for name, value in host._asdict().items()}
         self._manager.save(int(host.step), args=ocp.args.Composite(**items, **{META: ocp.args.JsonSave(meta)}))
@@ -94,7 +96,7 @@ def load_ema(directory: Path, stage: str, abstract: Params, field: str) -> Train
     Nothing on disk is changed. Raises BadInput, naming `field`, if there is none, or if it belongs to another stage or network.
     """
     if not directory.is_dir():
-        file = directory.parent / ema_files.FILE
+        file = directory.parent / EMA_FILE
         if file.is_file():
             return Trained(*ema_files.read_ema(file, stage, abstract, field))
         raise BadInput(f"{field}: expected checkpoints of the stage {stage!r} in {directory}, found no such folder")

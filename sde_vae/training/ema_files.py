@@ -18,7 +18,6 @@ from sde_vae.errors import BadInput
 from sde_vae.files import write_bytes
 from sde_vae.types import Params
 
-FILE = "ema.safetensors"
 # The name of the metadata within the file; its value is JSON.
 FACTS = "sde_vae"
 

@@ -6,7 +6,6 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -20,7 +19,7 @@ from sde_vae.training.checkpoints import Checkpoints
 from sde_vae.training.logs import MetricsLog
 from sde_vae.training.parallel import parallelise
 from sde_vae.training.stage import Stage
-from sde_vae.training.train_state import init_state, make_update
+from sde_vae.training.train_state import abstract_state, init_state, make_update
 from sde_vae.types import Frozen, Metrics
 
 
@@ -80,12 +79,11 @@ def train_stage(
         f"config.stages.{stage.name}.batch_size",
     )
     init_key, train_key = jax.random.split(jax.random.key(stage.seed))
-    fresh = partial(init_state, stage.method, stage.optimiser)
 
     with Checkpoints(directory / "checkpoints", stage.name, stage.keep) as checkpoints:
-        state = checkpoints.restore_latest(jax.eval_shape(fresh, init_key))
+        state = checkpoints.restore_latest(abstract_state(stage.method, stage.optimiser))
         if state is None:
-            state, start = fresh(init_key), 0
+            state, start = init_state(stage.method, stage.optimiser, init_key), 0
         else:
             start = int(state.step)
         data = stage.open_data(synthetic)
@@ -96,7 +94,7 @@ def train_stage(
             return True
         # Placed once: what a step finds elsewhere, it would move at every step.
         state, train_key = parallel.place((state, train_key))
-        frozen = parallel.place(stage.prepare(frozen))
+        frozen = parallel.place(stage.prepare(parallel.place(frozen)))
 
         saved, pending = start, []
         # Without the first step, which includes the compilation.

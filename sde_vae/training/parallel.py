@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from sde_vae.devices import AXIS, Device, mesh_of, split, whole
+from sde_vae.devices import AXIS, Device, mesh_of, replicated, sharded
 from sde_vae.errors import BadInput, choose
 from sde_vae.training.train_state import TrainState, Update
 from sde_vae.types import Batch, Metrics, Params, PRNGKey
@@ -66,9 +66,9 @@ def _pmap(make_update: MakeUpdate, mesh: Mesh) -> Parallel:
 
     def place_batch(batch: Batch) -> Batch:
         parts = jax.tree.map(lambda a: np.reshape(a, (mesh.size, -1, *np.shape(a)[1:])), batch)
-        return jax.device_put(parts, split(mesh))
+        return jax.device_put(parts, sharded(mesh))
 
-    return Parallel(partial(jax.device_put, device=whole(mesh)), place_batch, update)
+    return Parallel(partial(jax.device_put, device=replicated(mesh)), place_batch, update)
 
 
 def _over_mesh(make_update: MakeUpdate, mesh: Mesh) -> Update:
@@ -77,19 +77,21 @@ def _over_mesh(make_update: MakeUpdate, mesh: Mesh) -> Update:
     The pmean in the update averages. The partition is given, because the compiler takes minutes to find one for the convolutions
     of a gradient of a gradient.
     """
-    replicated, sharded = PartitionSpec(), PartitionSpec(AXIS)
+    all_of_it, part = PartitionSpec(), PartitionSpec(AXIS)
     return jax.shard_map(
         make_update(AXIS),
         mesh=mesh,
-        in_specs=(replicated, replicated, replicated, sharded),
-        out_specs=replicated,
+        in_specs=(all_of_it, all_of_it, all_of_it, part),
+        out_specs=all_of_it,
         check_vma=False,
     )
 
 
 def _data(make_update: MakeUpdate, mesh: Mesh) -> Parallel:
-    update = jax.jit(_over_mesh(make_update, mesh), out_shardings=whole(mesh), donate_argnums=0)
-    return Parallel(partial(jax.device_put, device=whole(mesh)), partial(jax.device_put, device=split(mesh)), update)
+    update = jax.jit(_over_mesh(make_update, mesh), out_shardings=replicated(mesh), donate_argnums=0)
+    return Parallel(
+        partial(jax.device_put, device=replicated(mesh)), partial(jax.device_put, device=sharded(mesh)), update
+    )
 
 
 def _fsdp(make_update: MakeUpdate, mesh: Mesh) -> Parallel:
@@ -106,7 +108,7 @@ def _fsdp(make_update: MakeUpdate, mesh: Mesh) -> Parallel:
     def place(tree: Any) -> Any:
         return jax.tree.map(lambda a: jax.device_put(a, sharding(a)), tree)
 
-    return Parallel(place, partial(jax.device_put, device=split(mesh)), update)
+    return Parallel(place, partial(jax.device_put, device=sharded(mesh)), update)
 
 
 def longest_divisible(shape: tuple[int, ...], devices: int) -> PartitionSpec:

@@ -1,13 +1,14 @@
 """The state of training, and its update."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from sde_vae.methods.method import Method
+from sde_vae.methods.method import Method, abstract_params
 from sde_vae.types import Batch, Metrics, Params, PRNGKey
 
 # Decay(learning_rate, steps) -> the learning rate at each step after the warm-up.
@@ -27,13 +28,17 @@ class TrainState(NamedTuple):
 
 def init_state(method: Method, optimiser: optax.GradientTransformation, key: PRNGKey) -> TrainState:
     """Return the state before the first update, with the EMA equal to the parameters."""
+    return jax.jit(partial(_state_of, optimiser))(method.init(key))
 
-    @jax.jit
-    def state_of(params: Params) -> TrainState:
-        # A copy, because one buffer cannot be donated twice.
-        return TrainState(jnp.int32(0), params, jax.tree.map(jnp.copy, params), optimiser.init(params))
 
-    return state_of(method.init(key))
+def abstract_state(method: Method, optimiser: optax.GradientTransformation) -> TrainState:
+    """Return the shapes and types of a TrainState. Nothing is allocated."""
+    return jax.eval_shape(partial(_state_of, optimiser), abstract_params(method))
+
+
+def _state_of(optimiser: optax.GradientTransformation, params: Params) -> TrainState:
+    # A copy, because one buffer cannot be donated twice.
+    return TrainState(jnp.int32(0), params, jax.tree.map(jnp.copy, params), optimiser.init(params))
 
 
 def constant(learning_rate: float, steps: int) -> optax.Schedule:

@@ -11,10 +11,11 @@ from typing import Any
 
 from sde_vae.errors import BadInput
 from sde_vae.files import write_json
-from sde_vae.training import ema_files
 from sde_vae.training.renamed_fields import renamed
 
 STAGES = ("prior", "encoder", "correction", "latent")
+# The file of a released stage's EMA parameters, in the place of its checkpoints.
+EMA_FILE = "ema.safetensors"
 # Fields that may change between two commands on one workdir: they do not change what a finished stage has learnt.
 OF_LOOP = ("steps", "checkpoint_every", "log_every", "preview_every")
 FREE = (
@@ -82,7 +83,7 @@ def claim(workdir: Path, config: Flat, defaults: Flat, data: dict[str, Any], tra
     Raises BadInput as `check` does, and for a released run.
     """
     check(workdir, config, defaults)
-    if any(workdir.glob(f"*/{ema_files.FILE}")):
+    if any(workdir.glob(f"*/{EMA_FILE}")):
         raise BadInput(
             f"--workdir: {workdir} holds a released run, which cannot be trained further: it has no optimiser's state; take another "
             f"--workdir (its prior may be used there: --config.prior.checkpoint={workdir})"
@@ -152,7 +153,7 @@ def is_trained(workdir: Path, stage: str, steps: int) -> bool:
 
 def has_checkpoints(workdir: Path, stage: str = "*") -> bool:
     """Return whether the stage, or any, has a checkpoint in `workdir`, or a file of EMA parameters."""
-    return any(any(workdir.glob(f"{stage}/{name}")) for name in ("checkpoints/[0-9]*", ema_files.FILE))
+    return any(any(workdir.glob(f"{stage}/{name}")) for name in ("checkpoints/[0-9]*", EMA_FILE))
 
 
 def as_json(config: Flat) -> Flat:

@@ -7,7 +7,8 @@ import pytest
 from sde_vae.errors import BadInput
 from sde_vae.training import workdir
 from sde_vae.training.checkpoints import load_ema
-from sde_vae.training.ema_files import FILE, write_ema
+from sde_vae.training.ema_files import write_ema
+from sde_vae.training.workdir import EMA_FILE as FILE
 
 DATA = {"next_batch": 7, "fingerprint": "abc"}
 

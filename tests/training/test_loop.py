@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from sde_vae.data.pipeline import Pipeline
+from sde_vae.methods.method import abstract_params
 from sde_vae.training import loop, parallel
 from sde_vae.training.checkpoints import load_ema
 from sde_vae.training.loop import StopRequest, train_stage
@@ -50,14 +51,20 @@ def train(of_stage, frozen, folder):
 
 @pytest.fixture
 def guarded(monkeypatch):
-    """The updates of the loop run where nothing may be moved; the list of (programs compiled in it, given state) of each grows."""
+    """From the first update on nothing may be moved but by device_put, and within an update not even so.
+
+    The list of (programs compiled in it, given state) of each update grows.
+    """
     updates = []
 
     def parallelise(*arguments):
         made = parallel.parallelise(*arguments)
+        # A compiled function: nothing is done to the arrays before it is called.
+        assert hasattr(made.update, "lower")
 
         def update(state, *rest):
-            with compilations() as names, jax.transfer_guard("disallow"):
+            jax.config.update("jax_transfer_guard", "disallow")
+            with compilations() as names, jax.transfer_guard("disallow_explicit"):
                 result = made.update(state, *rest)
             updates.append((names, state))
             return result
@@ -65,7 +72,8 @@ def guarded(monkeypatch):
         return made._replace(update=update)
 
     monkeypatch.setattr(loop, "parallelise", parallelise)
-    return updates
+    yield updates
+    jax.config.update("jax_transfer_guard", "allow")
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -73,6 +81,7 @@ def test_a_step_moves_nothing_and_is_compiled_once(mode, guarded, tmp_path):
     assert len(jax.devices()) == 8
     for steps in (3, 6):  # begun, and resumed
         guarded.clear()
+        jax.config.update("jax_transfer_guard", "allow")
         of_stage, frozen = stage(mode, steps)
         assert train(of_stage, frozen, tmp_path)
         assert len(guarded) == 3
@@ -83,19 +92,15 @@ def test_a_step_moves_nothing_and_is_compiled_once(mode, guarded, tmp_path):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_checkpoint_holds_what_was_saved_though_training_went_on(mode, tmp_path):
-    of_stage, frozen = stage(mode)
-    train(of_stage, frozen, tmp_path / "whole")
-    short, _ = stage(mode, steps=4)
-    train(short, frozen, tmp_path / "short")
-    abstract = jax.eval_shape(of_stage.method.init, jax.random.key(0))
-    for step in (4,):
-        path = tmp_path / "whole" / "checkpoints" / "6"
-        path.rename(tmp_path / "away")
-        kept, same = (
-            load_ema(tmp_path / name / "checkpoints", "encoder", abstract, "x") for name in ("whole", "short")
-        )
-        assert kept.step == same.step == step
-        jax.tree.map(np.testing.assert_array_equal, kept.params, same.params)
+    for name, steps in (("whole", 6), ("short", 4)):
+        of_stage, frozen = stage(mode, steps)
+        train(of_stage, frozen, tmp_path / name)
+    # Of the whole run, the checkpoint of step 4 is then the newest.
+    (tmp_path / "whole" / "checkpoints" / "6").rename(tmp_path / "away")
+    abstract = abstract_params(of_stage.method)
+    kept, same = (load_ema(tmp_path / name / "checkpoints", "encoder", abstract, "x") for name in ("whole", "short"))
+    assert kept.step == same.step == 4
+    jax.tree.map(np.testing.assert_array_equal, kept.params, same.params)
 
 
 def test_a_preview_sees_the_parameters_of_its_step(tmp_path):
@@ -104,21 +109,16 @@ def test_a_preview_sees_the_parameters_of_its_step(tmp_path):
         "fsdp", preview_every=2, preview=lambda ema, frozen: seen.append(jax.device_get(ema)) or {}
     )
     train(of_stage, frozen, tmp_path)
-    abstract = jax.eval_shape(of_stage.method.init, jax.random.key(0))
-    last = load_ema(tmp_path / "checkpoints", "encoder", abstract, "x").params
+    last = load_ema(tmp_path / "checkpoints", "encoder", abstract_params(of_stage.method), "x").params
     assert len(seen) == 3
     jax.tree.map(np.testing.assert_array_equal, seen[-1], last)
 
 
 def test_donation_leaves_one_copy_of_the_state():
-    _, method = image_methods()
-    prior, _ = image_methods()
-    optimiser = adam(1e-3, 6, 2, 1.0, cosine)
-    key = jax.random.key(0)
-    state = jax.jit(lambda key: init_state(method, optimiser, key))(key)
-    frozen = {"prior": prior.init(key)}
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    """The compiled program writes the new state where the given one was."""
+    prior, method = image_methods()
+    optimiser, key = adam(1e-3, 6, 2, 1.0, cosine), jax.random.key(0)
     made = parallel.parallelise(lambda axis: make_update(method, optimiser, 0.99, axis), "data", 16, jax.devices()[:1])
-    arguments = made.place((state, frozen, key)), made.place_batch(image_batch(16))
-    of = made.update.lower(*arguments[0], arguments[1]).compile().memory_analysis()
-    assert of.alias_size_in_bytes >= size - 64
+    state, frozen, key = made.place((init_state(method, optimiser, key), {"prior": prior.init(key)}, key))
+    of = made.update.lower(state, frozen, key, made.place_batch(image_batch(16))).compile().memory_analysis()
+    assert of.alias_size_in_bytes == sum(leaf.nbytes for leaf in jax.tree.leaves(state))
