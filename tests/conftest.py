@@ -39,8 +39,8 @@ def programs_close_over_no_parameters(monkeypatch):
                 keys = [c for c in constants if jnp.issubdtype(c.dtype, jax.dtypes.prng_key)]
                 size = sum(c.nbytes for c in constants)
                 assert not keys, f"{function}: closes over a key"
-                # Grids and noise levels are small.
-                assert size < 2**14, f"{function}: closes over {size} bytes, {[c.shape for c in constants]}"
+                # Grids, and the matrices of tests, are smaller than the smallest networks.
+                assert size < 20_000, f"{function}: closes over {size} bytes, {[c.shape for c in constants]}"
             return program(shared, rows)
 
         return run

@@ -81,8 +81,8 @@ def test_the_moments_that_a_run_gives_it_are_those_of_the_codes_of_its_training_
     """Images of two grey levels, as often the one as the other: the mean of q(z) is between their codes, its variance their spread and S^2."""
     levels = np.array([64, 192], np.uint8)
     train = Split(np.broadcast_to(levels[np.arange(50) % 2][:, None, None, None], (50, 1, LATENT, 1)))
-    flat = lambda x: encode(TRAINED, {}, x.reshape(len(x), -1))
-    moments = moments_of_codes(flat, 16, Dataset("two", {"train": train}))
+    flat = lambda params, x: encode(params, {}, x.reshape(len(x), -1))
+    moments = moments_of_codes(flat, TRAINED, 16, Dataset("two", {"train": train}))
     x = levels / 127.5 - 1
     np.testing.assert_allclose(moments.mean, np.full(LATENT, A * x.mean() + B), rtol=1e-5)
     np.testing.assert_allclose(moments.std, np.full(LATENT, np.sqrt((A * x.std()) ** 2 + S**2)), rtol=1e-5)
