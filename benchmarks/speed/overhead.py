@@ -226,7 +226,8 @@ def main() -> None:
         f"Medians of {options.rounds} round{'s' * (options.rounds > 1)}, the columns in turn. Seconds count from the start of Python. "
         "A frozen prior is that of celeba64; the method that takes it reads one number of each array, and its batch has 128 bytes."
     )
-    record("overhead", "What surrounds the step", found, ["", *found], rows, notes)
+    command = "python -m benchmarks.speed.overhead" + (" --before CLONE" if options.before else "")
+    record("overhead", "What surrounds the step", found, ["", *found], rows, notes, command=command)
 
 
 if __name__ == "__main__":

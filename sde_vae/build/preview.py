@@ -42,6 +42,7 @@ def build_preview(config: ConfigDict, sde: SDE, shape: Shape, method: Method, lo
     sample, reconstruct = over_devices(samples, shared=2), over_devices(reconstructions, shared=2)
 
     def preview(own: Params, frozen: Frozen) -> dict[str, np.ndarray]:
+        # Under fsdp this gathers the parameters: each device makes some of the images.
         shared = replicate((ModelParams(own, frozen), jax.random.key(config.seed)))
         if method.encode is None:
             return {"samples": to_unit(batched_map(partial(sample, *shared), SHOWN, np.arange(SHOWN, dtype=np.int32)))}

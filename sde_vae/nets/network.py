@@ -27,7 +27,6 @@ def network(module: nn.Module, shape: Shape, **more: Shape) -> Network:
 
 def mapping(module: nn.Module, *shapes: Shape, **more: Shape) -> Network:
     """Return the Network of a module of float32 inputs. Shapes are without the batch; `more` names the keyword inputs."""
-
     inputs = [_example(shape) for shape in shapes]
     keywords = {name: _example(shape) for name, shape in more.items()}
 
