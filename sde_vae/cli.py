@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from sde_vae import runtime
 from sde_vae.build.config import fields, find_config, load_config, require_field, set_fields
 from sde_vae.build.workdirs import check_same_model, find_workdir, trained_config
 from sde_vae.errors import BadInput, choose, exit_code
@@ -65,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         command = parse(words)
+        runtime.enable_compilation_cache()
         MODES[command.mode](command)
 
     return exit_code(work)

@@ -55,6 +55,15 @@ def test_another_seed_finds_every_program(tmp_path):
         assert events[f"{what} 1"]["hits"] > 20, events
 
 
+def test_the_command_line_keeps_its_programs(tmp_path):
+    env = {k: v for k, v in os.environ.items() if not k.startswith("JAX_COMPILATION")}
+    env |= {"HOME": str(tmp_path), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    words = ["main.py", "--workdir", "digits", "--mode", "sample", "--n", "2", "--output", str(tmp_path / "two.npz")]
+    done = subprocess.run([sys.executable, *words], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / ".cache" / "sde_vae").glob("*/jit_generate-*-cache"))
+
+
 def test_the_cache_has_a_limit_and_drops_what_was_used_longest_ago(tmp_path):
     """Also a cache that was kept when there was no limit, whose programs have no time of their last use."""
     code = """

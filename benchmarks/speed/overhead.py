@@ -39,6 +39,12 @@ IMPORTS = {
     "sde_vae.train": "import sde_vae; sde_vae.train",
     "sde_vae.load": "import sde_vae; sde_vae.load",
 }
+NOTES = """Seconds count from the start of Python.
+
+The frozen prior is celeba64's. The method that takes it reads one number of each array, and its batch has 128 bytes. JAX logs
+transfers, from which the megabytes are summed; of host arrays that are arguments on a single device it logs none. Under `fsdp` a
+step gathers the frozen prior from all devices, which the log does not list: 8 devices are simulated on this processor.
+A step at batch 2 holds arguments, results and intermediates, as the compiled program accounts for them."""
 Figures = dict[str, float]
 
 
@@ -221,13 +227,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         codes = {column: Code(clone, Path(folder) / column) for column, clone in clones.items()}
         found = measure(codes, options.only, options.rounds)
-    rows = [[name, *(f"{of[name]:.3g}" for of in found.values())] for name in found["now"]]
-    notes = (
-        f"Medians of {options.rounds} round{'s' * (options.rounds > 1)}, the columns in turn. Seconds count from the start of Python. "
-        "A frozen prior is that of celeba64; the method that takes it reads one number of each array, and its batch has 128 bytes."
-    )
     command = "python -m benchmarks.speed.overhead" + (" --before CLONE" if options.before else "")
-    record("overhead", "What surrounds the step", found, ["", *found], rows, notes, command=command)
+    write(found, options.rounds, command=command)
+
+
+def write(found: dict[str, Figures], rounds: int, **facts: Any) -> None:
+    """Write the results and their page."""
+    rows = [[name, *(f"{of[name]:.4g}" for of in found.values())] for name in found["now"]]
+    notes = f"Medians of {rounds} round{'s' * (rounds > 1)}, the columns in turn. {NOTES}"
+    record("overhead", "What surrounds the step", found, ["", *found], rows, notes, **facts)
 
 
 if __name__ == "__main__":
