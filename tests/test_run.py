@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import sde_vae
+from sde_vae.build import parameters
 from sde_vae.build.config import load_config, set_fields
 from sde_vae.commands.evaluate import evaluate_run
 from sde_vae.errors import BadInput
@@ -221,3 +222,15 @@ def test_an_unfinished_stage_is_said(trained):
     assert trained.unfinished() == []
     longer = sde_vae.load(trained.workdir, {"stages.encoder.steps": 9})
     assert longer.unfinished() == ["note: the stage encoder is at step 4 of 9: its training is not finished"]
+
+
+def test_parameters_are_placed_once_whatever_the_settings(monkeypatch):
+    placed = []
+    place = parameters.replicate
+    monkeypatch.setattr(parameters, "replicate", lambda tree: placed.append(tree) or place(tree))
+    run = sde_vae.load("digits")
+    z = np.zeros((1, 16), np.float32)
+    for steps in (1, 2):
+        run.decode(z, steps=steps)
+    run.bits_per_dim(run.images("test", 1), draws=1)
+    assert len(placed) == 1
