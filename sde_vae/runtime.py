@@ -11,7 +11,7 @@ from pathlib import Path
 # gradients of convolutions 1.5 to 3 times faster. tests/test_runtime.py holds a case that is wrong without it.
 CPU_FUSION_FLAG = "--xla_cpu_experimental_ynn_fusion_type="
 
-# The most that compiled programs take on disk. Those of one config take some 20 MB.
+# The most that compiled programs take on disk.
 CACHE_BYTES = 2 * 2**30
 
 

@@ -17,7 +17,7 @@ _traced = nn.initializers.lecun_normal()
 def lecun_normal(key: PRNGKey, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> Array:
     """Return what flax's lecun_normal returns, to the last bit: a truncated normal of variance 1 / fan_in.
 
-    That compiles a program for each shape: 13 s for CelebA's networks. With jax_threefry_partitionable, the default, number i of a draw
+    That compiles a program for each shape, which takes longer than the draw. With jax_threefry_partitionable, the default, number i of a draw
     depends on the key and on i alone. A draw of another length then begins with the same numbers: here the length is the next power of
     four.
     """
