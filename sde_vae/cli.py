@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ml_collections import ConfigDict
 
 from sde_vae import runtime
-from sde_vae.build.config import fields, find_config, load_config, require_field, set_fields
+from sde_vae.build.config import checked, fields, find_config, load_config, require_field, set_fields
+from sde_vae.build.unread import unread
 from sde_vae.build.workdirs import check_same_model, find_workdir, trained_config
 from sde_vae.errors import BadInput, choose, exit_code
 
@@ -139,11 +140,15 @@ def config_and_workdir(options: dict[str, str], changes: dict[str, str], mode: s
         )
     if "config" in options:
         path = find_config(options["config"])
-        config, directory = load_config(path), Path(options.get("workdir", f"runs/{path.stem}")).expanduser()
+        # Of a run's own config.json, the run itself.
+        default = path.parent if path.suffix == ".json" else f"runs/{path.stem}"
+        config, directory = load_config(path), Path(options.get("workdir", default)).expanduser()
     else:
         directory = find_workdir(options["workdir"])
         config = trained_config(directory)
-    config = set_fields(config, changes)
+    config = checked(set_fields(config, changes))
+    for note in unread(config, changes):
+        print(note)
     if mode != "train":
         check_same_model(config, directory)
     return config, directory

@@ -27,8 +27,17 @@ def choose(field: str, name: str, table: Mapping[str, T]) -> T:
     if name not in table:
         near = difflib.get_close_matches(str(name), table, n=1)
         hint = f", did you mean {near[0]!r}?" if near else ""
-        raise BadInput(f"{field}: unknown name {name!r}{hint}; known: {', '.join(sorted(table))}")
+        raise BadInput(f"{field}: unknown name {shortened(repr(name))}{hint}; known: {', '.join(sorted(table))}")
     return table[name]
+
+
+def shortened(text: str, longest: int = 200) -> str:
+    """Return a text that fits a message: with more than `longest` characters, its beginning and its length.
+
+    >>> shortened("abcdef", 3)
+    'abc... (6 characters)'
+    """
+    return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
 
 
 def exit_code(work: Callable[[], None]) -> int:

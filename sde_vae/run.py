@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from sde_vae import runtime
-from sde_vae.build.config import check, set_fields
+from sde_vae.build.config import checked, set_fields
 from sde_vae.build.experiment import Experiment, build
 from sde_vae.build.parameters import load_stage, place_params, trained_model, unfinished_prior
 from sde_vae.build.workdirs import PACKAGED, check_same_model, find_workdir, trained_config
@@ -60,8 +60,7 @@ def load(workdir: str | Path, changes: dict[str, Any] | None = None) -> "Run":
     """
     runtime.enable_compilation_cache()
     directory = find_workdir(workdir)
-    config = set_fields(trained_config(directory), changes or {})
-    check(config)
+    config = checked(set_fields(trained_config(directory), changes or {}))
     check_same_model(config, directory)
     return Run(directory, config)
 

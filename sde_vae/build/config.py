@@ -1,16 +1,19 @@
 """Load a config, and refuse what its fields do not allow."""
 
-import ast
 import difflib
+import linecache
+import re
 import runpy
+import traceback
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from sde_vae.build.fields import Field, walk
-from sde_vae.errors import BadInput, choose
-from sde_vae.training.workdir import flatten
+from sde_vae.build.allowed import NotAllowed
+from sde_vae.build.fields import Field, default_config, walk
+from sde_vae.errors import BadInput, choose, shortened
+from sde_vae.training.workdir import flatten, read_config
 
 PACKAGE = Path(__file__).parent.parent
 # In an installed package the example configs lie inside it, in a clone beside it.
@@ -20,26 +23,51 @@ EXAMPLES = next((folder for folder in (PACKAGE / "configs", PACKAGE.parent / "co
 def load_config(name: str | Path) -> ConfigDict:
     """Return the config of an example ("scorevae_digits"), of a config file ("mine.py"), or the defaults ("default").
 
-    Raises BadInput for a file that is missing, does not load, or does not make a config of the known fields.
+    A config file is Python, and is run: load only those that you trust. The config.json of a run is read as the config of that run.
+    Raises BadInput for a file that is missing, does not load, or does not make a config of the known fields with values that they take.
 
     >>> load_config("scorevae_digits").method
     'score_vae'
     """
     path = find_config(name)
+    if path.suffix == ".json":
+        return read_recorded(path.parent, "--config")
     try:
         config = runpy.run_path(str(path), run_name=f"config_{path.stem}")["get_config"]()
-        found = set(flatten(config.to_dict()))
+        values = flatten(config.to_dict())
     except BadInput:
         raise
     # Whatever the file's own code raises.
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        raise BadInput(f"--config: {path} does not load: {_what_went_wrong(error, path)}") from error
+    try:
+        return _config_of(values)
+    except BadInput as error:
+        raise BadInput(f"--config: {path}: {error}") from error
+
+
+def read_recorded(workdir: Path, field: str) -> ConfigDict:
+    """Return the config in WORKDIR/config.json. Raises BadInput, naming `field`, for one that this version cannot read."""
+    recorded = read_config(workdir, field)
+    try:
+        return set_fields(default_config(), recorded)
+    except BadInput as error:
         raise BadInput(
-            f"--config: {path} does not load: {type(error).__name__}: {' '.join(str(error).split())}"
+            f"{field}: {workdir / 'config.json'} was written by another version of sde_vae: {error}"
         ) from error
-    known = set(fields())
-    if odd := sorted(found ^ known):
-        raise BadInput(f"--config: {path} {'lacks' if odd[0] in known else 'has an unknown field'} config.{odd[0]}")
-    return config
+
+
+def _what_went_wrong(error: BaseException, path: Path) -> str:
+    """The error of a config file in one line: the line of the file, what it says, and the message of the error."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    line = error.lineno if isinstance(error, SyntaxError) and error.filename == str(path) else (lines or [None])[-1]
+    where = f"line {line}, {linecache.getline(str(path), line).strip()!r}: " if line else ""
+    if isinstance(error, KeyError) and error.args == ("get_config",):
+        return "it has no function get_config()"
+    if missing := re.match(r"[\"']*Key \"(\w+)\" does not exist", str(error)):
+        return f"{where}there is no field {missing[1]!r}; {_nearest(missing[1]) or 'docs/config.md lists them all'}"
+    text = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
+    return shortened(f"{where}{type(error).__name__}: {text}")
 
 
 def find_config(name: str | Path) -> Path:
@@ -64,17 +92,32 @@ def find_config(name: str | Path) -> Path:
 def set_fields(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
     """Return a copy of `config` with the fields {"section.field": value} changed; a value may be the text of a command line.
 
-    Raises BadInput for a field that does not exist (naming the nearest one) or a value of another type.
+    Raises BadInput for a field that does not exist (naming the nearest one) or a value that the field does not take.
 
     >>> changed = set_fields(load_config("default"), {"model.latent_dim": "4", "eval.evaluators": "latents"})
     >>> changed.model.latent_dim, changed.eval.evaluators
     (4, ('latents',))
     """
-    changed = config.copy_and_resolve_references()
-    for name, value in changes.items():
+    for name in changes:
         require_field(name)
-        changed.update_from_flattened_dict({name: _typed(name, value, fields()[name].default)})
-    return changed
+    return _config_of(flatten(config.to_dict()) | changes)
+
+
+def checked(config: ConfigDict) -> ConfigDict:
+    """Return a copy of `config`, locked, with each value in the type of its field.
+
+    Raises BadInput, which names the field, the value and what is expected, for the first value that a field does not take, and for
+    values that do not go together.
+    """
+    config = _config_of(flatten(config.to_dict()))
+    steps, bound = config.stages.encoder.steps, config.model.log_var_bound
+    if config.loss.beta and config.loss.kl_warmup > steps:
+        expected = f"at most config.stages.encoder.steps, {steps}: beta would not reach its value"
+        raise BadInput(f"config.loss.kl_warmup: got {config.loss.kl_warmup!r}, expected {expected}")
+    if not -bound < config.model.likelihood.log_var < bound:
+        expected = f"within config.model.log_var_bound, {bound:g}"
+        raise BadInput(f"config.model.likelihood.log_var: got {config.model.likelihood.log_var!r}, expected {expected}")
+    return config
 
 
 def fields() -> dict[str, Field]:
@@ -82,55 +125,39 @@ def fields() -> dict[str, Field]:
     return dict(walk())
 
 
-def _typed(name: str, value: Any, default: Any) -> Any:
-    """`value` in the type of the field's default. A default of None is an unset float."""
-    kind = float if default is None else type(default)
-    try:
-        if isinstance(value, str) and kind is not str:
-            value = ast.literal_eval(value.strip().capitalize() if kind is bool else value)
-    except (ValueError, SyntaxError, TypeError):
-        pass
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if kind is tuple and isinstance(value, list | str | int):
-        value = tuple(value) if isinstance(value, list) else (value,)
-    if (isinstance(value, kind) and not (kind is int and isinstance(value, bool))) or (
-        value is None and default is None
-    ):
-        return value
-    expected = {int: "a whole number", float: "a number", bool: "True or False", tuple: "a tuple", str: "text"}[kind]
-    raise BadInput(f"config.{name}: got {value!r}, expected {expected}")
-
-
 def require_field(name: str, shown: str | None = None) -> None:
     """Raise BadInput, beginning with `shown`, unless config.`name` is a field; the message names the nearest field."""
+    if name not in fields():
+        hint = _nearest(name) or "docs/config.md lists them all"
+        raise BadInput(f"{shortened(shown or f'config.{name}')}: there is no such field; {hint}")
+
+
+def _nearest(name: str) -> str:
+    """Return a question that names the field like `name`, or "" if there is none."""
     known = list(fields())
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.6) or [
-            field for field in known if field.split(".")[-1] == name.split(".")[-1]
-        ]
-        hint = f"did you mean config.{near[0]}?" if near else "docs/config.md lists them all"
-        raise BadInput(f"{shown or f'config.{name}'}: there is no such field; {hint}")
+    last = {field.rpartition(".")[2]: field for field in reversed(known)}
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6) or [
+        last[like] for like in difflib.get_close_matches(name.rpartition(".")[2], last, n=1, cutoff=0.8)
+    ]
+    return f"did you mean config.{near[0]}?" if near else ""
 
 
-def check(config: ConfigDict) -> None:
-    """Raise BadInput that names the field, its value and what is allowed, for the first value out of its range."""
-    values = flatten(config.to_dict())
-    for name, field in fields().items():
-        _check_field(name, field, values[name])
-    steps, bound = config.stages.encoder.steps, config.model.log_var_bound
-    if config.loss.kl_warmup > steps:
-        expected = f"at most config.stages.encoder.steps, {steps}: beta would not reach its value"
-        raise BadInput(f"config.loss.kl_warmup: got {config.loss.kl_warmup!r}, expected {expected}")
-    if not -bound < config.model.likelihood.log_var < bound:
-        expected = f"within config.model.log_var_bound, {bound:g}"
-        raise BadInput(f"config.model.likelihood.log_var: got {config.model.likelihood.log_var!r}, expected {expected}")
+def _config_of(values: dict[str, Any]) -> ConfigDict:
+    """Return the config with these values, each in the type of its field."""
+    known = fields()
+    if odd := sorted(values.keys() ^ known.keys()):
+        raise BadInput(f"{'lacks' if odd[0] in known else 'has an unknown field'} config.{odd[0]}")
+    config = default_config()
+    config.update_from_flattened_dict({name: _read(name, field, values[name]) for name, field in known.items()})
+    return config
 
 
-def _check_field(name: str, field: Field, value: Any) -> None:
-    allowed = field.allowed
-    if allowed.names:
-        for each in (value,) if isinstance(value, str) else value:
-            choose(f"config.{name}", each, dict.fromkeys(allowed.names))
-    elif not allowed.holds(value):
-        raise BadInput(f"config.{name}: got {value!r}, expected {allowed.text}")
+def _read(name: str, field: Field, value: Any) -> Any:
+    """The value in the field's own type."""
+    try:
+        return field.allowed.read(value)
+    except NotAllowed as error:
+        # A wrong name is answered with the nearest.
+        for wrong in error.args:
+            choose(f"config.{name}", wrong, dict.fromkeys(field.allowed.names))
+        raise BadInput(f"config.{name}: got {shortened(repr(value))}, expected {field.allowed.text}") from error

@@ -24,8 +24,9 @@ On the command line a field is set as `--config.SECTION.FIELD=VALUE`:
 
     python main.py --config configs/scorevae_digits.py --mode train --config.model.latent_dim=8 --config.data.dir="my images"
 
-Tuples are written as in Python: `--config.eval.evaluators='("reconstruction", "latents")'`. A tuple of one value may be given as
-that value.
+Tuples are written as in Python, `--config.model.prior.multipliers="(1, 2)"`; names in them need no quotes:
+`--config.eval.evaluators=reconstruction,latents`. A tuple of one value may be given as that value, the empty one as `()` or `None`, a
+whole number as `1e3`.
 
 In Python a config is an object with the same fields:
 
@@ -34,7 +35,8 @@ In Python a config is an object with the same fields:
     sde_vae.train(config, "runs/mine")
 
 A field that does not exist, or a value that is not allowed, is refused with one line. It names the field, the value and what is
-allowed. Fields of other methods, data sets and solvers are ignored.
+allowed. Fields of other methods, data sets and solvers are not read: each one that is set on the command line all the same is named
+in a line.
 """
 
 
@@ -72,7 +74,9 @@ def _table(title: str, rows: Iterable[str], note: str = "") -> str:
 
 
 def _row(name: str, default: str, field: Field) -> str:
-    return f"| `{name}` | {default} | {_cell(field.allowed.text)} | {_cell(field.meaning)} |"
+    # The rows of the stages, which have one text, name no readers: a stage reads its fields if it is trained.
+    where = f"; only where {field.reader.text}" if field.reader.text and not name.startswith("stages.") else ""
+    return f"| `{name}` | {default} | {_cell(field.allowed.text)} | {_cell(field.meaning + where)} |"
 
 
 def _code(default: object) -> str:

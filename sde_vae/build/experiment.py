@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from sde_vae.build.config import check
+from sde_vae.build.config import checked
 from sde_vae.build.data import build_loader
 from sde_vae.build.fields import NEED_PRIOR, NEED_SCORE
 from sde_vae.build.methods import build_method, build_prior
@@ -46,7 +46,7 @@ class Experiment(NamedTuple):
 
 def build(config: ConfigDict) -> Experiment:
     """Build what the config describes. Raises BadInput that names the field, the value and what is allowed."""
-    check(config)
+    config = checked(config)
     size = config.data.image_size
     shape = (size, size, config.data.channels)
     sde = build_sde(config.sde)

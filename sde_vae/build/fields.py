@@ -4,75 +4,25 @@ This is the one place where they are said. `default_config` makes the config tre
 allowed, and `python -m sde_vae.build.config_page` writes docs/config.md.
 """
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ml_collections import ConfigDict
-from ml_collections.config_dict import placeholder
+from ml_collections import ConfigDict, FieldReference
 
-
-class Allowed(NamedTuple):
-    """A range of values: its description, and the test of one value. `names` lists the choices of a field that is a name."""
-
-    text: str
-    holds: Callable[[Any], bool]
-    names: tuple[str, ...] = ()
+from sde_vae.build.allowed import BOOLEAN, TEXT, Allowed, matching, number, one_of, optional, some_of, tuple_of, whole
+from sde_vae.build.readers import ALWAYS, Reader, all_of, any_of, asks_for, given, not_given, only, unless
 
 
 class Field(NamedTuple):
-    """One config field. A default of None is an unset float."""
+    """One config field: its default, its meaning, what it takes, and which configs read it."""
 
     default: Any
     meaning: str
     allowed: Allowed
+    reader: Reader = ALWAYS
 
 
 Section = dict[str, Any]  # name -> Field or Section
-
-
-def _real(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def at_least(low: int | float) -> Allowed:
-    return Allowed(f"at least {low:g}", lambda v: _real(v) and v >= low)
-
-
-def above(low: int | float) -> Allowed:
-    return Allowed(f"above {low:g}", lambda v: _real(v) and v > low)
-
-
-def share(closed: bool = True) -> Allowed:
-    return (
-        Allowed("in [0, 1]", lambda v: _real(v) and 0 <= v <= 1)
-        if closed
-        else Allowed("in [0, 1)", lambda v: _real(v) and 0 <= v < 1)
-    )
-
-
-def one_of(*names: str) -> Allowed:
-    return Allowed("one of " + ", ".join(names), lambda v: v in names, names)
-
-
-def some_of(*names: str) -> Allowed:
-    return Allowed("a tuple of " + ", ".join(names), lambda v: set(v) <= set(names), names)
-
-
-FINITE = Allowed("a finite number", _real)
-FINITE_OR_NONE = Allowed("a finite number, or None", lambda v: v is None or _real(v))
-BOOLEAN = Allowed("True or False", lambda v: isinstance(v, bool))
-TEXT = Allowed("text", lambda v: isinstance(v, str))
-SIZES = Allowed("a tuple of whole numbers, at least 1", lambda v: all(isinstance(n, int) and n >= 1 for n in v))
-SEED = Allowed("a whole number from 0 to 2**32 - 1", lambda v: _real(v) and 0 <= v < 2**32)
-WIDTH = Allowed(
-    "a multiple of 4 (of 32 above 128)",
-    lambda v: _real(v) and v >= 1 and v % 4 == 0 and (v <= 128 or v % 32 == 0),
-)
-HIDDEN = Allowed("a multiple of 8, at least 16", lambda v: _real(v) and v >= 16 and v % 8 == 0)
-PART = Allowed(
-    "between 0 and 1: to train without synthetic images, set config.synthetic.n=0", lambda v: _real(v) and 0 < v < 1
-)
 
 SDES = ("vp", "cosine_vp", "sub_vp", "ve")
 TIMES = ("uniform_t", "uniform_log_snr")
@@ -117,29 +67,78 @@ NEED_PRIOR = ("elbo_vs_steps",)
 STAGES = ("prior", "encoder", "correction", "latent")
 
 
-def _unet(who: str, **more: Field) -> Section:
+SEED = whole(0, 2**32 - 1)
+COUNT, POSITIVE = whole(0), whole(1)
+PROBABILITY = number(0, 1, below=True)
+SIZE = whole(1, 4096)
+# Beyond logSNR 33 the noise is below the rounding of x_0 in float32, and below -33 x_0 below that of the noise.
+LOG_SNR = number(-33, 33)
+WIDTH = Allowed(
+    "a multiple of 4 (of 32 above 128), at most 2048", lambda v: whole(4, 2048, 4 if _small(v) else 32).read(v)
+)
+FOLDER = matching(r"(?!parts$)\w[\w.=+-]*", "a letter or digit, then any of these and . _ = + -; not parts; or empty")
+
+
+def _small(width: Any) -> bool:
+    return whole().read(width) <= 128
+
+
+# What reads the fields of a section.
+WITH_PRIOR = only("method", "score_vae", "diffuse_vae")
+HAS_PRIOR = any_of(WITH_PRIOR, given("synthetic.n"))
+TRAINS_PRIOR = all_of(WITH_PRIOR, not_given("prior.checkpoint"))
+OF_SCORE_VAE = only("method", "score_vae")
+CORRECTED = all_of(OF_SCORE_VAE, given("stages.correction.steps"))
+OF_VAE = only("method", "beta_vae", "diffuse_vae")
+OF_DIFF_DECODER = only("method", "diff_decoder")
+HAS_DECODER = unless("method", "score_vae")
+# The encoder stage of the others has no denoising loss.
+DENOISES = only("method", "score_vae", "diff_decoder")
+TRAINS_LATENT = given("stages.latent.steps")
+SOLVES = any_of(unless("method", "beta_vae"), given("synthetic.n"), TRAINS_LATENT)
+OF_FILES = unless("data.name", "digits", "mnist5k", "avatars")
+OF_PICTURES = unless("data.name", "digits", "mnist5k", "avatars", "fashion_mnist")
+
+
+def _solver(*names: str) -> Reader:
+    return all_of(SOLVES, only("sampling.solver", *names))
+
+
+USES_ODE = any_of(_solver("ode"), all_of(SOLVES, only("sampling.inverter", "ode")))
+
+
+def _unet(who: str, reader: Reader, **more: Field) -> Section:
     return {
-        "channels": Field(32, f"channels of {who} at full resolution", WIDTH),
+        "channels": Field(32, f"channels of {who} at full resolution", WIDTH, reader),
         "multipliers": Field(
-            (1, 2), "channels at each resolution, in units of `channels`; each resolution halves the last", SIZES
+            (1, 2),
+            "channels at each resolution, in units of `channels`; each resolution halves the last",
+            tuple_of(whole(1, 32), "a tuple of whole numbers from 1 to 32, at least one", least=1),
+            reader,
         ),
-        "blocks": Field(1, "residual blocks at each resolution", at_least(1)),
-        "attention": Field((), "image sizes at which there is self-attention", SIZES),
-        "dropout": Field(0.0, "dropout rate in training", share(closed=False)),
+        "blocks": Field(1, "residual blocks at each resolution", whole(1, 32), reader),
+        "attention": Field(
+            (),
+            "image sizes at which there is self-attention",
+            tuple_of(SIZE, "a tuple of whole numbers from 1 to 4096"),
+            reader,
+        ),
+        "dropout": Field(0.0, "dropout rate in training", PROBABILITY, reader),
     } | more
 
 
-def _stage(steps: Field, weight: str, times: str) -> Section:
+def _stage(steps: Field, weight: str, times: str, reader: Reader, denoises: Reader | None = None) -> Section:
+    denoises = denoises or reader
     return {
         "steps": steps,
-        "batch_size": Field(64, "images a step, over all devices", at_least(1)),
-        "learning_rate": Field(2e-4, "Adam's learning rate after the warm-up", above(0)),
-        "warmup": Field(5000, "steps over which the learning rate rises from 0", at_least(0)),
-        "weight": Field(weight, "weight of the denoising loss as a function of logSNR", one_of(*WEIGHTS)),
-        "times": Field(times, "distribution of the times in training", one_of(*TIMES)),
-        "checkpoint_every": Field(1000, "steps between checkpoints", at_least(1)),
-        "log_every": Field(100, "steps between logged metrics", at_least(1)),
-        "preview_every": Field(5000, "steps between images in TensorBoard; 0: none", at_least(0)),
+        "batch_size": Field(64, "images a step, over all devices", POSITIVE, reader),
+        "learning_rate": Field(2e-4, "Adam's learning rate after the warm-up", number(0, 1, above=True), reader),
+        "warmup": Field(5000, "steps over which the learning rate rises from 0", COUNT, reader),
+        "weight": Field(weight, "weight of the denoising loss as a function of logSNR", one_of(*WEIGHTS), denoises),
+        "times": Field(times, "distribution of the times in training", one_of(*TIMES), denoises),
+        "checkpoint_every": Field(1000, "steps between checkpoints", POSITIVE, reader),
+        "log_every": Field(100, "steps between logged metrics", POSITIVE, reader),
+        "preview_every": Field(5000, "steps between images in TensorBoard; 0: none", COUNT, reader),
     }
 
 
@@ -147,126 +146,188 @@ FIELDS: Section = {
     "method": Field("score_vae", "which model; score_vae with correction steps is ScoreVAE+", one_of(*METHODS)),
     "seed": Field(0, "seed of initialisation, batches and noise", SEED),
     "parallel": Field("pmap", "how a step runs over the devices", one_of("pmap", "data", "fsdp")),
-    "keep_checkpoints": Field(3, "checkpoints kept for each stage", at_least(1)),
+    "keep_checkpoints": Field(3, "checkpoints kept for each stage", POSITIVE),
     "data": {
         "name": Field("digits", "data set: see docs/data.md; tfds:NAME for one of tensorflow-datasets", TEXT),
-        "dir": Field("", "folder or zip with the data set's files", TEXT),
-        "image_size": Field(8, "height and width in pixels", at_least(1)),
-        "channels": Field(1, "1 for grey, 3 for colour", at_least(1)),
-        "crop": Field(0, "side in pixels of the centre crop before the resize; 0: no crop", at_least(0)),
-        "filter": Field("bilinear", "antialiased filter of the resize", one_of(*FILTERS)),
-        "skip_corrupt": Field(False, "leave unreadable images out and list them, instead of stopping", BOOLEAN),
-        "workers": Field(0, "processes that read ahead; 0: threads only", at_least(0)),
+        "dir": Field("", "folder or zip with the data set's files", TEXT, OF_FILES),
+        "image_size": Field(8, "height and width in pixels", SIZE),
+        "channels": Field(1, "1 for grey, 3 for colour", whole(1, 4)),
+        "crop": Field(
+            0, "side in pixels of the centre crop before the resize; 0: no crop", whole(0, 65536), OF_PICTURES
+        ),
+        "filter": Field("bilinear", "antialiased filter of the resize", one_of(*FILTERS), OF_PICTURES),
+        "skip_corrupt": Field(
+            False, "leave unreadable images out and list them, instead of stopping", BOOLEAN, OF_PICTURES
+        ),
+        "workers": Field(0, "processes that read ahead; 0: threads only", whole(0, 64)),
         "cache": Field("~/.cache/sde_vae/data", "folder of decoded images", TEXT),
     },
     "sde": {
         "name": Field("vp", "forward SDE", one_of(*SDES)),
-        "t_min": Field(1e-3, "smallest time of training and sampling", above(0)),
-        "beta_min": Field(0.1, "vp, sub_vp: noise rate at t = 0", FINITE),
-        "beta_max": Field(20.0, "vp, sub_vp: noise rate at t = T", FINITE),
-        "log_snr_min": Field(-10.0, "cosine_vp: logSNR at t = T", FINITE),
-        "log_snr_max": Field(20.0, "cosine_vp: logSNR at t = 0", FINITE),
-        "sigma_min": Field(0.01, "ve: noise at t = 0", FINITE),
-        "sigma_max": Field(50.0, "ve: noise at t = T", FINITE),
+        "t_min": Field(1e-3, "smallest time of training and sampling", number(0, 1, above=True, below=True)),
+        "beta_min": Field(0.1, "noise rate at t = 0", number(0, 1000), only("sde.name", "vp", "sub_vp")),
+        "beta_max": Field(20.0, "noise rate at t = T", number(0, 1000, above=True), only("sde.name", "vp", "sub_vp")),
+        "log_snr_min": Field(-10.0, "logSNR at t = T", LOG_SNR, only("sde.name", "cosine_vp")),
+        "log_snr_max": Field(20.0, "logSNR at t = 0", LOG_SNR, only("sde.name", "cosine_vp")),
+        "sigma_min": Field(0.01, "noise at t = 0", number(0, 1e6, above=True), only("sde.name", "ve")),
+        "sigma_max": Field(50.0, "noise at t = T", number(0, 1e6, above=True), only("sde.name", "ve")),
     },
     "model": {
-        "latent_dim": Field(16, "dimensions of z", at_least(1)),
-        "log_var_bound": Field(8.0, "bound on the encoder's |log-variance|", above(0)),
-        "prediction": Field("noise", "what the diffusion networks predict", one_of("noise", "velocity")),
-        "dtype": Field(
-            "float32", "precision of the diffusion networks; the encoder has float32", one_of("float32", "bfloat16")
+        "latent_dim": Field(16, "dimensions of z", whole(1, 65536)),
+        "log_var_bound": Field(8.0, "bound on the encoder's |log-variance|", number(0, 20, above=True)),
+        "prediction": Field(
+            "noise",
+            "what the diffusion networks predict",
+            one_of("noise", "velocity"),
+            any_of(HAS_PRIOR, OF_DIFF_DECODER),
         ),
-        "prior": _unet("the prior's U-Net"),
+        "dtype": Field(
+            "float32",
+            "precision of the diffusion networks; the encoder has float32",
+            one_of("float32", "bfloat16"),
+            any_of(HAS_PRIOR, OF_DIFF_DECODER),
+        ),
+        "prior": _unet("the prior's U-Net", HAS_PRIOR),
         "encoder": _unet(
             "the encoder, half a U-Net",
+            ALWAYS,
             input=Field(
                 "x_t",
-                "score_vae: x_t itself, its linear estimate of x_0 (filtered), or the prior's E[x_0 | x_t] (denoised)",
+                "x_t itself, its linear estimate of x_0 (filtered), or the prior's E[x_0 | x_t] (denoised)",
                 one_of("x_t", "filtered", "denoised"),
+                OF_SCORE_VAE,
             ),
             num_statistics=Field(
                 0,
-                "score_vae: learnt statistics of z in which log q(z | x_t) is quadratic as well; 0: a Gaussian",
-                at_least(0),
+                "learnt statistics of z in which log q(z | x_t) is quadratic as well; 0: a Gaussian",
+                whole(0, 65536),
+                OF_SCORE_VAE,
             ),
         ),
-        "decoder": _unet("the decoder of beta_vae and diffuse_vae, and of diff_decoder's U-Net"),
+        "decoder": _unet("the decoder of beta_vae and diffuse_vae, and of diff_decoder's U-Net", HAS_DECODER),
         "likelihood": {
-            "log_var": Field(0.0, "beta_vae, diffuse_vae: log-variance of p(x_0 | z), one for all pixels", FINITE),
-            "learn_log_var": Field(False, "learn that log-variance", BOOLEAN),
+            "log_var": Field(
+                0.0, "log-variance of p(x_0 | z), one for all pixels, within log_var_bound", number(-20, 20), OF_VAE
+            ),
+            "learn_log_var": Field(False, "learn that log-variance", BOOLEAN, OF_VAE),
         },
         "correction": _unet(
             "ScoreVAE+'s correction",
-            body=Field("unet", "a U-Net of its own, or a head on the prior's features", one_of("unet", "head")),
+            CORRECTED,
+            body=Field(
+                "unet", "a U-Net of its own, or a head on the prior's features", one_of("unet", "head"), CORRECTED
+            ),
         ),
         "latent_prior": {
-            "hidden": Field(256, "width of the diffusion model of latent codes", HIDDEN),
-            "blocks": Field(3, "residual blocks of the diffusion model of latent codes", at_least(1)),
+            "hidden": Field(
+                256, "width of the diffusion model of latent codes", whole(16, 8192, multiple=8), TRAINS_LATENT
+            ),
+            "blocks": Field(3, "residual blocks of the diffusion model of latent codes", whole(1, 64), TRAINS_LATENT),
         },
     },
-    "prior": {"checkpoint": Field("", "a workdir with a trained prior, which replaces the prior stage", TEXT)},
+    "prior": {
+        "checkpoint": Field("", "a workdir with a trained prior, which replaces the prior stage", TEXT, HAS_PRIOR)
+    },
     "loss": {
-        "beta": Field(0.01, "weight of KL(q(z | x_0) || N(0, I))", at_least(0)),
-        "free_bits": Field(0.0, "nats of KL in each latent dimension that are not penalised", at_least(0)),
-        "kl_warmup": Field(0, "steps over which beta rises from 0", at_least(0)),
-        "latent_dropout": Field(0.0, "diff_decoder: share of examples without z, for guidance", share(closed=False)),
+        "beta": Field(0.01, "weight of KL(q(z | x_0) || N(0, I))", number(0, 1e6)),
+        "free_bits": Field(
+            0.0, "nats of KL in each latent dimension that are not penalised", number(0, 1e6), given("loss.beta")
+        ),
+        "kl_warmup": Field(
+            0,
+            "steps over which beta rises from 0, at most stages.encoder.steps",
+            COUNT,
+            given("loss.beta"),
+        ),
+        "latent_dropout": Field(0.0, "share of examples without z, for guidance", PROBABILITY, OF_DIFF_DECODER),
         "log_density": Field(
             "full",
-            "score_vae: log q(z | x_t), or without its log-variance term (quadratic)",
+            "log q(z | x_t), or without its log-variance term (quadratic)",
             one_of("full", "quadratic"),
+            OF_SCORE_VAE,
         ),
-        "sigmoid_bias": Field(2.0, "logSNR at which the sigmoid of the weights sigmoid and velocity is 1/2", FINITE),
+        "sigmoid_bias": Field(
+            2.0,
+            "logSNR at which the sigmoid of the weights sigmoid and velocity is 1/2",
+            LOG_SNR,
+            any_of(*(only(f"stages.{stage}.weight", "sigmoid", "velocity") for stage in STAGES)),
+        ),
     },
     "synthetic": {
-        "n": Field(0, "images sampled from the prior, on which the encoder stage trains as well", at_least(0)),
-        "share": Field(0.5, "their share of a batch", PART),
+        "n": Field(0, "images sampled from the prior, on which the encoder stage trains as well", whole(0, 10**7)),
+        "share": Field(0.5, "their share of a batch", number(0, 1, above=True, below=True), given("synthetic.n")),
     },
     "optim": {
-        "ema_decay": Field(0.9999, "decay of the exponential moving average of parameters", share(closed=False)),
-        "clip": Field(1.0, "largest norm of the gradient", above(0)),
+        "ema_decay": Field(0.9999, "decay of the exponential moving average of parameters", PROBABILITY),
+        "clip": Field(1.0, "largest norm of the gradient", number(0, 1e9, above=True)),
         "decay": Field("constant", "learning rate after the warm-up", one_of("constant", "cosine")),
     },
     "stages": {
-        "prior": _stage(Field(100_000, "updates of the prior", at_least(1)), "simple", "uniform_t"),
+        "prior": _stage(
+            Field(100_000, "updates of the prior", POSITIVE, TRAINS_PRIOR), "simple", "uniform_t", TRAINS_PRIOR
+        ),
         "encoder": _stage(
-            Field(100_000, "updates of the encoder (and decoder)", at_least(1)), "likelihood", "uniform_log_snr"
+            Field(100_000, "updates of the encoder (and decoder)", POSITIVE),
+            "likelihood",
+            "uniform_log_snr",
+            ALWAYS,
+            DENOISES,
         ),
         "correction": _stage(
-            Field(0, "updates of ScoreVAE+'s correction; 0: none", at_least(0)), "velocity", "uniform_log_snr"
+            Field(0, "updates of ScoreVAE+'s correction; 0: none", COUNT, OF_SCORE_VAE),
+            "velocity",
+            "uniform_log_snr",
+            CORRECTED,
         ),
         "latent": _stage(
-            Field(0, "updates of the diffusion model of latent codes; 0: none", at_least(0)),
+            Field(0, "updates of the diffusion model of latent codes; 0: none", COUNT),
             "sigmoid",
             "uniform_log_snr",
+            TRAINS_LATENT,
         ),
     },
     "sampling": {
-        "solver": Field("euler_maruyama", "solver of the reverse process: see docs/solvers.md", one_of(*SOLVERS)),
-        "grid": Field("uniform_t", "spacing of the solver's times", one_of(*GRIDS)),
-        "rho": Field(7.0, "edm grid: its exponent", above(0)),
-        "steps": Field(250, "steps of every solver but ode", at_least(1)),
-        "eta": Field(0.0, "ddim, dpm_solver_pp_2m: 0 solves the ODE, 1 the SDE", share()),
-        "churn": Field(0.0, "heun: EDM's S_churn", at_least(0)),
-        "snr": Field(0.16, "predictor_corrector: signal-to-noise ratio of a Langevin step", above(0)),
-        "corrector_steps": Field(1, "predictor_corrector: Langevin steps after each predictor step", at_least(1)),
-        "rtol": Field(1e-4, "ode: relative tolerance", above(0)),
-        "atol": Field(1e-4, "ode: absolute tolerance", above(0)),
-        "inverter": Field("dpm_solver_pp_2m", "solver that finds the x_T of an image", one_of(*INVERTERS)),
-        "prior_below": Field(None, "logSNR below which the prior alone decodes; None: nowhere", FINITE_OR_NONE),
-        "prior_above": Field(3.0, "diffuse_vae: logSNR above which the prior alone decodes", FINITE),
-        "guidance": Field(1.0, "score_vae: gamma; diff_decoder with latent_dropout: guidance scale", FINITE),
+        "solver": Field(
+            "euler_maruyama", "solver of the reverse process: see docs/solvers.md", one_of(*SOLVERS), SOLVES
+        ),
+        "grid": Field("uniform_t", "spacing of the solver's times", one_of(*GRIDS), SOLVES),
+        "rho": Field(7.0, "the edm grid's exponent", number(1, 100), all_of(SOLVES, only("sampling.grid", "edm"))),
+        "steps": Field(250, "steps of every solver but ode", whole(1, 100_000), SOLVES),
+        "eta": Field(0.0, "0 solves the ODE, 1 the SDE", number(0, 1), _solver("ddim", "dpm_solver_pp_2m")),
+        "churn": Field(0.0, "EDM's S_churn", number(0, 1e6), _solver("heun")),
+        "snr": Field(
+            0.16, "signal-to-noise ratio of a Langevin step", number(0, 10, above=True), _solver("predictor_corrector")
+        ),
+        "corrector_steps": Field(
+            1, "Langevin steps after each predictor step", whole(1, 1000), _solver("predictor_corrector")
+        ),
+        "rtol": Field(1e-4, "relative tolerance", number(1e-6, 1), USES_ODE),
+        "atol": Field(1e-4, "absolute tolerance", number(1e-6, 1), USES_ODE),
+        "inverter": Field("dpm_solver_pp_2m", "solver that finds the x_T of an image", one_of(*INVERTERS), SOLVES),
+        "prior_below": Field(
+            None, "logSNR below which the prior alone decodes; None: nowhere", optional(number(-100, 100))
+        ),
+        "prior_above": Field(
+            3.0, "logSNR above which the prior alone decodes", number(-100, 100), only("method", "diffuse_vae")
+        ),
+        "guidance": Field(
+            1.0,
+            "score_vae: gamma; diff_decoder with latent_dropout: guidance scale",
+            number(-1000, 1000),
+            only("method", "score_vae", "diff_decoder"),
+        ),
     },
     "eval": {
-        "name": Field("", "folder of the evaluation under WORKDIR/eval; empty: eval itself", TEXT),
-        "n": Field(360, "images of the split that are evaluated, or as many as there are", at_least(4)),
-        "samples": Field(1000, "new images", at_least(4)),
-        "batch_size": Field(128, "images decoded at once by each device", at_least(1)),
+        "name": Field("", "folder of the evaluation under WORKDIR/eval; empty: eval itself", FOLDER),
+        "n": Field(360, "images of the split that are evaluated, or as many as there are", whole(4)),
+        "samples": Field(1000, "new images", whole(4, 10**7), asks_for("eval.evaluators", "samples", "latent_prior")),
+        "batch_size": Field(128, "images decoded at once by each device", whole(1, 65536)),
         "split": Field("test", "evaluated split", one_of(*SPLITS)),
         "prior": Field("", "a workdir whose prior, of the same SDE, decodes instead of the run's own", TEXT),
         "lpips": Field(("alex", "vgg"), "networks of LPIPS, from the extra `metrics`", some_of(*LPIPS)),
-        "lpips_dir": Field("", "folder with the reference's own weight files of LPIPS", TEXT),
+        "lpips_dir": Field("", "folder with the reference's own weight files of LPIPS", TEXT, given("eval.lpips")),
         "extractor": Field("efflite0", "features of FD and KID", one_of(*EXTRACTORS)),
-        "fid_weights": Field("", "file with the weights of the FID's Inception", TEXT),
+        "fid_weights": Field("", "file with the weights of the FID's Inception", TEXT, only("eval.extractor", "fid")),
         "evaluators": Field(
             ("reconstruction", "samples", "bits_per_dim", "latents", "interpolation", "traversal"),
             "what is evaluated",
@@ -307,8 +368,6 @@ def fields_by_section(section: Section | None = None, name: str = "") -> Iterato
 def _tree(section: Section) -> ConfigDict:
     config = ConfigDict()
     for name, item in section.items():
-        if isinstance(item, Field):
-            config[name] = placeholder(float) if item.default is None else item.default
-        else:
-            config[name] = _tree(item)
+        # `build.config` reads and checks the types, in words of its own: a ConfigDict would refuse 1e3 for a whole number.
+        config[name] = FieldReference(item.default, field_type=object) if isinstance(item, Field) else _tree(item)
     return config

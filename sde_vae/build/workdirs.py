@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from sde_vae.build.config import set_fields
+from sde_vae.build.config import read_recorded
 from sde_vae.build.fields import default_config
 from sde_vae.errors import BadInput
 from sde_vae.training import workdir as workdirs
@@ -28,13 +28,7 @@ def find_workdir(workdir: str | Path) -> Path:
 
 def trained_config(directory: Path) -> ConfigDict:
     """Return the config that the run in `directory` was trained with. Raises BadInput for one that this version cannot read."""
-    recorded = workdirs.read_config(directory)
-    try:
-        return set_fields(default_config(), recorded)
-    except BadInput as error:
-        raise BadInput(
-            f"workdir: {directory / 'config.json'} was written by another version of sde_vae: {error}"
-        ) from error
+    return read_recorded(directory, "workdir")
 
 
 def check_same_model(config: ConfigDict, directory: Path) -> None:

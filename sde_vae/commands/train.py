@@ -7,9 +7,11 @@ import jax
 from ml_collections import ConfigDict
 
 from sde_vae import runtime
+from sde_vae.build.config import checked
 from sde_vae.build.experiment import Experiment, build
 from sde_vae.build.fields import default_config
 from sde_vae.build.parameters import load_frozen, load_prior, other_images, unfinished_prior
+from sde_vae.build.unread import absent_attention
 from sde_vae.data.dataset import Dataset
 from sde_vae.devices import replicate
 from sde_vae.errors import BadInput
@@ -36,7 +38,7 @@ def train(config: ConfigDict, directory: str | Path) -> bool:
     True
     """
     runtime.enable_compilation_cache()
-    directory = Path(directory).expanduser()
+    config, directory = checked(config), Path(directory).expanduser()
     return train_stages(config, build(config), directory)
 
 
@@ -51,6 +53,7 @@ def train_stages(config: ConfigDict, experiment: Experiment, directory: Path) ->
     notes = prior_notes(config, experiment, directory, data) if config.prior.checkpoint and experiment.prior else []
     trains = not all(workdir.is_trained(directory, stage.name, stage.steps) for stage in experiment.stages)
     workdir.claim(directory, flat, defaults, describe_data(data), trains)
+    notes += absent_attention(config)
     print(announcement(config, experiment, data, directory), *notes, sep="\n", flush=True)
     finished = all_stages(config, experiment, directory)
     report_skipped(data, directory)

@@ -17,6 +17,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from sde_vae.arrays import expand
 from sde_vae.types import PerExample, Points
@@ -200,6 +201,31 @@ class VE(SDE):
 
     def t_of_log_snr(self, log_snr: PerExample) -> PerExample:
         return self.T * (-0.5 * log_snr - math.log(self.sigma_min)) / self._log_ratio
+
+
+# Beyond this logSNR, -2 log(2^-24), the noise is below the rounding of the data in float32; below its negative, the data that of the noise.
+LOG_SNR_LIMIT = 33.27
+
+
+def fault_of(sde: SDE, points: int = 257) -> str:
+    """Return what is wrong with an SDE in float32, or "": its logSNR must be finite, within +-LOG_SNR_LIMIT, and fall from t_min to T.
+
+    It is checked at `points` times; so are g, which must be above 0 and finite, and alpha.
+
+    >>> fault_of(VP()), fault_of(VE(sigma_min=2.0, sigma_max=1.0))
+    ('', 'g is not a finite number above 0')
+    """
+    if not 0 < sde.t_min < sde.T:
+        return f"t_min is not between 0 and T = {sde.T:g}"
+    with jax.ensure_compile_time_eval():
+        t = jnp.linspace(sde.t_min, sde.T, points, dtype=jnp.float32)
+        log_snr, g, alpha = (np.asarray(of(t), np.float64) for of in (sde.log_snr, sde.g, sde.alpha))
+    for name, values in {"g": g, "alpha": alpha}.items():
+        if not np.all(np.isfinite(values) & (values > 0)):
+            return f"{name} is not a finite number above 0"
+    if not np.all(np.abs(log_snr) <= LOG_SNR_LIMIT):
+        return f"logSNR goes from {log_snr[0]:.4g} to {log_snr[-1]:.4g}, beyond {LOG_SNR_LIMIT}, the limit of float32"
+    return "" if np.all(np.diff(log_snr) < 0) else "logSNR does not fall from t_min to T"
 
 
 def log_snr_rate(sde: SDE, t: PerExample) -> PerExample:

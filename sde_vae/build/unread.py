@@ -1,0 +1,40 @@
+"""Say which fields were set that a config does not read."""
+
+from collections.abc import Iterable
+
+from ml_collections import ConfigDict
+
+from sde_vae.build.config import fields
+from sde_vae.build.nets import resolutions
+
+NETS = ("prior", "encoder", "decoder", "correction")
+
+
+def unread(config: ConfigDict, names: Iterable[str]) -> list[str]:
+    """Return a note for each field of `names`, "section.field", that this config does not read, and says which configs do.
+
+    >>> from sde_vae.build.config import load_config
+    >>> unread(load_config("scorevae_digits"), ["sde.sigma_max", "sde.beta_max"])
+    ['note: config.sde.sigma_max is not read: it is only where sde.name is ve']
+    """
+    known = fields()
+    return [
+        f"note: config.{name} is not read: it is only where {known[name].reader.text}"
+        for name in names
+        if not known[name].reader.holds(config)
+    ]
+
+
+def absent_attention(config: ConfigDict) -> list[str]:
+    """Return a note for each network that is to attend at image sizes which it never has."""
+    notes = []
+    for name in NETS:
+        field = f"model.{name}.attention"
+        sizes = resolutions(config, name)
+        absent = [size for size in config.model[name].attention if size not in sizes]
+        if absent and fields()[field].reader.holds(config):
+            notes.append(
+                f"note: config.{field}: there is no attention at {', '.join(map(str, absent))}: the images of this network have the "
+                f"sizes {', '.join(map(str, sizes))}"
+            )
+    return notes
