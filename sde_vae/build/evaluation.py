@@ -50,7 +50,9 @@ def evaluated_split(config: ConfigDict, data: Dataset) -> Images:
     """Return the images of the split that is evaluated. Raises BadInput if the data has none of this name."""
     name = config.eval.split
     if name not in data.splits:
-        raise BadInput(f"config.eval.split: got {name!r}, but {data.name} has only {', '.join(data.splits)}")
+        raise BadInput(
+            f"config.eval.split: got {name!r}, but {data.name} has only {', '.join(data.splits)}; take one of these"
+        )
     return data.splits[name].images
 
 

@@ -71,18 +71,22 @@ def build_stage(
     )
 
 
+def require_batch(config: ConfigDict, name: str, data: Dataset) -> None:
+    """Raise BadInput if one batch of the stage `name` is more than there are images."""
+    size, n = config.stages[name].batch_size, len(data.split("train").images)
+    if size > n:
+        raise BadInput(
+            f"config.stages.{name}.batch_size: got {size}, but {data.name} has {n} images to train on; take no more than that"
+        )
+
+
 def build_pipeline(config: ConfigDict, name: str, data: Dataset, synthetic: Images | None) -> Pipeline:
     """Return the batches of the stage `name`. Raises BadInput if one batch is more than there are images."""
-    images, size = data.split("train").images, config.stages[name].batch_size
-    if size > len(images):
-        raise BadInput(
-            f"config.stages.{name}.batch_size: got {size}, but {data.name} has {len(images)} images to train on; "
-            "take no more than that"
-        )
+    require_batch(config, name, data)
     return Pipeline(
-        images,
+        data.split("train").images,
         data.levels,
-        size,
+        config.stages[name].batch_size,
         config.seed,
         config.data.workers,
         jax.process_index(),

@@ -11,7 +11,7 @@ from sde_vae.build.config import checked
 from sde_vae.build.experiment import Experiment, build
 from sde_vae.build.fields import default_config
 from sde_vae.build.parameters import load_frozen, load_prior, other_images, unfinished_prior
-from sde_vae.build.unread import absent_attention
+from sde_vae.build.readiness import require_ready
 from sde_vae.data.dataset import Dataset
 from sde_vae.devices import replicate
 from sde_vae.errors import BadInput
@@ -50,10 +50,11 @@ def train_stages(config: ConfigDict, experiment: Experiment, directory: Path) ->
     flat, defaults = workdir.flatten(config.to_dict()), workdir.flatten(default_config().to_dict())
     workdir.check(directory, flat, defaults)
     data = experiment.load()
-    notes = prior_notes(config, experiment, directory, data) if config.prior.checkpoint and experiment.prior else []
+    notes = require_ready(config, experiment, data)
+    if config.prior.checkpoint and experiment.prior:
+        notes += prior_notes(config, experiment, directory, data)
     trains = not all(workdir.is_trained(directory, stage.name, stage.steps) for stage in experiment.stages)
     workdir.claim(directory, flat, defaults, describe_data(data), trains)
-    notes += absent_attention(config)
     print(announcement(config, experiment, data, directory), *notes, sep="\n", flush=True)
     finished = all_stages(config, experiment, directory)
     report_skipped(data, directory)

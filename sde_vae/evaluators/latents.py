@@ -7,7 +7,6 @@ its posterior.
 from collections.abc import Iterator
 
 import numpy as np
-from sklearn.decomposition import PCA
 
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.errors import BadInput
@@ -15,6 +14,7 @@ from sde_vae.evaluators.context import EvalContext, encode_train
 from sde_vae.evaluators.latent_factors import attribute_metrics, class_labels
 from sde_vae.metrics.image.distances import standard_error
 from sde_vae.metrics.latent import statistics
+from sde_vae.metrics.principal_components import fit_pca
 from sde_vae.reporting import plots
 from sde_vae.reporting.plots import Bars, Scatter
 
@@ -73,8 +73,7 @@ def plot_latents(context: EvalContext, q: DiagGaussian, attribute: tuple[str, np
     title = f"{statistics.active(q.mean).sum()} of {len(kl)} dimensions are active"
     bars = Bars(title, "dimension, by KL", "KL, nats", kl[order], statistics.active(q.mean)[order])
     plane = np.zeros((len(q.mean), 2))
-    if len(q.mean) > 1:
-        components = min(2, *q.mean.shape)
-        plane[:, :components] = PCA(components, svd_solver="full").fit_transform(q.mean.astype(np.float64))
+    if pca := fit_pca(means := q.mean.astype(np.float64), 2):
+        plane[:, : pca.n_components_] = pca.transform(means)
     scatter = Scatter("Latent codes", "first principal component", "second principal component", plane, attribute)
     plots.bars_and_scatter(bars, scatter, context.figures / "latents.png")

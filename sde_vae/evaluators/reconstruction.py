@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import jax.numpy as jnp
 import numpy as np
-from sklearn.decomposition import PCA
 
 from sde_vae.data.dataset import evenly_spaced, to_model, to_unit
 from sde_vae.evaluators.context import EvalContext
@@ -14,10 +13,8 @@ from sde_vae.inference.aggregate_posterior import sample_posterior
 from sde_vae.inference.decoding import COUNTED
 from sde_vae.inference.model import latent_evaluations
 from sde_vae.metrics.image.distances import WINDOW, l2, mse, psnr, ssim, standard_error
+from sde_vae.metrics.principal_components import fit_pca
 from sde_vae.reporting import plots
-
-# Up to so many pixels an image, PCA is computed exactly.
-EXACT_PCA_PIXELS = 1024
 
 
 def reconstruction(
@@ -93,12 +90,13 @@ def paper_lpips(context: EvalContext, decoded: np.ndarray) -> Iterator[tuple[str
 
 
 def pca_reconstruction(train: np.ndarray, test: np.ndarray, components: int) -> np.ndarray:
-    """Return `test` projected on the `components` principal components of `train` (or all it has), clipped to [0, 1]."""
-    flat = train.reshape(len(train), -1)
-    components = min(components, *flat.shape)
-    # Randomised for large images, with enough iterations to make no difference.
-    solver = "covariance_eigh" if flat.shape[1] <= EXACT_PCA_PIXELS else "randomized"
-    pca = PCA(components, svd_solver=solver, iterated_power=7, random_state=0).fit(flat)
+    """Return `test` projected on the `components` principal components of `train` (or all it has), clipped to [0, 1].
+
+    Where all training images are equal, the projection is their mean.
+    """
+    pca = fit_pca(train.reshape(len(train), -1), components)
+    if pca is None:
+        return np.broadcast_to(train[:1], test.shape)
     back = pca.inverse_transform(pca.transform(test.reshape(len(test), -1)))
     return np.clip(back, 0, 1).astype(np.float32).reshape(test.shape)
 

@@ -14,6 +14,8 @@ from sde_vae.metrics.sets.kid import KID, kid, kid_of_pairs
 from sde_vae.metrics.sets.moments_cache import cached_moments
 
 Named = Iterator[tuple[str, float]]
+# KID takes two subsets of two images of each set; the distances are left out, with a line, for smaller sets.
+FEWEST = 4
 
 
 def fd_name(extractor: Extractor) -> str:
@@ -64,18 +66,28 @@ def kid_metrics(name: str, context: EvalContext, found: KID) -> Named:
 
 def compare_pairs(name: str, context: EvalContext, ours: np.ndarray, theirs: np.ndarray) -> Named:
     """Yield NAME/fd_* and NAME/kid_* of features [n, dim], image i of `ours` made from image i of `theirs`."""
-    yield f"{name}/{fd_name(context.extractor)}", frechet_distance(moments(ours), moments(theirs))
-    yield from kid_metrics(name, context, kid_of_pairs(ours, theirs))
+    if enough(name, len(ours)):
+        yield f"{name}/{fd_name(context.extractor)}", frechet_distance(moments(ours), moments(theirs))
+        yield from kid_metrics(name, context, kid_of_pairs(ours, theirs))
 
 
 def compare_sets(name: str, context: EvalContext, ours: np.ndarray, theirs: np.ndarray) -> Named:
     """Yield NAME/fd_* and NAME/kid_* of the features of two independent sets."""
-    yield f"{name}/{fd_name(context.extractor)}", frechet_distance(moments(ours), moments(theirs))
-    yield from kid_metrics(name, context, kid(ours, theirs))
+    if enough(name, len(ours), len(theirs)):
+        yield f"{name}/{fd_name(context.extractor)}", frechet_distance(moments(ours), moments(theirs))
+        yield from kid_metrics(name, context, kid(ours, theirs))
 
 
 def compare_to_train(name: str, context: EvalContext, ours: np.ndarray, n: int) -> Named:
     """Yield NAME/fd_* of features to the whole training set, and NAME/kid_* to n of its images, evenly spaced."""
-    part = real_features(context, context.data.train, n, "training images")
-    yield f"{name}/{fd_name(context.extractor)}", frechet_distance(moments(ours), train_moments(context))
-    yield from kid_metrics(name, context, kid(ours, part))
+    if enough(name, len(ours), len(context.data.train)):
+        part = real_features(context, context.data.train, n, "training images")
+        yield f"{name}/{fd_name(context.extractor)}", frechet_distance(moments(ours), train_moments(context))
+        yield from kid_metrics(name, context, kid(ours, part))
+
+
+def enough(name: str, *images: int) -> bool:
+    """Return whether sets of so many images have distances; if not, say which are left out."""
+    if min(images) < FEWEST:
+        print(f"note: {name}: no distances of sets: they take {FEWEST} images of each, got {min(images)}")
+    return min(images) >= FEWEST

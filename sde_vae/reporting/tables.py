@@ -44,6 +44,8 @@ LATENT = {
 }
 # Values outside of this range are written with a power of ten.
 PLAIN = (1e-3, 1e5)
+# A standard error below this share of its value is rounding: figures are float32.
+ROUNDING = 1e-7
 Cell = tuple[int | float | None, int | float | None]
 NONE: Cell = (None, None)
 
@@ -102,7 +104,8 @@ def figure(value: int | float | None, error: int | float | None = None) -> str:
     """
     if value is None:
         return ""
-    if error is None or not 0 < error < float("inf"):
+    # Equal values have an error of the size of their rounding.
+    if error is None or not ROUNDING * abs(value) < error < float("inf"):
         if not _is_plain(abs(value)):
             mantissa, power = f"{value:.3e}".split("e")
             return f"{float(mantissa):g}e{int(power)}"

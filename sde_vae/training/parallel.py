@@ -47,11 +47,16 @@ def parallelise(
     divide.
     """
     run = choose("config.parallel", mode, {"pmap": _pmap, "data": _data, "fsdp": _fsdp})
-    if batch_size % len(devices):
-        raise BadInput(
-            f"{field}: got {batch_size}, which {len(devices)} devices do not divide; take a multiple of {len(devices)}"
-        )
+    require_divisible(batch_size, len(devices), field)
     return run(make_update, mesh_of(devices))
+
+
+def require_divisible(batch_size: int, devices: int, field: str) -> None:
+    """Raise BadInput, naming `field`, for a batch size that the number of devices does not divide."""
+    if batch_size % devices:
+        raise BadInput(
+            f"{field}: got {batch_size}, which {devices} devices do not divide; take a multiple of {devices}"
+        )
 
 
 def _pmap(make_update: MakeUpdate, mesh: Mesh) -> Parallel:

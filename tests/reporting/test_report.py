@@ -120,6 +120,11 @@ def test_the_page_is_complete_and_nothing_is_cut_off(browser, tmp_path, width, h
     page.close()
 
 
+def test_an_error_that_is_rounding_is_not_shown():
+    assert figure(0.275158221645432077, 1.1e-17) == figure(0.275158221645432077) == "0.2752"
+    assert figure(0.2752, 1e-6) == "0.2752000 ± 0.0000010"
+
+
 def test_all_figures_have_one_width_and_one_size_of_text():
     images, line = np.zeros((3, 8, 8, 1), np.float32), ([1, 2], [1, 2])
     panel = plots.Panel("title", "x", "y", {"line": line}, {"constant": 1.5}, log_y=True)

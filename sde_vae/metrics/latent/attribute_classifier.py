@@ -4,13 +4,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Integer
-from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+from sde_vae.metrics.principal_components import fit_pca
 
 # The largest number of principal components, and their least share of the variance: smaller ones may be rounding.
 COMPONENTS, MIN_VARIANCE = 64, 1e-4
-# Up to this number of pixels in an image, PCA is exact.
-EXACT_PCA_PIXELS = 1024
 # AttributeClassifier(images [n, H, W, C] on [0, 1]) -> column of the attributes -> predicted value of each image [n]
 AttributeClassifier = Callable[[np.ndarray], dict[int, np.ndarray]]
 
@@ -23,11 +22,14 @@ def fit_attribute_classifier(
     """Fit a classifier of the attributes `columns` to images on [0, 1]. Each attribute has at least two values among the images.
 
     Discriminants have a closed form, while logistic regressions of many classes would take minutes. The covariance has Ledoit and
-    Wolf's shrinkage (2004).
+    Wolf's shrinkage (2004). Where all images are equal, the commonest value is predicted.
     """
     train = _flat(images)
-    solver = "covariance_eigh" if train.shape[1] <= EXACT_PCA_PIXELS else "randomized"
-    pca = PCA(min(COMPONENTS, *train.shape), svd_solver=solver, iterated_power=7, random_state=0).fit(train)
+    pca = fit_pca(train, COMPONENTS)
+    if pca is None:
+        counted = {k: np.unique(labels[:, k], return_counts=True) for k in columns}
+        commonest = {k: values[counts.argmax()] for k, (values, counts) in counted.items()}
+        return lambda images: {k: np.full(len(images), value) for k, value in commonest.items()}
     used = pca.explained_variance_ratio_ > MIN_VARIANCE
     components = pca.transform(train)[:, used]
     discriminants = {k: LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto") for k in columns}

@@ -55,7 +55,8 @@ def gaussian_total_correlation(mean: Codes, log_var: Codes) -> float:
     """
     covariance = _moments(mean, log_var)
     deviations = np.sqrt(np.diag(covariance))
-    return float(-0.5 * np.linalg.slogdet(covariance / np.outer(deviations, deviations))[1])
+    # Of independent dimensions it is 0 up to rounding, of either sign.
+    return max(0.0, float(-0.5 * np.linalg.slogdet(covariance / np.outer(deviations, deviations))[1]))
 
 
 def gaussian_total_correlation_reference(mean: Codes, log_var: Codes) -> float:

