@@ -5,6 +5,7 @@ import linecache
 import re
 import runpy
 import traceback
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,7 @@ def checked(config: ConfigDict) -> ConfigDict:
     return config
 
 
+@cache
 def fields() -> dict[str, Field]:
     """Return every field by its name, "section.field"."""
     return dict(walk())
@@ -147,8 +149,9 @@ def _config_of(values: dict[str, Any]) -> ConfigDict:
     known = fields()
     if odd := sorted(values.keys() ^ known.keys()):
         raise BadInput(f"{'lacks' if odd[0] in known else 'has an unknown field'} config.{odd[0]}")
+    values = {name: _read(name, field, values[name]) for name, field in known.items()}
     config = default_config()
-    config.update_from_flattened_dict({name: _read(name, field, values[name]) for name, field in known.items()})
+    config.update_from_flattened_dict(values)
     return config
 
 

@@ -1,0 +1,207 @@
+"""Every config field times every bad value: refused in one line with exit code 2, or valid, and then it trains.
+
+    python -m benchmarks.faults.config_walk [--only FIELD ...]
+
+A field is set in a tiny config that reads it. The valid values are trained for one or two steps, each by the command line's own `main`.
+"""
+
+import argparse
+import contextlib
+import io
+import shutil
+import signal
+import sys
+import tempfile
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from sde_vae import cli
+from sde_vae.build.config import fields, set_fields
+from sde_vae.build.fields import default_config
+from sde_vae.errors import BadInput
+
+VALUES = (
+    *("nan", "inf", "-inf", "-1", "-0.5", "0", "-0.0", "1e-30", "0.5", "2", "7", "1e3", "1e12", "1e30", "1e400"),
+    *(
+        "9" * 40,
+        "9" * 5000,
+        "0x10",
+        "True",
+        "None",
+        "()",
+        "(1.5,2)",
+        "('1','2')",
+        "(0,1)",
+        "(-1,2)",
+        "(1,2)",
+        "(1e12,)",
+    ),
+    *("[[]]", "{}", "(" * 3000, "x", "", " ", "../x", "x" * 300, "x\ny", "\x1b[31m", "\u00e4", "(latents,latents)"),
+)
+TINY: dict[str, Any] = {
+    "data.cache": "",
+    "model.latent_dim": 2,
+    **{f"model.{net}.channels": 4 for net in ("prior", "encoder", "decoder", "correction")},
+    "model.latent_prior.hidden": 16,
+    "model.latent_prior.blocks": 1,
+    **{f"stages.{stage}.steps": 1 for stage in ("prior", "encoder")},
+    **{f"stages.{stage}.batch_size": 8 for stage in ("prior", "encoder", "correction", "latent")},
+    **{f"stages.{stage}.warmup": 0 for stage in ("prior", "encoder", "correction", "latent")},
+    "sampling.steps": 2,
+    "eval.lpips": "None",
+    "eval.extractor": "none",
+    "eval.batch_size": 8,
+}
+# The first of these that reads a field is the one in which the field is set.
+BASES: tuple[dict[str, Any], ...] = (
+    {},
+    {"method": "diff_decoder"},
+    {"method": "diffuse_vae"},
+    {"sde.name": "ve"},
+    {"sde.name": "cosine_vp"},
+    {"stages.correction.steps": 1},
+    {"stages.latent.steps": 1},
+    {"synthetic.n": 8},
+    {"stages.encoder.weight": "sigmoid"},
+    {"sampling.grid": "edm"},
+    *({"sampling.solver": solver} for solver in ("ddim", "heun", "predictor_corrector", "ode")),
+    {"data.name": "fashion_mnist"},
+    {"eval.extractor": "fid"},
+    {"eval.lpips": "alex"},
+    {"data.name": "folder"},
+)
+LIMIT = 300  # seconds
+OUTCOMES = ("refused", "valid", "not one line", "traceback", "hang")
+
+
+class Case(NamedTuple):
+    """A field, the text that it is set to, and the fields of the config around it."""
+
+    field: str
+    value: str
+    base: dict[str, Any]
+
+
+def cases(only: tuple[str, ...] = ()) -> Iterator[Case]:
+    """Yield every field times every value; a value equal to an earlier one in the field's own type is left out."""
+    for name, field in fields().items():
+        if only and name not in only:
+            continue
+        base = next((base for base, config in tiny_configs() if field.reader.holds(config)), TINY)
+        seen: list[Any] = []
+        for value in VALUES:
+            with contextlib.suppress(ValueError):
+                read = field.allowed.read(value)
+                if read in seen:
+                    continue
+                seen.append(read)
+            yield Case(name, value, base)
+
+
+@cache
+def tiny_configs() -> list[tuple[dict[str, Any], ConfigDict]]:
+    """Return the tiny configs: the fields that each sets, and the whole."""
+    return [(TINY | base, set_fields(default_config(), TINY | base)) for base in BASES]
+
+
+def words(case: Case, workdir: Path) -> list[str]:
+    """Return the command line that trains the case."""
+    changes = {**case.base, "data.cache": str(workdir.parent / "cache"), case.field: case.value}
+    set_as = [f"--config.{name}={value}" for name, value in changes.items()]
+    return ["--config", "default", "--workdir", str(workdir), "--mode", "train", *set_as]
+
+
+def train(case: Case, workdir: Path) -> str:
+    """Return the outcome of the whole command."""
+    errors = io.StringIO()
+    old = signal.signal(signal.SIGALRM, _expired)
+    signal.alarm(LIMIT)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+            code = cli.main(words(case, workdir))
+    except TimeoutError:
+        return "hang"
+    # Whatever escapes the command line is what this looks for.
+    except BaseException:
+        traceback.print_exc()
+        return "traceback"
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, old)
+    said = [line for line in errors.getvalue().splitlines() if line.startswith("error: ")]
+    if code == 0:
+        return "valid"
+    whole = errors.getvalue()[errors.getvalue().find("error: ") :].rstrip("\n")
+    return "refused" if code == 2 and len(said) == 1 and "\n" not in whole else "not one line"
+
+
+def refused_or_built(case: Case) -> str:
+    """Return the outcome up to the point where data would be read: "refused" or "valid". Any error but BadInput is raised."""
+    from sde_vae.build.experiment import build
+
+    try:
+        build(set_fields(default_config(), case.base | {case.field: case.value}))
+    except BadInput as error:
+        return "refused" if "\n" not in str(error) else "not one line"
+    return "valid"
+
+
+def _expired(number: int, frame: Any) -> None:
+    raise TimeoutError
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", default=[], help="fields; nothing is recorded then")
+    only = tuple(parser.parse_args().only)
+    warnings.simplefilter("ignore")
+    found: dict[str, Counter] = {}
+    wrong: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for case in cases(only):
+            workdir = Path(folder) / "run"
+            outcome = train(case, workdir)
+            shutil.rmtree(workdir, ignore_errors=True)
+            found.setdefault(case.field, Counter())[outcome] += 1
+            if outcome not in ("refused", "valid"):
+                wrong.append(f"{case.field}={case.value[:40]!r}: {outcome}")
+                print(wrong[-1], flush=True)
+        if not only:
+            report(found, wrong)
+    return int(bool(wrong))
+
+
+def report(found: dict[str, Counter], wrong: list[str]) -> None:
+    """Write the section of the page: a row a section of the config."""
+    from benchmarks.faults.record import record_section
+
+    sections: dict[str, Counter] = {}
+    for field, counts in found.items():
+        section = field.rpartition(".")[0] or "the run"
+        sections.setdefault(section, Counter()).update(counts)
+        sections[section]["fields"] += 1
+    total = sum(sections.values(), Counter())
+    rows = [
+        [name, *(str(counts[column]) for column in ("fields", *OUTCOMES))]
+        for name, counts in {**sections, "all": total}.items()
+    ]
+    record_section(
+        "config_walk",
+        "Every config field times every bad value",
+        ["section", "fields", *OUTCOMES],
+        rows,
+        f"{len(VALUES)} values a field, as the command line takes them; those that a field reads as an earlier one are left out. Refused: "
+        "exit code 2 and one line. Valid: it trains, in a config that reads the field.",
+        {"fields": {field: dict(counts) for field, counts in found.items()}, "wrong": wrong},
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
