@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 from ml_collections import ConfigDict
 
 from sde_vae import cli
@@ -62,6 +63,7 @@ TINY: dict[str, Any] = {
 # The first of these that reads a field is the one in which the field is set.
 BASES: tuple[dict[str, Any], ...] = (
     {},
+    {"method": "beta_vae"},
     {"method": "diff_decoder"},
     {"method": "diffuse_vae"},
     {"sde.name": "ve"},
@@ -76,6 +78,7 @@ BASES: tuple[dict[str, Any], ...] = (
     {"eval.extractor": "fid"},
     {"eval.lpips": "alex"},
     {"data.name": "folder"},
+    {"eval.evaluators": "latents", "loss.beta": 0},
 )
 LIMIT = 300  # seconds
 OUTCOMES = ("refused", "valid", "not one line", "traceback", "hang")
@@ -169,6 +172,8 @@ def main() -> int:
             workdir = Path(folder) / "run"
             outcome = train(case, workdir)
             shutil.rmtree(workdir, ignore_errors=True)
+            # Hundreds of compiled programs would use up the memory maps that a process may have.
+            jax.clear_caches()
             found.setdefault(case.field, Counter())[outcome] += 1
             if outcome not in ("refused", "valid"):
                 wrong.append(f"{case.field}={case.value[:40]!r}: {outcome}")

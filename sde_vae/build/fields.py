@@ -95,6 +95,12 @@ HAS_DECODER = unless("method", "score_vae")
 # The encoder stage of the others has no denoising loss.
 DENOISES = only("method", "score_vae", "diff_decoder")
 TRAINS_LATENT = given("stages.latent.steps")
+BY_SIGMOID = any_of(
+    *(
+        all_of(only(f"stages.{stage}.weight", "sigmoid", "velocity"), reader)
+        for stage, reader in zip(STAGES, (TRAINS_PRIOR, DENOISES, CORRECTED, TRAINS_LATENT), strict=True)
+    )
+)._replace(text="a stage that is trained has such a weight")
 SOLVES = any_of(unless("method", "beta_vae"), given("synthetic.n"), TRAINS_LATENT)
 OF_FILES = unless("data.name", "digits", "mnist5k", "avatars")
 OF_PICTURES = unless("data.name", "digits", "mnist5k", "avatars", "fashion_mnist")
@@ -250,7 +256,7 @@ FIELDS: Section = {
             2.0,
             "logSNR at which the sigmoid of the weights sigmoid and velocity is 1/2",
             LOG_SNR,
-            any_of(*(only(f"stages.{stage}.weight", "sigmoid", "velocity") for stage in STAGES)),
+            BY_SIGMOID,
         ),
     },
     "synthetic": {

@@ -26,11 +26,6 @@ def build_encoder(config: ConfigDict, shape: Shape, latent: int, more_channels: 
     return network(Encoder(body, latent, config.model.log_var_bound), seen)
 
 
-def resolutions(config: ConfigDict, name: str) -> list[int]:
-    """Return the sides of the images that the network of config.model.NAME has inside, from the whole image down."""
-    return [config.data.image_size // 2**i for i in range(len(config.model[name].multipliers))]
-
-
 def net_fields(config: ConfigDict, name: str, shape: Shape) -> dict[str, Any]:
     """The fields that all image networks share. Raises BadInput if the image does not halve often enough."""
     net, size = config.model[name], shape[0]

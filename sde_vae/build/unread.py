@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from ml_collections import ConfigDict
 
 from sde_vae.build.config import fields
-from sde_vae.build.nets import resolutions
 
 NETS = ("prior", "encoder", "decoder", "correction")
 
@@ -38,3 +37,8 @@ def absent_attention(config: ConfigDict) -> list[str]:
                 f"sizes {', '.join(map(str, sizes))}"
             )
     return notes
+
+
+def resolutions(config: ConfigDict, name: str) -> list[int]:
+    """Return the sides of the images that the network of config.model.NAME has inside, from the whole image down."""
+    return [config.data.image_size // 2**i for i in range(len(config.model[name].multipliers))]
