@@ -153,7 +153,7 @@ HARM = {
         lambda root: (
             [write(root / f, {SPLITS: partition_txt().encode()}) for f in ("a", "B")] and (root / SPLITS).unlink()
         ),
-        "a/list_eval_partition.txt and .*B/list_eval_partition.txt are both",
+        "a/list_eval_partition.txt and .*B/list_eval_partition.txt are the same thing twice",
     ),
     "a file": (
         lambda root: (shutil.rmtree(root), root.write_bytes(b"")),
