@@ -54,7 +54,7 @@ def _python(where: str, data: bytes) -> Batch:
         labels = tree.get("labels")
         labels = labels.array.tolist() if isinstance(labels, numpy_files.NumpyArray) else labels
     except (Refused, TypeError, ValueError) as error:
-        raise BadInput(f"{where}: refused: {str(error)[:SHOWN]}") from None
+        raise BadInput(f"{where}: refused: {_clean(error)}") from None
     if pixels is None or pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != PIXELS:
         got = "none" if pixels is None else f"{pixels.dtype} {list(pixels.shape)[:4]}"
         raise BadInput(f"{where}: its data must be uint8 [n, {PIXELS}], got {got}; get it anew")
@@ -97,14 +97,19 @@ def _tree(where: str, data: bytes) -> dict[str, Any]:
     try:
         tree = numpy_files.read(data)
     except Refused as error:
-        raise BadInput(f"{where}: refused: {str(error)[:SHOWN]}") from None
+        raise BadInput(f"{where}: refused: {_clean(error)}") from None
     except Exception as error:  # a corrupt pickle may raise anything at all
         raise BadInput(
-            f"{where}: damaged or not a pickle ({type(error).__name__}: {str(error)[:SHOWN]!a}); get it anew"
+            f"{where}: damaged or not a pickle ({type(error).__name__}: {_clean(error)}); get it anew"
         ) from None
     if not isinstance(tree, dict):
         raise BadInput(f"{where}: holds one {type(tree).__name__}, expected a dict; get it anew")
     return {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in tree.items()}
+
+
+def _clean(error: Exception) -> str:
+    """Return an error's message, in one line that is not long, without control characters of the file's."""
+    return "".join(c if c.isprintable() else "?" for c in str(error)[:SHOWN])
 
 
 PYTHON = Version("", "batches.meta", _python, _python_classes)
