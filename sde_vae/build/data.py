@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from sde_vae.data.dataset import DataOptions, Dataset
+from sde_vae.data.dataset import DataOptions, Dataset, height_and_width
 from sde_vae.data.datasets.load import load
 from sde_vae.data.io.decode import FILTERS
 from sde_vae.errors import choose
@@ -20,9 +20,10 @@ def build_loader(config: ConfigDict) -> Callable[[], Dataset]:
 def data_options(config: ConfigDict) -> DataOptions:
     """Return the section config.data, as loaders take it."""
     choose("config.data.filter", config.data.filter, FILTERS)
+    height, width = height_and_width(config.data.image_size)
     return DataOptions(
         dir=Path(config.data.dir).expanduser() if config.data.dir else None,
-        image_size=config.data.image_size,
+        image_size=height if height == width else (height, width),
         channels=config.data.channels,
         crop=config.data.crop,
         filter=config.data.filter,

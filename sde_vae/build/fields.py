@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
-from ml_collections.config_dict import placeholder
+from ml_collections.config_dict import FieldReference, placeholder
 
 
 class Allowed(NamedTuple):
@@ -64,6 +64,13 @@ FINITE_OR_NONE = Allowed("a finite number, or None", lambda v: v is None or _rea
 BOOLEAN = Allowed("True or False", lambda v: isinstance(v, bool))
 TEXT = Allowed("text", lambda v: isinstance(v, str))
 SIZES = Allowed("a tuple of whole numbers, at least 1", lambda v: all(isinstance(n, int) and n >= 1 for n in v))
+IMAGE_SIZE = Allowed(
+    "a whole number, at least 1, or two: (height, width)",
+    lambda v: all(
+        isinstance(n, int) and not isinstance(n, bool) and n >= 1
+        for n in (v if isinstance(v, tuple | list) and len(v) == 2 else (v,))
+    ),
+)
 SEED = Allowed("a whole number from 0 to 2**32 - 1", lambda v: _real(v) and 0 <= v < 2**32)
 WIDTH = Allowed(
     "a multiple of 4 (of 32 above 128)",
@@ -124,7 +131,7 @@ def _unet(who: str, **more: Field) -> Section:
             (1, 2), "channels at each resolution, in units of `channels`; each resolution halves the last", SIZES
         ),
         "blocks": Field(1, "residual blocks at each resolution", at_least(1)),
-        "attention": Field((), "image sizes at which there is self-attention", SIZES),
+        "attention": Field((), "image sizes (the shorter side) at which there is self-attention", SIZES),
         "dropout": Field(0.0, "dropout rate in training", share(closed=False)),
     } | more
 
@@ -151,9 +158,9 @@ FIELDS: Section = {
     "data": {
         "name": Field("digits", "data set: see docs/data.md; tfds:NAME for one of tensorflow-datasets", TEXT),
         "dir": Field("", "folder or zip with the data set's files", TEXT),
-        "image_size": Field(8, "height and width in pixels", at_least(1)),
+        "image_size": Field(8, "height and width in pixels; (height, width) where they differ", IMAGE_SIZE),
         "channels": Field(1, "1 for grey, 3 for colour", at_least(1)),
-        "crop": Field(0, "side in pixels of the centre crop before the resize; 0: no crop", at_least(0)),
+        "crop": Field(0, "longer side in pixels of the centre crop before the resize; 0: no crop", at_least(0)),
         "filter": Field("bilinear", "antialiased filter of the resize", one_of(*FILTERS)),
         "skip_corrupt": Field(False, "leave unreadable images out and list them, instead of stopping", BOOLEAN),
         "workers": Field(0, "processes that read ahead; 0: threads only", at_least(0)),
@@ -307,7 +314,9 @@ def fields_by_section(section: Section | None = None, name: str = "") -> Iterato
 def _tree(section: Section) -> ConfigDict:
     config = ConfigDict()
     for name, item in section.items():
-        if isinstance(item, Field):
+        if isinstance(item, Field) and item.allowed is IMAGE_SIZE:
+            config[name] = FieldReference(item.default, field_type=object)  # may change to a pair
+        elif isinstance(item, Field):
             config[name] = placeholder(float) if item.default is None else item.default
         else:
             config[name] = _tree(item)

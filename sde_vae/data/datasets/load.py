@@ -33,7 +33,7 @@ def load(name: str, options: DataOptions) -> Dataset:
     else:
         loader = choose(f"config.data.name (or {TFDS}NAME)", name, DATASETS)
     data = loader(options)
-    if data.shape != (options.image_size, options.image_size, options.channels):
+    if data.shape != (*options.size, options.channels):
         raise BadInput(
             f"config.data.image_size, config.data.channels: got {options.image_size}, {options.channels}, but the images of "
             f"{data.name} are {'x'.join(map(str, data.shape))}"
