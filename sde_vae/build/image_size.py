@@ -1,6 +1,7 @@
 """config.data.image_size: one number for square images, or a height and a width."""
 
 import ast
+import contextlib
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -10,6 +11,7 @@ from sde_vae.data.dataset import height_and_width
 from sde_vae.errors import BadInput
 
 FIELD = "data.image_size"
+SHOWN = 60  # characters of a value in a message
 
 
 def image_shape(config: ConfigDict) -> tuple[int, int, int]:
@@ -27,15 +29,13 @@ def read_image_size(value: Any) -> int | tuple[int, int]:
     """
     found = value
     if isinstance(value, str):
-        try:
+        with contextlib.suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             found = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            pass
     if isinstance(found, list):
         found = tuple(found)
     # Numbers below 1 pass: their message is that of the range.
     if not (_whole(found) or (isinstance(found, tuple) and len(found) == 2 and all(map(_whole, found)))):
-        raise BadInput(f"config.{FIELD}: got {value!r}, expected {IMAGE_SIZE.text}")
+        raise BadInput(f"config.{FIELD}: got {repr(value)[:SHOWN]}, expected {IMAGE_SIZE.text}")
     return found
 
 
