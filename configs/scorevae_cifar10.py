@@ -1,11 +1,12 @@
 """ScoreVAE on CIFAR-10 with DDPM's networks for it (arXiv:2006.11239, appendix B), for one or more accelerators.
 
-    pip install -e ".[tfds,metrics]"
+    pip install -e ".[metrics]"
     python main.py --config configs/scorevae_cifar10.py --mode train --config.data.dir=DIR
     python main.py --config configs/scorevae_cifar10.py --mode eval  --config.data.dir=DIR \\
         --config.eval.extractor=fid --config.eval.fid_weights=pt_inception-2015-12-05-6726825d.pth
 
-DIR holds cifar10 as tensorflow-datasets prepares it in array_record form; without it the first command says how to make it.
+DIR holds the authors' cifar-10-python.tar.gz or cifar-10-batches-py. For data of tensorflow-datasets in array_record form, install the
+extra tfds too and add --config.data.name=tfds:cifar10.
 """
 
 from ml_collections import ConfigDict
@@ -15,7 +16,7 @@ from sde_vae import load_config
 
 def get_config() -> ConfigDict:
     config = load_config("scorevae_celeba64")
-    config.data.name = "tfds:cifar10"
+    config.data.name = "cifar10"
     config.data.image_size = 32
     config.data.crop = 0
     config.model.latent_dim = 256

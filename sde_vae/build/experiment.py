@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from sde_vae.build.config import checked
-from sde_vae.build.data import build_loader
+from sde_vae.build.data import build_loader, image_shape
 from sde_vae.build.fields import NEED_PRIOR, NEED_SCORE
 from sde_vae.build.methods import build_method, build_prior
 from sde_vae.build.nets import Shape
@@ -47,8 +47,7 @@ class Experiment(NamedTuple):
 def build(config: ConfigDict) -> Experiment:
     """Build what the config describes. Raises BadInput that names the field, the value and what is allowed."""
     config = checked(config)
-    size = config.data.image_size
-    shape = (size, size, config.data.channels)
+    shape = image_shape(config)
     sde = build_sde(config.sde)
     # Read once, however often it is asked for.
     load = cache(build_loader(config))

@@ -9,7 +9,19 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict, FieldReference
 
-from sde_vae.build.allowed import BOOLEAN, TEXT, Allowed, matching, number, one_of, optional, some_of, tuple_of, whole
+from sde_vae.build.allowed import (
+    BOOLEAN,
+    TEXT,
+    Allowed,
+    matching,
+    number,
+    one_of,
+    one_or_two,
+    optional,
+    some_of,
+    tuple_of,
+    whole,
+)
 from sde_vae.build.readers import ALWAYS, Reader, all_of, any_of, asks_for, given, not_given, only, unless
 
 
@@ -103,7 +115,7 @@ BY_SIGMOID = any_of(
 )._replace(text="a stage that is trained has such a weight")
 SOLVES = any_of(unless("method", "beta_vae"), given("synthetic.n"), TRAINS_LATENT)
 OF_FILES = unless("data.name", "digits", "mnist5k", "avatars")
-OF_PICTURES = unless("data.name", "digits", "mnist5k", "avatars", "fashion_mnist")
+OF_PICTURES = unless("data.name", "digits", "mnist5k", "avatars", "fashion_mnist", "cifar10")
 
 
 def _solver(*names: str) -> Reader:
@@ -125,7 +137,7 @@ def _unet(who: str, reader: Reader, **more: Field) -> Section:
         "blocks": Field(1, "residual blocks at each resolution", whole(1, 32), reader),
         "attention": Field(
             (),
-            "image sizes at which there is self-attention",
+            "image sizes (the shorter side) at which there is self-attention",
             tuple_of(SIZE, "a tuple of whole numbers from 1 to 4096"),
             reader,
         ),
@@ -156,10 +168,10 @@ FIELDS: Section = {
     "data": {
         "name": Field("digits", "data set: see docs/data.md; tfds:NAME for one of tensorflow-datasets", TEXT),
         "dir": Field("", "folder or zip with the data set's files", TEXT, OF_FILES),
-        "image_size": Field(8, "height and width in pixels", SIZE),
+        "image_size": Field(8, "height and width in pixels; (height, width) where they differ", one_or_two(SIZE)),
         "channels": Field(1, "1 for grey, 3 for colour", whole(1, 4)),
         "crop": Field(
-            0, "side in pixels of the centre crop before the resize; 0: no crop", whole(0, 65536), OF_PICTURES
+            0, "longer side in pixels of the centre crop before the resize; 0: no crop", whole(0, 65536), OF_PICTURES
         ),
         "filter": Field("bilinear", "antialiased filter of the resize", one_of(*FILTERS), OF_PICTURES),
         "skip_corrupt": Field(

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from ml_collections import ConfigDict
 
 from sde_vae.build.config import fields
+from sde_vae.data.dataset import height_and_width
 
 NETS = ("prior", "encoder", "decoder", "correction")
 
@@ -40,5 +41,6 @@ def absent_attention(config: ConfigDict) -> list[str]:
 
 
 def resolutions(config: ConfigDict, name: str) -> list[int]:
-    """Return the sides of the images that the network of config.model.NAME has inside, from the whole image down."""
-    return [config.data.image_size // 2**i for i in range(len(config.model[name].multipliers))]
+    """Return the shorter sides of the images that the network of config.model.NAME has inside, from the whole image down."""
+    shorter = min(height_and_width(config.data.image_size))
+    return [shorter // 2**i for i in range(len(config.model[name].multipliers))]

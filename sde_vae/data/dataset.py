@@ -1,6 +1,7 @@
 """Data sets: named splits of uint8 images, with or without attributes."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -58,21 +59,36 @@ class DataOptions(NamedTuple):
     """The options of a loader, a function loader(options) -> Dataset. A loader ignores the options that do not apply.
 
     dir            the folder of the user's files, or None
-    image_size     height and width in pixels
+    image_size     height and width in pixels: one number, or a pair where they differ
     channels       1 for grey, 3 for colour
-    crop           side of the centre crop before the resize; 0 for none
+    crop           longer side of the centre crop before the resize, which has the shape of the images; 0 for none
     filter         Pillow's name of the filter of the resize, which is antialiased
     skip_corrupt   leave unreadable images out, instead of an error
     cache          the folder of decoded images
     """
 
     dir: Path | None
-    image_size: int
+    image_size: int | tuple[int, int]
     channels: int
     crop: int
     filter: str
     skip_corrupt: bool
     cache: Path
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The height and the width."""
+        return height_and_width(self.image_size)
+
+
+def height_and_width(image_size: int | Sequence[int]) -> tuple[int, int]:
+    """Return (height, width) of one number, which is both, or of a pair.
+
+    >>> height_and_width(8), height_and_width((8, 12))
+    ((8, 8), (8, 12))
+    """
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    return height, width
 
 
 def make_splits(images: np.ndarray, attributes: np.ndarray | None, valid: int, test: int) -> dict[str, Split]:

@@ -163,7 +163,8 @@ class DownPath(nn.Module):
     """The down path of the U-Net: returns all its feature maps, in the order of their computation.
 
     Between resolutions the maps are halved by a 2x2 mean and then convolved. The receptive field is that of DDPM's convolution
-    with stride 2, without its aliasing. `attention` lists the image sizes at which there is self-attention.
+    with stride 2, without its aliasing. `attention` lists the image sizes (the shorter side) at which there is
+    self-attention.
     """
 
     channels: int
@@ -181,5 +182,5 @@ class DownPath(nn.Module):
                 maps.append(Conv3x3(maps[-1].shape[-1], self.dtype)(halve(maps[-1])))
             for _ in range(self.blocks):
                 h = ResBlock(self.channels * multiplier, self.dropout, self.dtype)(maps[-1], level, keys, latent)
-                maps.append(Attention(self.dtype)(h) if h.shape[1] in self.attention else h)
+                maps.append(Attention(self.dtype)(h) if min(h.shape[1:3]) in self.attention else h)
         return maps

@@ -33,7 +33,7 @@ MODES = {1: "L", 3: "RGB"}
 
 
 class Decoded(NamedTuple):
-    """A uint8 image [size, size, C], and the kind of the file: its size and grey or colour, equal for all files of a data set."""
+    """A uint8 image [H, W, C], and the kind of the file: its size and grey or colour, equal for all files of a data set."""
 
     image: np.ndarray
     kind: str
@@ -56,11 +56,11 @@ def decode(data: bytes, name: str, options: DataOptions) -> Decoded:
     mode, resampling = _mode_and_filter(options)
     if options.channels == 1 and picture.mode in COLOUR:
         raise Unfit(f"{name}: is in colour ({picture.mode}), and config.data.channels is 1: set it to 3", kind)
-    picture = _cropped(picture.convert(mode), name, options.crop, kind)
-    size = (options.image_size, options.image_size)
-    if picture.size != size:
-        picture = picture.resize(size, resampling)
-    return Decoded(np.asarray(picture).reshape(*size, options.channels), kind)
+    height, width = options.size
+    picture = _cropped(picture.convert(mode), name, options, kind)
+    if picture.size != (width, height):
+        picture = picture.resize((width, height), resampling)
+    return Decoded(np.asarray(picture).reshape(height, width, options.channels), kind)
 
 
 def pictures(
@@ -106,7 +106,7 @@ def pictures(
         )
 
 
-def preparation(options: DataOptions) -> dict[str, int | str | bool]:
+def preparation(options: DataOptions) -> dict[str, int | str | bool | tuple[int, int]]:
     """Return the part of a cache's key that describes the preparation of the pictures."""
     fields = ("image_size", "channels", "crop", "filter", "skip_corrupt")
     return {field: getattr(options, field) for field in fields}
@@ -144,17 +144,20 @@ def _open(data: bytes, name: str) -> tuple[Image.Image, str]:
     return picture, f"{picture.width}x{picture.height} {'grey' if picture.mode in GREY else 'colour'}"
 
 
-def _cropped(picture: Image.Image, name: str, crop: int, kind: str) -> Image.Image:
-    width, height = picture.size
-    if crop > min(width, height):
+def _cropped(picture: Image.Image, name: str, options: DataOptions, kind: str) -> Image.Image:
+    """Return the centre of the picture, in the shape of the images, with options.crop as its longer side."""
+    (width, height), (rows, columns) = picture.size, options.size
+    crop = options.crop
+    if crop == 0 and width * rows != height * columns:
+        shape = "square" if rows == columns else f"of the shape of config.data.image_size, {rows}:{columns}"
+        most = min(max(rows, columns) * height // rows, max(rows, columns) * width // columns)
+        raise Unfit(f"{name}: is {width}x{height}, not {shape}: set config.data.crop, to {most} or less", kind)
+    longer = max(rows, columns)
+    wide, high = (round(crop * side / longer) for side in (columns, rows)) if crop else picture.size
+    if wide > width or high > height:
         raise Unfit(f"{name}: is {width}x{height}, smaller than config.data.crop={crop}", kind)
-    if crop == 0 and width != height:
-        raise Unfit(
-            f"{name}: is {width}x{height}, not square: set config.data.crop, to {min(width, height)} or less", kind
-        )
-    side = crop or width
-    left, top = (width - side) // 2, (height - side) // 2
-    return picture.crop((left, top, left + side, top + side))
+    left, top = (width - wide) // 2, (height - high) // 2
+    return picture.crop((left, top, left + wide, top + high))
 
 
 def _in_order(function: Callable[[int], Decoded | BadInput], n: int) -> Iterator[Decoded | BadInput]:

@@ -207,3 +207,40 @@ def test_a_first_file_that_is_the_odd_one():
 def test_a_wrong_option_is_not_the_fault_of_the_files():
     with pytest.raises(BadInput, match=r"^config.data.filter"):
         list(pictures(["a.png"], lambda i: b"", options(None, None, filter="nearest", skip_corrupt=True)))
+
+
+@pytest.mark.parametrize(
+    ("size", "crop"), [((64, 48), 140), ((48, 64), 140), ((16, 24), 150), ((3, 1), 200), (64, 140)]
+)
+def test_a_rectangle_is_cropped_to_its_shape_and_resized(size, crop):
+    """config.data.crop is the longer side of the crop, which has the shape of the images and is in the centre."""
+    x = smooth(218, 178)
+    rows, columns = (size, size) if isinstance(size, int) else size
+    high, wide = (round(crop * side / max(rows, columns)) for side in (rows, columns))
+    top, left = (218 - high) // 2, (178 - wide) // 2
+    expected = Image.fromarray(x[top : top + high, left : left + wide]).resize((columns, rows), FILTERS["bilinear"])
+    found = read(encoded(x), crop=crop, image_size=size)
+    assert found.shape == (rows, columns, 3)
+    np.testing.assert_array_equal(found, np.asarray(expected))
+
+
+def test_a_picture_of_the_right_shape_needs_no_crop():
+    x = smooth(8, 12)
+    np.testing.assert_array_equal(read(encoded(x), image_size=(8, 12)), x)
+    halved = Image.fromarray(x).resize((6, 4), FILTERS["bilinear"])
+    np.testing.assert_array_equal(read(encoded(x), image_size=(4, 6)), np.asarray(halved))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size", "crop", "message"),
+    [
+        (8, 12, (12, 8), 0, "is 12x8, not of the shape of config.data.image_size, 12:8: set config.data.crop, to 8 or"),
+        (8, 12, (8, 8), 0, "is 12x8, not square: set config.data.crop, to 8 or less"),
+        (8, 12, (4, 4), 9, "is 12x8, smaller than config.data.crop=9"),
+        (8, 12, (4, 8), 13, "is 12x8, smaller than config.data.crop=13"),
+        (8, 12, (8, 4), 9, "is 12x8, smaller than config.data.crop=9"),
+    ],
+)
+def test_a_picture_that_a_rectangle_does_not_fit(height, width, size, crop, message):
+    with pytest.raises(BadInput, match=f"a.png: {message}"):
+        read(encoded(smooth(height, width)), image_size=size, crop=crop)
