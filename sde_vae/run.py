@@ -5,7 +5,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -23,10 +22,11 @@ from sde_vae.inference.compiled import Compiled, compile_model
 from sde_vae.inference.interpolation import lerp, traverse
 from sde_vae.inference.model import Model
 from sde_vae.inference.user_images import codes_from_user, from_user, on_levels, whole
+from sde_vae.keys import generator, stream
 from sde_vae.metrics.latent.gaussian import LatentGaussian
 from sde_vae.training import workdir as workdirs
 from sde_vae.training.checkpoints import Trained
-from sde_vae.types import Frozen
+from sde_vae.types import Frozen, PRNGKey
 
 
 class Inversion(NamedTuple):
@@ -200,7 +200,7 @@ class Run:
             )
         functions = self._functions(settings)
         label = "decode" if progress else None
-        return to_unit(functions.decode(self._key(seed), z, np.arange(len(z), dtype=np.int32), label, x_T))
+        return to_unit(functions.decode(self._key(seed, "decode"), z, np.arange(len(z), dtype=np.int32), label, x_T))
 
     def reconstruct(self, images: Any, seed: int | None = None, progress: bool = False) -> np.ndarray:
         """Return each image decoded from one z ~ q(z | x_0): [n, H, W, C].
@@ -208,7 +208,7 @@ class Run:
         The reconstruction from the posterior's mean is run.decode(run.encode(images).mean).
         """
         q = self.encode(images, progress)
-        z = sample_posterior(q, np.random.default_rng(self._seed(seed)))
+        z = sample_posterior(q, generator(self._seed(seed), "posterior"))
         return self.decode(z, seed, progress=progress)
 
     def sample(self, n: int, seed: int | None = None, progress: bool = False, start: int = 0) -> np.ndarray:
@@ -218,7 +218,7 @@ class Run:
         """
         whole(n, "n", 1)
         index = np.arange(whole(start, "start", 0), start + n, dtype=np.int32)
-        return to_unit(self._functions().sample(self._key(seed), index, "sample" if progress else None))
+        return to_unit(self._functions().sample(self._key(seed, "sample"), index, "sample" if progress else None))
 
     def interpolate(self, a: Any, b: Any, frames: int = 9, seed: int | None = None) -> np.ndarray:
         """Return the decodings of z on the straight line from image a to image b: [frames, H, W, C].
@@ -290,7 +290,7 @@ class Run:
         """[n, frames, latent] -> [n, frames, H, W, C]; the frames of a path have the noise of its index."""
         n, frames = paths.shape[:2]
         index = np.repeat(np.arange(n, dtype=np.int32), frames)
-        decoded = self._functions().decode(self._key(seed), paths.reshape(n * frames, -1), index)
+        decoded = self._functions().decode(self._key(seed, "decode"), paths.reshape(n * frames, -1), index)
         return to_unit(decoded).reshape(n, frames, *self.experiment.shape)
 
     def _batch(self, images: Any, name: str) -> np.ndarray:
@@ -308,8 +308,8 @@ class Run:
             raise BadInput(f"seed: got {seed!r}, expected a whole number from 0 to 2**32 - 1")
         return int(seed)
 
-    def _key(self, seed: int | None) -> jax.Array:
-        return jax.random.key(self._seed(seed))
+    def _key(self, seed: int | None, purpose: str) -> PRNGKey:
+        return stream(self._seed(seed), purpose)
 
     def _functions(self, sampling: dict[str, Any] | None = None) -> Compiled:
         """The compiled functions for some settings of config.sampling; made once for each."""

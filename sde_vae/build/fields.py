@@ -85,14 +85,9 @@ PROBABILITY = number(0, 1, below=True)
 SIZE = whole(1, 4096)
 # Beyond logSNR 33 the noise is below the rounding of x_0 in float32, and below -33 x_0 below that of the noise.
 LOG_SNR = number(-33, 33)
-WIDTH = Allowed(
-    "a multiple of 4 (of 32 above 128), at most 2048", lambda v: whole(4, 2048, 4 if _small(v) else 32).read(v)
-)
+# Fewer than four channels hold no two sinusoids of the noise level.
+WIDTH = whole(4, 2048)
 FOLDER = matching(r"(?!parts$)\w[\w.=+-]*", "a letter or digit, then any of these and . _ = + -; not parts; or empty")
-
-
-def _small(width: Any) -> bool:
-    return whole().read(width) <= 128
 
 
 # What reads the fields of a section.
@@ -201,7 +196,7 @@ FIELDS: Section = {
         ),
         "dtype": Field(
             "float32",
-            "precision of the diffusion networks; the encoder has float32",
+            "precision of the diffusion networks; encoder, bounds and likelihoods have float32",
             one_of("float32", "bfloat16"),
             any_of(HAS_PRIOR, OF_DIFF_DECODER),
         ),

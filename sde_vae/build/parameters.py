@@ -9,7 +9,7 @@ from sde_vae.data.dataset import Dataset, fingerprint
 from sde_vae.devices import replicate
 from sde_vae.errors import BadInput
 from sde_vae.inference.model import Model, ModelParams, make_model
-from sde_vae.methods.method import abstract_params
+from sde_vae.methods.method import Method, abstract_params
 from sde_vae.training import workdir
 from sde_vae.training.checkpoints import Trained, load_ema
 from sde_vae.training.stage import Stage
@@ -52,15 +52,14 @@ def place_params(own: Trained, frozen: Frozen, latent: Trained | None) -> ModelP
 
 def trained_model(experiment: Experiment, params: ModelParams) -> Model:
     """Return the model of the final stage, with the diffusion model of its latent codes if that is trained."""
-    return make_model(
-        experiment.title,
-        experiment.final.method,
-        params,
-        experiment.decoder,
-        experiment.inverter,
-        experiment.prior_below,
-        experiment.latent.method if experiment.latent and params.latent is not None else None,
-    )
+    latent = experiment.latent.method if experiment.latent and params.latent is not None else None
+
+    def of(method: Method) -> Model:
+        decoders = experiment.decoder, experiment.inverter
+        return make_model(experiment.title, method, params, *decoders, experiment.prior_below, latent)
+
+    exact = None if experiment.exact is None else of(experiment.exact)
+    return of(experiment.final.method)._replace(exact=exact)
 
 
 def unfinished_prior(config: ConfigDict, prior: Trained, swapped: str = "") -> list[str]:

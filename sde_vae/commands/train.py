@@ -18,6 +18,7 @@ from sde_vae.errors import BadInput
 from sde_vae.files import write_text
 from sde_vae.inference.sampling import from_prior, make_sampler
 from sde_vae.inference.synthetic import synthetic_images
+from sde_vae.keys import stream
 from sde_vae.methods.method import abstract_params, required
 from sde_vae.training import workdir
 from sde_vae.training.checkpoints import describe
@@ -84,8 +85,7 @@ def sample_synthetic(config: ConfigDict, experiment: Experiment, directory: Path
     """Return uint8 images [n, H, W, C] sampled from the prior, now or before: they are kept in WORKDIR/synthetic."""
     prior = load_prior(config, experiment, directory).params
     unconditional = required(experiment.prior and experiment.prior.unconditional, "unconditional")
-    # Other noise than that of the images in reports (key 0) and of latent codes (key 1).
-    key = jax.random.fold_in(jax.random.key(config.seed), 2)
+    key = stream(config.seed, "synthetic images")
     generate = from_prior(experiment.decoder, lambda params: unconditional(params, {}), experiment.shape)
     # Version 0.1.0 kept them in WORKDIR/draws.
     earlier = directory / "draws"

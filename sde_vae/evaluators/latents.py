@@ -12,6 +12,7 @@ from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.errors import BadInput
 from sde_vae.evaluators.context import EvalContext, encode_train
 from sde_vae.evaluators.latent_factors import attribute_metrics, class_labels
+from sde_vae.keys import generator
 from sde_vae.metrics.image.distances import standard_error
 from sde_vae.metrics.latent import statistics
 from sde_vae.metrics.principal_components import fit_pca
@@ -59,7 +60,7 @@ def posterior_statistics(q: DiagGaussian, seed: int, images: int) -> Named:
     yield "latent/total_correlation_reference", statistics.gaussian_total_correlation_reference(q.mean, q.log_var)
     if len(q.mean) > 1:
         mean, log_var = q.mean[:images], q.log_var[:images]
-        noise = np.random.default_rng(seed).standard_normal(mean.shape, np.float32)
+        noise = generator(seed, "total correlation").standard_normal(mean.shape, np.float32)
         bounds = statistics.total_correlation_bounds(mean, log_var, noise)
         for name, terms in bounds._asdict().items():
             yield f"latent/total_correlation_{name}", float(terms.mean())

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from sde_vae.data.dataset import Images
 from sde_vae.data.pipeline import prefetch
 from sde_vae.errors import Diverged
+from sde_vae.keys import stream
 from sde_vae.training.checkpoints import Checkpoints
 from sde_vae.training.logs import MetricsLog
 from sde_vae.training.parallel import parallelise
@@ -78,7 +79,7 @@ def train_stage(
         jax.local_devices(),
         f"config.stages.{stage.name}.batch_size",
     )
-    init_key, train_key = jax.random.split(jax.random.key(stage.seed))
+    init_key, train_key = (stream(stage.seed, f"{purpose}/{stage.name}") for purpose in ("initialise", "train"))
 
     with Checkpoints(directory / "checkpoints", stage.name, stage.keep) as checkpoints:
         state = checkpoints.restore_latest(abstract_state(stage.method, stage.optimiser))
