@@ -35,10 +35,10 @@ package: .venv/test
 	$(PIP) -e .
 	touch $@
 
-.venv/test: .venv/ready requirements-test.lock requirements-cuda.lock
+.venv/test: .venv/ready requirements-test.lock requirements-torch.lock requirements-torch-cpu.lock
 	$(LOCKED) -r requirements-test.lock
-	# The index's torch for Linux is built for CUDA, and does not start without CUDA's libraries.
-	$(RUN) -m pip show torch | grep -q "^Version: .*+cpu" || $(LOCKED) -r requirements-cuda.lock
+	# torch's own build for CPUs where pip finds it, or else the index's.
+	$(LOCKED) -qq -r requirements-torch-cpu.lock || $(LOCKED) -r requirements-torch.lock
 	touch $@
 
 # Writes the lock files: what was asked for anew is added, and the versions of all else stay. `make lock UPGRADE=--upgrade` takes the

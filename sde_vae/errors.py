@@ -40,10 +40,28 @@ def shortened(text: str, longest: int = 200) -> str:
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
 
 
+def printable(text: str) -> str:
+    """Escape what a terminal, a page or a file in UTF-8 could not show as it is: control characters, and those that change the direction
+    of text or are no character (names of files that are not UTF-8 have them). Line breaks are escaped too.
+
+    >>> print(printable(chr(27) + "[31m b" + chr(0xDCFF)))
+    \\x1b[31m b\\udcff
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def reason(error: BaseException) -> str:
+    """Return the type of another library's error and the first line of what it says, shortened and printable."""
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {printable(shortened(lines[0]))}" if lines else type(error).__name__
+
+
 def exit_code(work: Callable[[], None]) -> int:
     """Call `work` and return the exit code: 0, or 2 for BadInput and 1 for Diverged.
 
-    The message of these two is printed on stderr. Any other exception passes through.
+    The message of these two is one line on stderr. Any other exception passes through.
 
     >>> exit_code(lambda: None)
     0
@@ -51,7 +69,7 @@ def exit_code(work: Callable[[], None]) -> int:
     try:
         work()
     except (BadInput, Diverged) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2 if isinstance(error, BadInput) else 1
     return 0
 

@@ -7,7 +7,8 @@ every platform and every Python from 3.11: a package that only some of them need
 
 requirements.lock            what `pip install .` brings, and setuptools, which builds it
 requirements-test.lock       what the extras test and dev add, and lpips, of which only the files of weights are read
-requirements-cuda.lock       what torch's build for CUDA loads, which is what an index has for Linux; not needed with a build for CPUs
+requirements-torch.lock      torch, which some tests compare with; the index's build for Linux is for CUDA, with gigabytes of libraries
+requirements-torch-cpu.lock  instead of that, torch's own build for CPUs, where pip finds it: a file for Linux, x86_64 and Python 3.11
 """
 
 import re
@@ -20,9 +21,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 # lpips asks for torchvision, which we do not need.
 LEFT_OUT = ("torchvision",)
-CUDA = re.compile("(nvidia|cuda)-|triton$")
-# torch's own build for CPUs, Linux x86_64 and Python 3.11, which is not among the files of the index.
-HASHES = {"torch": ["sha256:6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"]}
+CUDA = re.compile("(nvidia|cuda)-|(triton|torch)$")
+# The SHA-256 of torch's own build for CPUs, which is not on the index.
+CPU = {"2.13.0": "6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b"}
 
 
 def compiled(options: Iterable[str], inputs: str, versions: str) -> dict[str, str]:
@@ -42,13 +43,8 @@ def write(path: Path, blocks: Iterable[str]) -> None:
     path.write_text("".join(["# Made by `make lock`, for pip install --require-hashes --no-deps.\n", *blocks]))
 
 
-def with_hashes(name: str, block: str) -> str:
-    """Return the lines with the hashes of files that the index does not have."""
-    return block.rstrip("\n") + "".join(f" \\\n    --hash={digest}" for digest in HASHES.get(name, [])) + "\n"
-
-
 def main() -> None:
-    paths = {part: ROOT / f"requirements{part}.lock" for part in ("", "-test", "-cuda")}
+    paths = {part: ROOT / f"requirements{part}.lock" for part in ("", "-test", "-torch")}
     old = "".join(path.read_text() for path in paths.values() if path.exists())
     options = sys.argv[1:]
     extras = ["--extra=test", "--extra=dev"]
@@ -56,10 +52,12 @@ def main() -> None:
     base = compiled([], "setuptools\n", "".join(whole.values())).keys()
     parts: dict[str, list[str]] = {part: [] for part in paths}
     for name, block in whole.items():
-        part = "" if name in base else "-cuda" if CUDA.match(name) else "-test"
-        parts[part].append(with_hashes(name, block))
+        part = "" if name in base else "-torch" if CUDA.match(name) else "-test"
+        parts[part].append(block)
     for part, path in paths.items():
         write(path, parts[part])
+    version = whole["torch"].split()[0].partition("==")[2]
+    write(ROOT / "requirements-torch-cpu.lock", [f"torch=={version}+cpu --hash=sha256:{CPU[version]}\n"])
 
 
 if __name__ == "__main__":
