@@ -14,14 +14,14 @@ import ml_dtypes
 import numpy as np
 import safetensors
 
-from sde_vae.errors import BadInput, reason
+from sde_vae.errors import BadInput, reason, shortened
 from sde_vae.pretrained import numpy_files, torch_files
 from sde_vae.pretrained.pickles import MAX_NAME, Refused, shown
 
 # Arrays may share their bytes (tied weights): all arrays together have at most so many times the bytes of the file.
 MAX_SHARING = 8
 # Dicts in dicts, and bytes of the header of safetensors: a hundred for each array.
-MAX_DEPTH = 32
+MAX_DEPTH = 64
 MAX_HEADER = 10_000_000
 SAFETENSORS = {
     "F64": np.float64,
@@ -54,7 +54,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         return _gather(reader(data), MAX_SHARING * len(data))
     except Refused as error:
-        raise BadInput(f"{path}: refused: {error}") from error
+        raise BadInput(f"{path}: refused: {shortened(str(error), 300)}") from error
     except Exception as error:  # a corrupt pickle or archive may raise anything at all
         raise BadInput(f"{path}: corrupt or cut short ({reason(error)}); fetch it again") from error
 
@@ -83,7 +83,7 @@ def _reader(path: Path, data: bytes) -> Callable[[bytes], Any]:
 def _read_safetensors(data: bytes) -> dict[str, np.ndarray]:
     """Return name -> array. The numpy reader of the package safetensors does not know bfloat16."""
     if (header := int.from_bytes(data[:8], "little")) > min(MAX_HEADER, len(data)):
-        raise Refused(f"it declares a header of {header} bytes, in a file of {len(data)}")
+        raise Refused(f"header too large: {header} bytes in a file of {len(data)}, at most {MAX_HEADER} are read")
     described = safetensors.deserialize(data)
     if unknown := {tensor["dtype"] for _, tensor in described} - SAFETENSORS.keys():
         raise Refused(f"it holds arrays of type {', '.join(sorted(unknown))}, which we do not read")

@@ -13,14 +13,14 @@ from typing import Any
 
 from sde_vae.errors import shortened
 
-# A state dict takes about forty operations a tensor. One operation takes up to 200 bytes of memory.
+# A state dict takes about forty operations a tensor, a microsecond or two each, and up to 200 bytes of memory.
 MAX_OPERATIONS = 400_000
 # Of a tuple: a shape, or the arguments of a call. numpy has as many axes at most. A longer one could be passed on again and again.
 MAX_TUPLE = 64
 # Of one name: nested dicts, joined by "/".
 MAX_NAME = 1000
-# Bytes of a whole number. torch's magic number has ten.
-MAX_INTEGER = 10
+# Bits of a whole number. torch's magic number has 80.
+MAX_BITS = 128
 
 
 class Refused(ValueError):
@@ -101,13 +101,15 @@ class _Mark:
 
 MARK = _Mark()
 # Operations that put a number, a text or bytes on the stack: those of protocols 2 to 5.
-NUMBERS = ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT")
-TEXTS = ("BINSTRING", "SHORT_BINSTRING", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8")
-BYTES = ("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8")
-VALUES = (*NUMBERS, *TEXTS, *BYTES)
+NUMBERS = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"}
+TEXTS = {"BINSTRING", "SHORT_BINSTRING", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
+VALUES = {*NUMBERS, *TEXTS, "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"}
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (), "MARK": MARK}
 EMPTY = {"EMPTY_LIST": list, "EMPTY_DICT": dict}
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+CONTAINERS = {*EMPTY, *TUPLES, "TUPLE", "APPEND", "APPENDS", "SETITEM", "SETITEMS"}
+PUTS, GETS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}, {"BINGET", "LONG_BINGET"}
+CALLS = {"GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "BINPERSID"}
 
 
 class _Machine:
@@ -120,50 +122,62 @@ class _Machine:
 
     def step(self, name: str, argument: Any) -> None:
         """Do one operation. Raises Refused for one that no file of arrays needs, IndexError and KeyError for a corrupt program."""
-        push = self.stack.append
         if name in VALUES:
-            push(argument)
+            self.stack.append(argument)
         elif name in CONSTANTS:
-            push(CONSTANTS[name])
-        elif name in EMPTY:
-            push(EMPTY[name]())
-        elif name in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            self.memo[len(self.memo) if name == "MEMOIZE" else argument] = self.stack[-1]
-        elif name in ("BINGET", "LONG_BINGET"):
-            push(self.memo[argument])
+            self.stack.append(CONSTANTS[name])
+        elif name in PUTS:
+            self.memo[len(self.memo) if argument is None else argument] = self.stack[-1]
+        elif name in GETS:
+            self.stack.append(self.memo[argument])
+        elif name in CONTAINERS:
+            self.collect(name)
+        elif name in CALLS:
+            self.call(name, argument)
+        elif name == "POP":
+            self.stack.pop()
+        elif name.startswith("EXT"):
+            raise Refused(f"it calls for extension code {argument}, which is no part of a file of arrays")
+        elif name not in ("PROTO", "FRAME", "STOP"):
+            raise Refused(f"it uses the operation {name}, which no file of arrays needs")
+
+    def collect(self, name: str) -> None:
+        """Make a container, or put items into one."""
+        if name in EMPTY:
+            self.stack.append(EMPTY[name]())
         elif name in TUPLES:
-            push(tuple(reversed([self.pop() for _ in range(TUPLES[name])])))
+            self.stack.append(tuple([self.pop() for _ in range(TUPLES[name])][::-1]))
         elif name == "TUPLE":
             if len(items := self.marked()) > MAX_TUPLE:
                 raise Refused(f"it holds a tuple of {len(items)} parts, over {MAX_TUPLE}")
-            push(tuple(items))
+            self.stack.append(tuple(items))
         elif name in ("APPEND", "APPENDS"):
             items = [self.pop()] if name == "APPEND" else self.marked()
             self.top(list).extend(items)
-        elif name in ("SETITEM", "SETITEMS"):
+        else:
             items = [self.pop(), self.pop()][::-1] if name == "SETITEM" else self.marked()
             target = self.top(dict)
             for label, value in zip(items[::2], items[1::2], strict=True):
                 target[key(label)] = value
-        elif name == "GLOBAL":
-            push(self.global_(*argument.split(" ", 1)))
+
+    def call(self, name: str, argument: Any) -> None:
+        """Name a function, call one, set an object's state, or name data outside of the pickle."""
+        top = self.pop() if name != "GLOBAL" else argument
+        if name == "GLOBAL":
+            self.stack.append(self.stand_in(*top.split(" ", 1)))
         elif name == "STACK_GLOBAL":
-            attribute, module = self.pop(), self.pop()
-            push(self.global_(module, attribute))
-        elif name == "REDUCE":
-            arguments, function = self.pop(), self.pop()
-            if not isinstance(function, StandIn) or not isinstance(arguments, tuple):
-                raise Refused(f"it calls {shown(function)}, which is no function of a file of arrays")
-            push(function(*arguments))
-        elif name == "BUILD":
-            state = self.pop()
-            if not hasattr(self.stack[-1], "__setstate__"):
-                raise Refused(f"it sets the state of {shown(self.stack[-1])}, which has none")
-            self.stack[-1].__setstate__(state)
+            self.stack.append(self.stand_in(self.pop(), top))
         elif name == "BINPERSID":
-            push(self._persistent(self.pop()))
-        elif name not in ("PROTO", "FRAME", "STOP"):
-            raise Refused(f"it uses the operation {name}, which no file of arrays needs")
+            self.stack.append(self._persistent(top))
+        elif name == "REDUCE":
+            function = self.pop()
+            if not isinstance(function, StandIn) or not isinstance(top, tuple):
+                raise Refused(f"it calls {shown(function)}, which is no function of a file of arrays")
+            self.stack.append(function(*top))
+        elif not hasattr(self.stack[-1], "__setstate__"):
+            raise Refused(f"it sets the state of {shown(self.stack[-1])}, which has no state")
+        else:
+            self.stack[-1].__setstate__(top)
 
     def pop(self) -> Any:
         """Take the top of the stack, which must not be a mark."""
@@ -184,7 +198,7 @@ class _Machine:
             raise Refused(f"it puts items into {shown(self.stack[-1])}")
         return self.stack[-1]
 
-    def global_(self, module: Any, name: Any) -> Any:
+    def stand_in(self, module: Any, name: Any) -> Any:
         """Return the stand-in of a global. Raises Refused for one that is not in the table."""
         if not isinstance(module, str) or not isinstance(name, str):
             raise Refused("it names a function by something else than text")
@@ -196,12 +210,16 @@ class _Machine:
 
 def load(stream: io.BytesIO, table: Mapping[str, Any], persistent: Callable = outside) -> Any:
     """Return the object pickled at the stream's position, and move past it. Raises Refused, or any error of a corrupt pickle."""
-    machine = _Machine(table, persistent)
+    machine, end = _Machine(table, persistent), len(stream.getbuffer())
     for count, (operation, argument, _) in enumerate(pickletools.genops(stream)):
+        name = operation.name
         if count >= MAX_OPERATIONS:
             raise Refused(f"it is a program of over {MAX_OPERATIONS} operations")
-        if isinstance(argument, int) and not isinstance(argument, bool) and operation.name == "LONG1":
-            if argument.bit_length() > 8 * MAX_INTEGER:
-                raise Refused(f"it holds a whole number of {argument.bit_length()} bits")
-        machine.step(operation.name, argument)
+        if name == "LONG1" and argument.bit_length() > MAX_BITS:
+            raise Refused(f"it holds a whole number of {argument.bit_length()} bits, over {MAX_BITS}")
+        if name in PUTS and (argument or 0) > count:
+            raise Refused(f"it puts an object in memo {argument}, but has made {count} at most")
+        if name == "FRAME" and argument > end - stream.tell():
+            raise Refused(f"truncated: it declares a part of {argument} bytes, and {end - stream.tell()} are left")
+        machine.step(name, argument)
     return machine.pop()
