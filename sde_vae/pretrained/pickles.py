@@ -70,9 +70,9 @@ def ordered(pairs: Any = None) -> Dict:
     return result
 
 
-def key(name: Any) -> str | int:
-    """Return a key of a dict. Raises Refused for anything but text that is short and whole numbers."""
-    if not isinstance(name, str | int) or (isinstance(name, str) and len(name) > MAX_NAME):
+def key(name: Any) -> str | bytes | int:
+    """Return a key of a dict. Raises Refused for anything but short text or bytes, and whole numbers."""
+    if not isinstance(name, str | bytes | int) or (isinstance(name, str | bytes) and len(name) > MAX_NAME):
         raise Refused(f"a key is {shown(name)}, and not a number or a text of at most {MAX_NAME} characters")
     return name
 

@@ -257,3 +257,49 @@ def test_the_tables_of_the_latent_space_hold_no_more_than_there_is():
     # Images that cannot be rendered again, and one attribute.
     (edits,) = tables({"latent/edit/success/0": 0.1, "latent/edit/success/1": 0.9})
     assert (edits.head, len(edits.rows)) == (["success ↑"], 2)
+
+
+HOSTILE_NAMES = (
+    "$",
+    "$x_{",
+    "a$b$c",
+    r"\frac$$",
+    "x\x1b[31m",
+    "\udcff",
+    "_hidden",
+    "<b>&",
+    "\u202eright",
+    "x" * 3000,
+    "a\nb",
+    "a/b",
+    "",
+)
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_a_name_from_the_data_is_shown_and_never_acts(tmp_path, name):
+    """In every figure that takes names, and in the page."""
+    images, points = np.zeros((2, 4, 4, 1)), np.zeros((4, 2))
+    for values in (np.arange(4) % 2, np.arange(4)):
+        bars = plots.Bars("KL", "dimension", "nats", np.ones(3), np.ones(3, bool))
+        plots.bars_and_scatter(bars, plots.Scatter("z", "x", "y", points, (name, values)), tmp_path / "a.png")
+    many = plots.Scatter("z", "x", "y", np.zeros((12, 2)), (name, np.arange(12)))
+    plots.bars_and_scatter(bars, many, tmp_path / "a.png")
+    plots.rows({f"{name}: 1": images}, tmp_path / "b.png")
+    plots.heat_map(plots.HeatMap("t", "x", "colour", [name, "b"], [name, "b"], np.eye(2)), tmp_path / "c.png")
+    plots.lines(
+        [plots.Panel("t", "x", "y", {f"x{name}": ([1, 2], [1, 2])}, {f"c{name}": 1.0}, True)], tmp_path / "d.png"
+    )
+    plots.curves({name: [{"step": i, f"loss/{name}": 1.0} for i in range(3)]}, tmp_path / "e.png")
+    write_report(
+        tmp_path / "report.html", name, {f"latent/probe_accuracy/{name}": 0.5, "split": name}, {name: {name: name}}
+    )
+    page = (tmp_path / "report.html").read_text()
+    assert "<b>" not in page
+    assert all(c.isprintable() or c == "\n" for c in page)
+
+
+@pytest.mark.parametrize("name", ["$", "a$b$c", r"\$x$", "x_{"])
+def test_a_plotted_name_is_no_formula(name):
+    shown = next(text for text in plots.rows({name: np.zeros((1, 4, 4, 1))}).findobj(Text) if text.get_text())
+    assert shown._preprocess_math(shown.get_text()) == (name, False)
