@@ -21,7 +21,7 @@ SHARED = NESTED + b"h\x3c"
 DTYPE = b"cnumpy\ndtype\n" + TEXT(b"f4") + b"\x89\x88\x87R"
 ARRAY = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + TEXT(b"b") + b"\x87R"
 STATE = lambda shape, data: ARRAY + b"(K\x01" + shape + DTYPE + b"\x89" + data + b"tb"
-LONG_TUPLE = b"(" + b"K\x01" * 50_000 + b"tq\x01"
+LONG_TUPLE = b"(" + b"K\x01" * 20_000 + b"tq\x01"
 
 
 def pickles() -> Bytes:
@@ -43,24 +43,24 @@ def pickles() -> Bytes:
         "a number of 100,000 digits": leaf(big),
         "a shape of such numbers": leaf(STATE(big + b"\x85", TEXT(b""))),
         "a number of 100,000 digits in text": leaf(b"L" + b"9" * 100_000 + b"L\n"),
-        "a long shape": leaf(STATE(b"(" + b"J\xff\xff\xff\x7f" * 100_000 + b"t", TEXT(b""))),
+        "a long shape": leaf(STATE(b"(" + b"J\xff\xff\xff\x7f" * 20_000 + b"t", TEXT(b""))),
         "a shape of 2^63": leaf(STATE(NUMBER(2**63) + b"\x85", TEXT(b""))),
         "an empty array of 2^62 rows": leaf(STATE(NUMBER(2**62) + b"K\x00\x86", TEXT(b""))),
         "a long tuple called again and again": HEAD
         + LONG_TUPLE
         + b"cnumpy.core.multiarray\n_reconstruct\nq\x02"
-        + b"h\x02h\x01R0" * 50_000
+        + b"h\x02h\x01R0" * 20_000
         + b".",
         "memo 2^32": HEAD + b"}r\xff\xff\xff\xff.",
         "2^31 bytes": b"\x80\x04B\xff\xff\xff\x7f.",
         "2^62 bytes": b"\x80\x04\x8e" + struct.pack("<Q", 2**62) + b".",
-        "deep lists": HEAD + b"]" * 100_000 + b"a" * 99_999 + b".",
-        "deep dicts": HEAD + b"}" + b"".join(TEXT(b"a") + b"}" for _ in range(50_000)) + b"s" * 50_000 + b".",
+        "deep lists": HEAD + b"]" * 20_000 + b"a" * 19_999 + b".",
+        "deep dicts": HEAD + b"}" + b"".join(TEXT(b"a") + b"}" for _ in range(10_000)) + b"s" * 10_000 + b".",
         "a name of a megabyte again and again": HEAD
         + b"}"
         + TEXT(b"x" * 10**6)
         + b"}("
-        + b"".join(TEXT(b"%d" % i) + b"K\x01" for i in range(50_000))
+        + b"".join(TEXT(b"%d" % i) + b"K\x01" for i in range(10_000))
         + b"us.",
         "a long name of a function": HEAD + b"c" + b"m" * 10**6 + b"\n" + b"\x1b" * 10**5 + b"\n.",
         "an escape as a key": HEAD + b"}" + TEXT(b"\x1b[2J\n") + b"]s.",

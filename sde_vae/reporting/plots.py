@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from sde_vae.errors import printable, shortened
+from sde_vae.errors import printable
 
 # Inches, points, and dots per inch of a saved figure.
 WIDTH, FONT_SIZE, DPI = 6.4, 10, 150
@@ -23,7 +23,7 @@ MIN_PIXELS = 64
 # A heat map with more columns names every second, third, ... of them.
 MAX_COLUMN_LABELS = 20
 # Characters of the name of an attribute beside a panel.
-LONGEST_NAME = 40
+LONGEST_NAME = 32
 # x and y of the points of a line.
 Line = tuple[Sequence[float], Sequence[float]]
 
@@ -72,12 +72,13 @@ class HeatMap(NamedTuple):
 
 
 def plain(name: str, longest: int = 100) -> str:
-    """Return a name, which may come from the data, so that matplotlib shows it letter by letter: no `$` begins a formula.
+    """Return a name, which may come from the data, so that matplotlib shows it letter by letter: no `$` begins a formula. A long one is cut.
 
     >>> print(plain("$x_{"))
     \\$x_{
     """
-    return shortened(printable(name), longest).replace("$", r"\$")
+    shown = printable(name)
+    return (shown if len(shown) <= longest else f"{shown[: longest - 1]}…").replace("$", r"\$")
 
 
 def rows(named: dict[str, np.ndarray], path: Path | None = None) -> Figure:
