@@ -12,7 +12,7 @@ from sde_vae import runtime
 from sde_vae.build.config import checked, fields, find_config, load_config, require_field, set_fields
 from sde_vae.build.unread import unread
 from sde_vae.build.workdirs import check_same_model, find_workdir, trained_config
-from sde_vae.errors import BadInput, choose, exit_code
+from sde_vae.errors import BadInput, choose, exit_code, printable_output
 
 if TYPE_CHECKING:
     from sde_vae.run import Run
@@ -32,7 +32,8 @@ modes
   reconstruct   images to images:  --input FOLDER|ZIP|SPLIT [--output FOLDER|FILE.npz]
 
 options
-  --config FILE|NAME   a config file, or an example by name; a trained workdir needs none
+  --config FILE|NAME   a config file, or an example by name; a trained workdir needs none. A config is Python code, which is run:
+                       use only those that you trust
   --workdir DIR        where checkpoints, logs and results go; runs/NAME by default
   --config.x.y=value   set a field; docs/config.md lists them all
   --help               this page
@@ -70,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         runtime.enable_compilation_cache()
         MODES[command.mode](command)
 
-    return exit_code(work)
+    with printable_output():
+        return exit_code(work)
 
 
 def parse(words: Sequence[str]) -> Command:

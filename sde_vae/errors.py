@@ -1,13 +1,17 @@
 """Errors that a command reports in one line and an exit code, instead of a traceback."""
 
+import contextlib
 import difflib
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import requires
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
+# Characters of a line that is printed about an error: names and values in it are a file's.
+LONGEST = 2000
 
 
 class BadInput(ValueError):
@@ -40,10 +44,58 @@ def shortened(text: str, longest: int = 200) -> str:
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
 
 
+def printable(text: str) -> str:
+    """Escape what a terminal, a page or a file in UTF-8 could not show as it is: control characters, and those that change the direction
+    of text or are no character (names of files that are not UTF-8 have them). Line breaks are escaped too.
+
+    >>> print(printable(chr(27) + "[31m b" + chr(0xDCFF)))
+    \\x1b[31m b\\udcff
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class Printable:
+    """A text stream on which a terminal escape, or a character that the stream cannot encode, is written as `printable` has it.
+
+    Line breaks, tabs, the carriage return and the cursor's move up of progress bars pass. All else is that of the stream below.
+    """
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text, escaped, and return its length."""
+        parts = re.split("([\n\r\t]|\x1b\\[A)", text)
+        # Every second part is a separator.
+        shown = "".join(part if i % 2 else printable(part) for i, part in enumerate(parts))
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        self._stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def printable_output() -> Iterator[None]:
+    """Within it, standard output and error are `Printable`: names of files and attributes are shown and never act."""
+    out, err = Printable(sys.stdout), Printable(sys.stderr)
+    with contextlib.redirect_stdout(cast(Any, out)), contextlib.redirect_stderr(cast(Any, err)):
+        yield
+
+
+def reason(error: BaseException) -> str:
+    """Return the type of another library's error and the first line of what it says, shortened and printable."""
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {printable(shortened(lines[0]))}" if lines else type(error).__name__
+
+
 def exit_code(work: Callable[[], None]) -> int:
     """Call `work` and return the exit code: 0, or 2 for BadInput and 1 for Diverged.
 
-    The message of these two is printed on stderr. Any other exception passes through.
+    The message of these two is one line on stderr. Any other exception passes through.
 
     >>> exit_code(lambda: None)
     0
@@ -51,7 +103,7 @@ def exit_code(work: Callable[[], None]) -> int:
     try:
         work()
     except (BadInput, Diverged) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(shortened(str(error), LONGEST))}", file=sys.stderr)
         return 2 if isinstance(error, BadInput) else 1
     return 0
 

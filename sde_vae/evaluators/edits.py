@@ -10,6 +10,7 @@ import numpy as np
 
 from sde_vae.data.dataset import take, to_model, to_unit
 from sde_vae.data.datasets.counterfactuals import counterfactuals, value_name
+from sde_vae.errors import shortened
 from sde_vae.evaluators.context import Attributes, EvalContext, encode_train
 from sde_vae.evaluators.edit_targets import Target, choose_targets, class_columns
 from sde_vae.inference.interpolation import edit
@@ -63,7 +64,7 @@ def edits(
         label = value_name(context.data.name, name, value)
         title = f"{name}: {label}"
         step = direction(q.mean, (attributes.train[:, target.column] == value).astype(np.int64)).step
-        edited = decode_edits(context, lacking, step, strengths, f"edit {number}, {title}")
+        edited = decode_edits(context, lacking, step, strengths, f"edit {number}, {shortened(title, 60)}")
         row = [to_unit(context.data.test[lacking]), *edited.values(), *([] if true is None else [true])]
         frames[title] = np.stack([x[0] for x in row])
         found[f"{name}_{label}"] = dict(edit_scores(context, lacking, target, classifier, edited, true))

@@ -12,6 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from sde_vae.errors import printable
+
 # Inches, points, and dots per inch of a saved figure.
 WIDTH, FONT_SIZE, DPI = 6.4, 10, 150
 # Inches: an image at most, the line of text above a row of images, and a margin.
@@ -20,6 +22,8 @@ MAX_IMAGE, LABEL_HEIGHT, MARGIN = 0.8, 0.23, 0.05
 MIN_PIXELS = 64
 # A heat map with more columns names every second, third, ... of them.
 MAX_COLUMN_LABELS = 20
+# Characters of the name of an attribute beside a panel.
+LONGEST_NAME = 32
 # x and y of the points of a line.
 Line = tuple[Sequence[float], Sequence[float]]
 
@@ -67,6 +71,16 @@ class HeatMap(NamedTuple):
     values: np.ndarray
 
 
+def plain(name: str, longest: int = 100) -> str:
+    """Return a name, which may come from the data, so that matplotlib shows it letter by letter: no `$` begins a formula. A long one is cut.
+
+    >>> print(plain("$x_{"))
+    \\$x_{
+    """
+    shown = printable(name)
+    return (shown if len(shown) <= longest else f"{shown[: longest - 1]}…").replace("$", r"\$")
+
+
 def rows(named: dict[str, np.ndarray], path: Path | None = None) -> Figure:
     """Show one row of images for each name, the name above it. Images are [n, H, W, C] on [0, 1], all of one size."""
     height, width = next(iter(named.values())).shape[1:3]
@@ -76,7 +90,7 @@ def rows(named: dict[str, np.ndarray], path: Path | None = None) -> Figure:
     figure = Figure(figsize=(WIDTH, total))
     for i, (name, images) in enumerate(named.items()):
         top = total - i * row_height - MARGIN
-        figure.text(MARGIN / WIDTH, (top - 0.04) / total, name, va="top")
+        figure.text(MARGIN / WIDTH, (top - 0.04) / total, plain(name), va="top")
         _add_images(figure, _tiled(images, len(images)), (MARGIN, top - row_height + MARGIN, cell * len(images)))
     return _finished(figure, path)
 
@@ -107,9 +121,9 @@ def curves(logged: dict[str, list[dict[str, Any]]], path: Path | None = None) ->
             values = np.asarray([row[name] for row in log])
             window = max(1, len(values) // 20)
             smooth = np.convolve(values, np.ones(window) / window, mode="valid")
-            (line,) = ax.plot(steps[window - 1 :], smooth, label=name, lw=1.5)
+            (line,) = ax.plot(steps[window - 1 :], smooth, label=plain(name), lw=1.5)
             ax.plot(steps, values, color=line.get_color(), alpha=0.2, lw=0.8)
-        ax.set(title=f"stage {stage}", xlabel="step", ylabel="nats per image", yscale="log")
+        ax.set(title=f"stage {plain(stage)}", xlabel="step", ylabel="nats per image", yscale="log")
         ax.legend(frameon=False)
     return _finished(figure, path)
 
@@ -119,9 +133,9 @@ def lines(panels: Sequence[Panel], path: Path | None = None) -> Figure:
     figure, axes = subplots(len(panels), 1, (WIDTH, 3.4 * len(panels)))
     for panel, ax in zip(panels, axes[:, 0], strict=True):
         for name, (x, y) in panel.lines.items():
-            ax.plot(x, y, label=name, marker="o", ms=3, lw=1.5)
+            ax.plot(x, y, label=plain(name), marker="o", ms=3, lw=1.5)
         for i, (name, y) in enumerate(panel.constants.items()):
-            ax.axhline(y, label=name, color="black", lw=1, ls=("--", ":", "-.")[i % 3])
+            ax.axhline(y, label=plain(name), color="black", lw=1, ls=("--", ":", "-.")[i % 3])
         ax.set(
             title=panel.title,
             xlabel=panel.x,
@@ -141,6 +155,7 @@ def bars_and_scatter(bars: Bars, scatter: Scatter, path: Path | None = None) -> 
     top.set(title=bars.title, xlabel=bars.x, ylabel=bars.y)
     top.xaxis.get_major_locator().set_params(integer=True)
     name, values = scatter.attribute or ("", np.zeros(len(scatter.points)))
+    name = plain(name, LONGEST_NAME)
     kinds = np.unique(values)
     if len(kinds) > 10:
         points = bottom.scatter(*scatter.points.T, c=values, s=6, cmap="viridis", linewidths=0)
@@ -165,8 +180,8 @@ def heat_map(shown: HeatMap, path: Path | None = None) -> Figure:
     for i in range(1, height):
         ax.axhline(i - 0.5, color="lightgrey", lw=0.5)
     labelled = range(0, width, -(-width // MAX_COLUMN_LABELS))
-    ax.set_xticks(labelled, [shown.columns[j] for j in labelled])
-    ax.set_yticks(range(height), shown.rows)
+    ax.set_xticks(labelled, [plain(shown.columns[j], LONGEST_NAME) for j in labelled])
+    ax.set_yticks(range(height), [plain(name, LONGEST_NAME) for name in shown.rows])
     ax.set(title=shown.title, xlabel=shown.x)
     # A colour bar as high as the map, of the same width beside any.
     figure.colorbar(image, ax=ax, label=shown.colour, fraction=0.03, pad=0.02, aspect=7 * figure.get_figheight())
