@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from sde_vae.data.dataset import to_model, to_unit
-from sde_vae.data.datasets import counterfactuals as rendered
 from sde_vae.data.datasets.avatar_factors import FACTORS, factors
+from sde_vae.data.datasets.counterfactuals import counterfactuals
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.diffusion.sdes import VP
 from sde_vae.evaluators.context import Attributes, EvalContext, EvalData, MetricNetworks, make_context
@@ -263,10 +263,10 @@ def test_targets_are_the_values_nearest_to_half_of_the_images():
     assert found == [Target(0, value) for value in (1, 2, 0)]
 
 
-def test_an_edit_leads_to_the_counterfactual(faces, monkeypatch):
+def test_an_edit_leads_to_the_counterfactual(faces):
     """Balanced, independent attributes, and a code that is linear in them: strength 1 leads from one value to the other."""
     draw = lambda face_of, size: to_levels(image(face(np.array(list(face_of.values())))))[0]
-    monkeypatch.setattr(rendered, "RENDERERS", {"flat": draw})
+    faces = faces._replace(data=faces.data._replace(render=draw))
     both = lambda attributes, targets: [Target(0, 1), Target(1, 1)]
     found = dict(edits(faces, choose=both))
     figure = lambda name, k: found[f"latent/edit/{name}/{k}"]
@@ -282,9 +282,9 @@ def test_an_edit_leads_to_the_counterfactual(faces, monkeypatch):
     assert (faces.figures / "edits.png").exists()
 
 
-def test_a_decoder_that_ignores_its_code_edits_nothing(faces, monkeypatch):
+def test_a_decoder_that_ignores_its_code_edits_nothing(faces):
     draw = lambda face_of, size: to_levels(image(face(np.array(list(face_of.values())))))[0]
-    monkeypatch.setattr(rendered, "RENDERERS", {"flat": draw})
+    faces = faces._replace(data=faces.data._replace(render=draw))
     context = faces._replace(decode=lambda z, *_: np.zeros((len(z), *SHAPE), np.float32))
     found = dict(edits(context))
     for k in (0.5, 1, 1.5):
@@ -320,12 +320,12 @@ def test_avatars_are_rendered(tmp_path):
         dict(zip(FACTORS, map(int, rows[i]), strict=True)) | {name: value} for i in which
     ]
     which = np.array([3, 1])
-    images = rendered.counterfactuals("avatars", changed(which, "mouth", 2), 16, 256)
-    assert rendered.value_name("avatars", "mouth", 2) == FACTORS["mouth"][2]
+    images = counterfactuals(render, changed(which, "mouth", 2), 16, 256)
+    assert Attributes(tuple(FACTORS), rows, rows, FACTORS).value_name("mouth", 2) == FACTORS["mouth"][2]
     for image_, seed in zip(images, which, strict=True):
         expected = counterfactual(int(seed), "mouth", FACTORS["mouth"][2], 16)
         np.testing.assert_array_equal(image_, to_unit(to_model(expected, 256)))
     nose = list(FACTORS).index("nose")
     unchanged = [changed([i], "nose", int(rows[i, nose]))[0] for i in seeds]
-    same = rendered.counterfactuals("avatars", unchanged, 16, 256)
+    same = counterfactuals(render, unchanged, 16, 256)
     np.testing.assert_array_equal(same, to_unit(to_model(test, 256)))

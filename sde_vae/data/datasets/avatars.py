@@ -49,7 +49,8 @@ def drawn(options: DataOptions, seeds: dict[str, range]) -> Dataset:
         raise BadInput(
             f"config.data.image_size: got {options.image_size}; avatars are drawn at {SIZES[0]} to {SIZES[1]}"
         )
-    return Dataset("avatars", {name: _split(options, name, s) for name, s in seeds.items()}, attributes=tuple(FACTORS))
+    splits = {name: _split(options, name, s) for name, s in seeds.items()}
+    return Dataset("avatars", splits, attributes=tuple(FACTORS), values=FACTORS, render=render)
 
 
 def _split(options: DataOptions, name: str, seeds: range) -> Split:
