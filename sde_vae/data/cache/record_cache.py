@@ -152,10 +152,10 @@ def _rename(building: Path, path: Path, key: dict[str, Any]) -> Cache:
 def _open(path: Path, key: dict[str, Any]) -> Cache:
     """Open a cache. Raises one of the errors that `_existing` catches if a file is missing, truncated or of another key."""
     meta = json.loads((path / "meta.json").read_text())
-    if meta.pop("check") != _check(meta):
-        raise ValueError("meta.json has another checksum")
     if meta["key"] != key:
         raise ValueError("its key is another one")
+    if meta.pop("check") != _check(meta):
+        raise ValueError("meta.json has another checksum")
     records = path / "images.array_record"
     if _size(records) != meta["bytes"]:
         raise ValueError(f"{records.name} has {_size(records)} bytes instead of {meta['bytes']}")

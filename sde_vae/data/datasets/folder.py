@@ -60,6 +60,7 @@ def folder(options: DataOptions) -> Dataset:
         notes=(
             *([f"{name}: left out: {others}"] if others else []),
             *change_notes(name, cache.changes, len(names)),
+            *([f"{name}: {folders.note}"] if folders.note else []),
             *_attribute_notes(name, columns, words),
         ),
         values={column: tuple(map(shown, words[column])) for column in columns if column in words},

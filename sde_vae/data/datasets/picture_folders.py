@@ -24,11 +24,13 @@ class Folders(NamedTuple):
     splits    the number of each picture's split, or NO_SPLIT for all: float32 [n]
     labels    the number of each picture's class, or None without classes: float32 [n]
     classes   the names of the classes, sorted
+    note      why pictures in folders have no classes, or ""
     """
 
     splits: np.ndarray
     labels: np.ndarray | None
     classes: tuple[str, ...]
+    note: str = ""
 
 
 def top_of(names: list[str]) -> str:
@@ -63,8 +65,18 @@ def read_folders(names: list[str], where: str) -> Folders:
         folders = [(*f[:level], *_without(f[level + 1 :], split)) for f, split in zip(folders, found, strict=True)]
     classes = sorted({f[0] for f in folders}) if all(folders) else []
     if len(classes) < 2:
-        return Folders(splits, None, ())
+        return Folders(splits, None, (), _why_no_classes(folders, splits))
     return Folders(splits, np.array([classes.index(f[0]) for f in folders], np.float32), tuple(classes))
+
+
+def _why_no_classes(folders: list[tuple[str, ...]], splits: np.ndarray) -> str:
+    """A line where some splits have class folders, and others have none."""
+    without = {int(split) for f, split in zip(folders, splits, strict=True) if not f}
+    within = {int(split): {f[0] for f, s in zip(folders, splits, strict=True) if f and s == split} for split in set(splits)}
+    some = [SPLITS[split] for split, classes in within.items() if len(classes) > 1 and split not in without]
+    if not some:
+        return ""
+    return f"no attribute label: the pictures of {', '.join(SPLITS[s] for s in sorted(without))} lie in no class folders"
 
 
 def _level_of_splits(folders: list[tuple[str, ...]], where: str) -> int | None:
