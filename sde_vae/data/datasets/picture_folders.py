@@ -72,11 +72,15 @@ def read_folders(names: list[str], where: str) -> Folders:
 def _why_no_classes(folders: list[tuple[str, ...]], splits: np.ndarray) -> str:
     """A line where some splits have class folders, and others have none."""
     without = {int(split) for f, split in zip(folders, splits, strict=True) if not f}
-    within = {int(split): {f[0] for f, s in zip(folders, splits, strict=True) if f and s == split} for split in set(splits)}
+    within = {
+        int(split): {f[0] for f, s in zip(folders, splits, strict=True) if f and s == split} for split in set(splits)
+    }
     some = [SPLITS[split] for split, classes in within.items() if len(classes) > 1 and split not in without]
     if not some:
         return ""
-    return f"no attribute label: the pictures of {', '.join(SPLITS[s] for s in sorted(without))} lie in no class folders"
+    return (
+        f"no attribute label: the pictures of {', '.join(SPLITS[s] for s in sorted(without))} lie in no class folders"
+    )
 
 
 def _level_of_splits(folders: list[tuple[str, ...]], where: str) -> int | None:

@@ -5,10 +5,11 @@ antialiased resize. What loses anything is done only where an option allows it, 
 right size and channels is not changed.
 """
 
+import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -19,11 +20,11 @@ from sde_vae.data.dataset import DataOptions
 from sde_vae.data.io.fit import FITS, Unfit, cropped, kind_of, resized
 from sde_vae.data.io.formats import shown
 from sde_vae.data.io.open_picture import has_colour, load, open_header, simple
-from sde_vae.data.io.shares import Shares
 from sde_vae.errors import BadInput, choose
 
-# Pixels that all threads decode at once, at 4 to 12 bytes each; one picture may have as many. Pillow warns for a larger one.
-MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 2**26
+# Pictures of more pixels are decoded one at a time, all in one thread: a pixel takes 4 to 9 bytes, and the memory that a thread has
+# freed stays its own. The limit is Pillow's, for which see `open_header`.
+MANY_PIXELS = 2**24
 AHEAD_BYTES = 2**28  # of images that wait for their turn
 FILTERS = {
     "box": Image.Resampling.BOX,
@@ -43,28 +44,33 @@ class Decoded(NamedTuple):
     changes: tuple[str, ...] = ()
 
 
-def decode(data: bytes, name: str, options: DataOptions, shares: Shares | None = None) -> Decoded:
-    """Decode one file and prepare it by `options`; its pixels are taken from `shares` while they are in memory.
+def decode(data: bytes, name: str, options: DataOptions, single: Executor | None = None) -> Decoded:
+    """Decode one file and prepare it by `options`; one with MANY_PIXELS in the one thread of `single`, where that is given.
 
     Raises BadInput, which names the file, for anything but an undamaged picture, and Unfit if the options do not fit it.
     """
+    header = open_header(data, name)
+    if single is None or header.width * header.height <= MANY_PIXELS:
+        return _prepared(header, name, options)
+    return single.submit(_prepared, header, name, options).result()
+
+
+def _prepared(header: Image.Image, name: str, options: DataOptions) -> Decoded:
+    """Decode a picture, of which the header is read, and prepare it by `options`."""
     mode, resampling = _mode_and_filter(options)
     size = image_size(options)
-    header = open_header(data, name)
-    with (shares or Shares(MAX_PIXELS)).take(header.width * header.height):
-        opened = load(header, name)
-        kind = kind_of(opened.picture)
-        part = cropped(opened.picture, name, options.crop, options.fit, size)
-        cut = options.fit == "cover" and part.size != (opened.picture.size if not options.crop else 2 * (options.crop,))
-        part, changes = simple(opened._replace(picture=part), name)
-        del opened, header
-        part, more = _in_mode(part, name, mode, options, kind)
-        padded = options.fit == "contain" and part.width * size[0] != part.height * size[1]
-        enlarged = part.width < size[1] and part.height < size[0]
-        flags = {"cover": cut, "contain": padded, "enlarged": enlarged}
-        part = resized(part, options.fit, size, resampling, _colour(options, len(mode)))
-        changes += (*more, *(change for change, holds in flags.items() if holds))
-        return Decoded(np.asarray(part).reshape(*size, options.channels), kind, changes)
+    opened = load(header, name)
+    kind = kind_of(opened.picture)
+    part = cropped(opened.picture, name, options.crop, options.fit, size)
+    cut = options.fit == "cover" and part.size != (opened.picture.size if not options.crop else 2 * (options.crop,))
+    part, changes = simple(opened._replace(picture=part), name)
+    part, more = _in_mode(part, name, mode, options, kind)
+    padded = options.fit == "contain" and part.width * size[0] != part.height * size[1]
+    enlarged = part.width < size[1] and part.height < size[0]
+    flags = {"cover": cut, "contain": padded, "enlarged": enlarged}
+    part = resized(part, options.fit, size, resampling, _colour(options, len(mode)))
+    changes += (*more, *(change for change, holds in flags.items() if holds))
+    return Decoded(np.asarray(part).reshape(*size, options.channels), kind, changes)
 
 
 def image_size(options: DataOptions) -> tuple[int, int]:
@@ -101,7 +107,7 @@ def _in_mode(
             )
         behind = _colour(options, len(mode))
         canvas = Image.new(mode, picture.size, behind[0] if len(behind) == 1 else behind)
-        canvas.paste(picture.convert(mode), mask=picture.getchannel("A"))
+        canvas.paste(picture, mask=picture.getchannel("A"))
         picture, changes = canvas, (*changes, "flattened")
     return (picture if picture.mode == mode else picture.convert(mode)), changes
 
@@ -130,32 +136,33 @@ def pictures(
     first: tuple[str, str] | None = None
     skipped = []
     names = [shown(name) for name in names]
-    shares = Shares(MAX_PIXELS)
 
     def decode_file(i: int) -> Decoded | BadInput:
         try:
-            return decode(read(i), names[i], options, shares)
+            return decode(read(i), names[i], options, single)
         except BadInput as error:
             return error
 
     height, width = image_size(options)
-    for i, item in enumerate(_in_order(decode_file, len(names), height * width * options.channels)):
-        # Checked first: options that fit the other files need not fit a file of another kind.
-        if alike and first and isinstance(item, Decoded | Unfit) and item.kind != first[1]:
-            item = BadInput(
-                f"{names[i]}: is {item.kind}, while {first[0]} is {first[1]}: all must be alike with config.data.fit=none; cover cuts "
-                "them to one shape, contain pads them"
-            )
-        if isinstance(item, Decoded):
-            first = first or (names[i], item.kind)
-            yield Picture(item.image, None if attributes is None else attributes[i], item.changes)
-            continue
-        if isinstance(item, Unfit):
-            raise item
-        if not options.skip_corrupt:
-            raise BadInput(f"{item} (config.data.skip_corrupt=True leaves such files out)")
-        skipped.append(str(item))
-        yield Skipped(skipped[-1])
+    found = _in_order(decode_file, len(names), height * width * options.channels)
+    with ThreadPoolExecutor(1) as single, contextlib.closing(found):
+        for i, item in enumerate(found):
+            # Checked first: options that fit the other files need not fit a file of another kind.
+            if alike and first and isinstance(item, Decoded | Unfit) and item.kind != first[1]:
+                item = BadInput(
+                    f"{names[i]}: is {item.kind}, while {first[0]} is {first[1]}: all must be alike with config.data.fit=none; cover cuts "
+                    "them to one shape, contain pads them"
+                )
+            if isinstance(item, Decoded):
+                first = first or (names[i], item.kind)
+                yield Picture(item.image, None if attributes is None else attributes[i], item.changes)
+                continue
+            if isinstance(item, Unfit):
+                raise item
+            if not options.skip_corrupt:
+                raise BadInput(f"{item} (config.data.skip_corrupt=True leaves such files out)")
+            skipped.append(str(item))
+            yield Skipped(skipped[-1])
     if 2 * len(skipped) > len(names):  # possibly the first file is the bad one
         raise BadInput(
             f"config.data.dir: {len(skipped)} of {len(names)} files cannot be used: {'; '.join(skipped[:3])}"
@@ -181,14 +188,15 @@ def _mode_and_filter(options: DataOptions) -> tuple[str, Image.Resampling]:
     return MODES[options.channels], choose("config.data.filter", options.filter, FILTERS)
 
 
-def _in_order(function: Callable[[int], Decoded | BadInput], n: int, size: int) -> Iterator[Decoded | BadInput]:
+def _in_order(function: Callable[[int], Decoded | BadInput], n: int, size: int) -> Generator[Decoded | BadInput]:
     """Yield function(0), ..., function(n - 1) from threads, a bounded number ahead. Pillow decodes without the GIL.
 
     Images have `size` bytes.
     """
     workers = min(8, os.cpu_count() or 1)
     ahead = max(workers, min(16 * workers, AHEAD_BYTES // size))
-    with ThreadPoolExecutor(workers) as pool:
+    pool = ThreadPoolExecutor(workers)
+    try:
         waiting: deque[Future] = deque()
         for i in range(n):
             waiting.append(pool.submit(function, i))
@@ -196,3 +204,5 @@ def _in_order(function: Callable[[int], Decoded | BadInput], n: int, size: int) 
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:  # after an error what waits is not decoded
+        pool.shutdown(cancel_futures=True)

@@ -56,7 +56,7 @@ def load(picture: Image.Image, name: str) -> Opened:
             changes.append("16_bits")
         picture.load()
         if picture.getexif().get(ORIENTATION, 1) != 1:
-            picture = ImageOps.exif_transpose(picture)
+            ImageOps.exif_transpose(picture, in_place=True)
             changes.append("turned")
     except Exception as error:
         raise _damaged(name, error) from None
