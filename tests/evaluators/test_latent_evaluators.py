@@ -10,10 +10,12 @@ from sde_vae.data.datasets.counterfactuals import counterfactuals
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.diffusion.sdes import VP
 from sde_vae.evaluators.context import Attributes, EvalContext, EvalData, MetricNetworks, make_context
-from sde_vae.evaluators.edit_targets import Target, choose_targets
+from sde_vae.evaluators.edit_targets import Target, choose_targets, class_columns
 from sde_vae.evaluators.edits import edits
 from sde_vae.evaluators.interpolation import interpolation
+from sde_vae.evaluators.latent_factors import class_labels
 from sde_vae.evaluators.latent_prior import latent_prior, latent_priors
+from sde_vae.evaluators.latents import plot_latents
 from sde_vae.evaluators.neighbours import neighbours
 from sde_vae.evaluators.traversal import traversal
 from sde_vae.inference.decoding import Decoder
@@ -261,6 +263,34 @@ def test_targets_are_the_values_nearest_to_half_of_the_images():
     many = np.repeat([0, 1, 2], [20, 50, 30])[:, None]
     found = choose_targets(Attributes(("a",), many, many), 5)
     assert found == [Target(0, value) for value in (1, 2, 0)]
+
+
+def test_fractions_are_measurements_and_no_classes(faces, tmp_path):
+    """Neither rounded nor taken for classes, by edits, probes, neighbours and plots; a class beside them is used as before."""
+    given = faces.data.attributes
+    halves = lambda rows: np.concatenate([rows[:, :1] / 2, rows], axis=1).astype(np.float32)
+    names = ("half", *given.names)
+    attributes = Attributes(names, halves(given.train), halves(given.test), {"first": ("no", "a / yes")})
+    assert class_columns(attributes) == [1, 2, 3]
+    assert [labels.name for labels in class_labels(attributes)] == list(given.names)
+    context = faces._replace(data=faces.data._replace(attributes=attributes))
+    found = dict(edits(context))
+    assert not any("half" in name for name in found)
+    # The names of values, in words that a metric may have.
+    assert {"latent/edit/first_a-yes/success", "latent/edit/first_no/success"} & found.keys()
+    of_class = faces._replace(data=faces.data._replace(attributes=given))
+    assert dict(neighbours(context)) == dict(neighbours(of_class))
+    alone = Attributes(("half",), halves(given.train)[:, :1], halves(given.test)[:, :1])
+    context = faces._replace(data=faces.data._replace(attributes=alone))
+    assert not dict(edits(context))
+    assert not dict(neighbours(context))
+    plot_latents(context, context.encode(context.data.test))
+
+
+def test_the_name_of_a_data_set_changes_no_edit(faces):
+    """Only a data set that brings its own drawing has counterfactuals, whatever its name."""
+    plain, named = (dict(edits(faces._replace(data=faces.data._replace(name=name)))) for name in ("flat", "avatars"))
+    assert plain == named
 
 
 def test_an_edit_leads_to_the_counterfactual(faces):

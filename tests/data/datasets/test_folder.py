@@ -113,7 +113,10 @@ BAD = {
     "empty": ({"b.jpeg": b""}, r"b\.jpeg: not a picture in PNG, JPEG"),
     "truncated": ({"b.png": encoded(IMAGES[1])[:-30]}, r"b\.png: corrupt or truncated"),
     "truncated jpeg": ({"b.jpg": encoded(smooth(64, 64), "JPEG")[:-300]}, r"b\.jpg: corrupt or truncated"),
-    "size": ({"b.png": encoded(noise(1, 9, 9)[0])}, r"b\.png: is 9x9, while .*a\.png is 8x8: .*fit=none; cover .*contain"),
+    "size": (
+        {"b.png": encoded(noise(1, 9, 9)[0])},
+        r"b\.png: is 9x9, while .*a\.png is 8x8: .*fit=none; cover .*contain",
+    ),
     "alpha": ({"b.png": encoded(noise(1, channels=4)[0])}, r"b\.png: is transparent .* config.data.background"),
     "oblong": ({"b.png": encoded(noise(1, 8, 9)[0])}, r"b\.png: is 9x8, while .*a\.png is 8x8"),
     "deep": ({"b.tif": encoded(Image.new("F", (8, 8)), "TIFF")}, r"b\.tif: is of mode F, .*convert it"),
@@ -134,12 +137,21 @@ def test_a_bad_picture_is_refused_or_left_out(tmp_path, source, case):
 
 def test_all_bad_is_an_error(tmp_path, source):
     path = source({"a.png": b"", "b.png": b""})
-    refused(tmp_path, path, r"2 of 2 files cannot be used: .*a\.png: not a picture .*b\.png: not a picture", skip_corrupt=True)
+    refused(
+        tmp_path,
+        path,
+        r"2 of 2 files cannot be used: .*a\.png: not a picture .*b\.png: not a picture",
+        skip_corrupt=True,
+    )
 
 
 def test_a_picture_outside_of_the_splits(tmp_path, source):
     files = {"train/a.png": b"", "extra/b.png": b"", "train/c.png": b""}
-    refused(tmp_path, source(files), r"train/ is a split, and there are pictures outside .*, in .*extra/: expected all in train/")
+    refused(
+        tmp_path,
+        source(files),
+        r"train/ is a split, and there are pictures outside .*, in .*extra/: expected all in train/",
+    )
 
 
 @pytest.mark.parametrize("inside", ["", "all/"])

@@ -84,7 +84,11 @@ def test_orientation_is_applied():
         (b"<svg/>", {}, "not a picture in PNG, JPEG"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", {}, "not a picture in PNG, JPEG"),
         (encoded(Image.new("RGB", (8, 8)), "PCX"), {}, "not a picture in PNG, JPEG"),
-        (encoded(noise(1)[0]), {"channels": 1}, r"in colour, .*channels is 1: set it to 3, or config.data.to_grey=True"),
+        (
+            encoded(noise(1)[0]),
+            {"channels": 1},
+            r"in colour, .*channels is 1: set it to 3, or config.data.to_grey=True",
+        ),
         (encoded(noise(1, channels=4)[0]), {}, "transparent in places: set config.data.background"),
         (encoded(Image.fromarray(noise(1)[0]).quantize(4), transparency=0), {}, "transparent in places"),
         (encoded(Image.new("F", (8, 8)), "TIFF"), {}, "is of mode F"),
@@ -94,7 +98,11 @@ def test_orientation_is_applied():
         (encoded(noise(1)[0]), {"crop": 9}, "is 8x8, smaller than config.data.crop=9: .*crop=0"),
         (encoded(noise(1, 9, 9)[0]), {"filter": "nearest"}, "config.data.filter: unknown name 'nearest'"),
         (encoded(noise(1, 9, 9)[0]), {"fit": "stretch"}, "config.data.fit: unknown name 'stretch'"),
-        (encoded(noise(1)[0]), {"background": (1, 2)}, "config.data.background: got .*one number, or one for each of 3"),
+        (
+            encoded(noise(1)[0]),
+            {"background": (1, 2)},
+            "config.data.background: got .*one number, or one for each of 3",
+        ),
         (encoded(noise(1)[0]), {"channels": 2}, "config.data.channels: got 2, expected 1"),
     ],
 )
@@ -130,7 +138,9 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded():
     for side in (10_000, 60_000):  # Pillow: a warning for the one, an error for the other
         header = b"IHDR" + side.to_bytes(4) + side.to_bytes(4) + data[24:29]
         bomb = data[:12] + header + zlib.crc32(header).to_bytes(4) + data[33:]
-        with pytest.raises(BadInput, match=rf"a\.png: has {side**2} pixels, over the limit of {Image.MAX_IMAGE_PIXELS}"):
+        with pytest.raises(
+            BadInput, match=rf"a\.png: has {side**2} pixels, over the limit of {Image.MAX_IMAGE_PIXELS}"
+        ):
             read(bomb)
 
 
