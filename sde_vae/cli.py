@@ -149,7 +149,8 @@ def config_and_workdir(options: dict[str, str], changes: dict[str, str], mode: s
         directory = find_workdir(options["workdir"])
         config = trained_config(directory)
     config = checked(set_fields(config, changes))
-    for note in unread(config, changes):
+    # What prepares the pictures of --input is read whatever the data set.
+    for note in unread(config, [name for name in changes if "input" not in options or not name.startswith("data.")]):
         print(note)
     if mode != "train":
         check_same_model(config, directory)

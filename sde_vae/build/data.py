@@ -33,4 +33,8 @@ def data_options(config: ConfigDict) -> DataOptions:
         filter=config.data.filter,
         skip_corrupt=config.data.skip_corrupt,
         cache=Path(config.data.cache).expanduser(),
+        fit=config.data.fit,
+        background=config.data.background,
+        to_grey=config.data.to_grey,
+        follow_links=config.data.follow_links,
     )

@@ -53,6 +53,7 @@ SOLVERS = (
 INVERTERS = ("heun", "ddim", "dpm_solver_pp_2m", "ode")
 GRIDS = ("uniform_t", "uniform_log_snr", "edm")
 FILTERS = ("box", "bilinear", "bicubic", "lanczos")
+FITS = ("cover", "contain", "none")
 SPLITS = ("test", "valid", "train")
 EXTRACTORS = ("none", "pixels", "efflite0", "fid")
 LPIPS = ("alex", "vgg")
@@ -164,11 +165,25 @@ FIELDS: Section = {
         "name": Field("digits", "data set: see docs/data.md; tfds:NAME for one of tensorflow-datasets", TEXT),
         "dir": Field("", "folder or zip with the data set's files", TEXT, OF_FILES),
         "image_size": Field(8, "height and width in pixels; (height, width) where they differ", one_or_two(SIZE)),
-        "channels": Field(1, "1 for grey, 3 for colour", whole(1, 4)),
+        "channels": Field(1, "1 for grey, 3 for colour, 4 for colour and alpha", whole(1, 4)),
         "crop": Field(
             0, "longer side in pixels of the centre crop before the resize; 0: no crop", whole(0, 65536), OF_PICTURES
         ),
         "filter": Field("bilinear", "antialiased filter of the resize", one_of(*FILTERS), OF_PICTURES),
+        "fit": Field(
+            "cover",
+            "pictures of another shape: cut at their longer side (cover), padded (contain), or refused (none)",
+            one_of(*FITS),
+            OF_PICTURES,
+        ),
+        "background": Field(
+            None,
+            "colour under transparent pixels and around padded pictures: 0 to 255, or one such number a channel; None: none",
+            optional(tuple_of(whole(0, 255), "a number from 0 to 255, or a tuple of them", least=1)),
+            OF_PICTURES,
+        ),
+        "to_grey": Field(False, "convert pictures in colour where channels is 1", BOOLEAN, OF_PICTURES),
+        "follow_links": Field(False, "read what links out of the folder point to", BOOLEAN, OF_PICTURES),
         "skip_corrupt": Field(
             False, "leave unreadable images out and list them, instead of stopping", BOOLEAN, OF_PICTURES
         ),

@@ -1,8 +1,9 @@
 """The arguments of evaluators: a trained model on host arrays, the data, and the networks of the metrics."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,18 +36,27 @@ class MetricNetworks(NamedTuple):
 
 
 class Attributes(NamedTuple):
-    """Labels of the images: integers, one row for each image of `train` or `test`, one column for each name."""
+    """Attributes of the images: numbers, one row for each image of `train` or `test`, one column for each name.
+
+    `values` has the names of an attribute's values 0, 1, ..., where they have names.
+    """
 
     names: tuple[str, ...]
     train: np.ndarray
     test: np.ndarray
+    values: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+
+    def value_name(self, name: str, value: int) -> str:
+        """Return the name of an attribute's value, or its number where the values have no names."""
+        return self.values[name][value] if name in self.values else str(value)
 
 
 class EvalData(NamedTuple):
     """The data of an evaluation.
 
     train and held_out are uint8 with grey levels 0 .. levels - 1, perhaps not in memory. test has the first images of held_out, float32 in
-    [-1, 1]: most metrics are of them. name and fingerprint (of train) identify the data. attributes are labels of train and test, or None.
+    [-1, 1]: most metrics are of them. name and fingerprint (of train) identify the data. attributes are of train and test, or None.
+    render draws an image from its attributes, as in data.dataset.Dataset, or is None.
     """
 
     name: str
@@ -56,6 +66,7 @@ class EvalData(NamedTuple):
     held_out: Images
     test: np.ndarray
     attributes: Attributes | None = None
+    render: Callable[[dict[str, int], int], np.ndarray] | None = None
 
 
 class EvalContext(NamedTuple):

@@ -36,7 +36,7 @@ def latents(context: EvalContext, fitted: int = 10_000, forests: int = 5_000, im
         )
     yield from posterior_statistics(q, context.seed, images)
     attributes = context.data.attributes
-    plot_latents(context, q, None if attributes is None else (attributes.names[0], attributes.test[:, 0]))
+    plot_latents(context, q)
     if attributes is None:
         return
     rows, (codes, _) = encode_train(context, fitted)
@@ -67,8 +67,14 @@ def posterior_statistics(q: DiagGaussian, seed: int, images: int) -> Named:
             yield f"latent/total_correlation_{name}_stderr", standard_error(terms)
 
 
-def plot_latents(context: EvalContext, q: DiagGaussian, attribute: tuple[str, np.ndarray] | None) -> None:
-    """Plot the KL of each dimension, the largest first, and the latent codes in the plane of their largest variance."""
+def plot_latents(context: EvalContext, q: DiagGaussian) -> None:
+    """Plot the KL of each dimension, the largest first, and the latent codes in the plane of their largest variance.
+
+    The codes are coloured by the first attribute.
+    """
+    known = context.data.attributes
+    attribute = None if known is None else (known.names[0], known.test[:, 0])
+    values = () if known is None else known.values.get(known.names[0], ())
     kl = statistics.kl_per_dimension(q.mean, q.log_var)
     order = np.argsort(-kl)
     title = f"{statistics.active(q.mean).sum()} of {len(kl)} dimensions are active"
@@ -76,5 +82,7 @@ def plot_latents(context: EvalContext, q: DiagGaussian, attribute: tuple[str, np
     plane = np.zeros((len(q.mean), 2))
     if pca := fit_pca(means := q.mean.astype(np.float64), 2):
         plane[:, : pca.n_components_] = pca.transform(means)
-    scatter = Scatter("Latent codes", "first principal component", "second principal component", plane, attribute)
+    scatter = Scatter(
+        "Latent codes", "first principal component", "second principal component", plane, attribute, values
+    )
     plots.bars_and_scatter(bars, scatter, context.figures / "latents.png")

@@ -51,13 +51,14 @@ class Bars(NamedTuple):
 
 
 class Scatter(NamedTuple):
-    """Points [n, 2], coloured by an attribute: (name, [n] numbers), or None."""
+    """Points [n, 2], coloured by an attribute: (name, [n] numbers), or None; `values` has names of its values 0, 1, ..., or none."""
 
     title: str
     x: str
     y: str
     points: np.ndarray
     attribute: tuple[str, np.ndarray] | None
+    values: tuple[str, ...] = ()
 
 
 class HeatMap(NamedTuple):
@@ -162,7 +163,8 @@ def bars_and_scatter(bars: Bars, scatter: Scatter, path: Path | None = None) -> 
         figure.colorbar(points, ax=bottom, label=name)
     else:
         for i, kind in enumerate(kinds):
-            bottom.scatter(*scatter.points[values == kind].T, color=f"C{i}", s=6, linewidths=0, label=f"{kind:g}")
+            label = scatter.values[int(kind)] if scatter.values else f"{kind:g}"
+            bottom.scatter(*scatter.points[values == kind].T, color=f"C{i}", s=6, linewidths=0, label=label)
         if scatter.attribute:
             bottom.legend(title=name, frameon=False, markerscale=2, bbox_to_anchor=(1, 1), loc="upper left")
     bottom.set(title=scatter.title, xlabel=scatter.x, ylabel=scatter.y)
@@ -196,6 +198,8 @@ def subplots(rows: int, columns: int, size: tuple[float, float], **options: Any)
 
 def _tiled(images: np.ndarray, columns: int) -> np.ndarray:
     """Return one image of all, in rows of `columns`, with white gaps: [H, W, 3]."""
+    if images.shape[-1] == 4:  # on white
+        images = 1 - images[..., 3:] * (1 - images[..., :3])
     scale = max(1, -(-MIN_PIXELS // max(images.shape[1:3])))
     images = np.broadcast_to(images, (*images.shape[:-1], 3)).repeat(scale, axis=1).repeat(scale, axis=2)
     n, height, width, _ = images.shape

@@ -26,6 +26,10 @@ FREE = (
     "data.workers",
     # What it changes in the data is found by their fingerprint.
     "data.skip_corrupt",
+    "data.fit",
+    "data.background",
+    "data.to_grey",
+    "data.follow_links",
     "sampling.",
     "eval.",
     *(f"stages.{stage}.{field}" for stage in STAGES for field in OF_LOOP),

@@ -52,7 +52,7 @@ def drawn(options: DataOptions, seeds: dict[str, range]) -> Dataset:
     if not SIZES[0] <= size <= SIZES[1]:
         raise BadInput(f"config.data.image_size: got {size}; avatars are drawn at {SIZES[0]} to {SIZES[1]}")
     splits = {name: _split(options.cache, size, name, s) for name, s in seeds.items()}
-    return Dataset("avatars", splits, attributes=tuple(FACTORS))
+    return Dataset("avatars", splits, attributes=tuple(FACTORS), values=FACTORS, render=render)
 
 
 def _split(folder: Path, size: int, name: str, seeds: range) -> Split:
