@@ -1,6 +1,7 @@
 """Errors that a command reports in one line and an exit code, instead of a traceback."""
 
 import difflib
+import errno
 import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import requires
@@ -16,6 +17,18 @@ class BadInput(ValueError):
 
 class Diverged(RuntimeError):
     """A loss or a gradient was NaN or infinite."""
+
+
+class NotWritten(RuntimeError):
+    """A file could not be written, as one line that names it and gives the reason: a full disk, a missing permission."""
+
+
+# What a disk or its permissions refuse, and a user can mend.
+OF_DISK = {
+    getattr(errno, name)
+    for name in "ENOSPC EDQUOT EFBIG EROFS EACCES EPERM ENOTDIR EISDIR EIO ENAMETOOLONG ELOOP EMFILE ENFILE".split()
+    if hasattr(errno, name)
+}
 
 
 def choose(field: str, name: str, table: Mapping[str, T]) -> T:
@@ -41,18 +54,23 @@ def shortened(text: str, longest: int = 200) -> str:
 
 
 def exit_code(work: Callable[[], None]) -> int:
-    """Call `work` and return the exit code: 0, or 2 for BadInput and 1 for Diverged.
+    """Call `work` and return the exit code: 0, or 2 for BadInput and 1 for Diverged, NotWritten and an OSError of OF_DISK.
 
-    The message of these two is printed on stderr. Any other exception passes through.
+    Their messages are printed on stderr, each in one line. Any other exception passes through.
 
     >>> exit_code(lambda: None)
     0
     """
     try:
         work()
-    except (BadInput, Diverged) as error:
+    except (BadInput, Diverged, NotWritten) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, BadInput) else 1
+    except OSError as error:
+        if error.errno not in OF_DISK:
+            raise
+        print(f"error: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+        return 1
     return 0
 
 

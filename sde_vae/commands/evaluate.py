@@ -28,7 +28,7 @@ from sde_vae.reporting.tables import as_text, tables
 from sde_vae.run import Run
 from sde_vae.training import logs
 from sde_vae.training import workdir as workdirs
-from sde_vae.training.checkpoints import describe
+from sde_vae.training.description import describe
 
 # The folder of each evaluator's results, in the folder of an evaluation.
 RESULTS = "evaluators"
