@@ -13,6 +13,7 @@ from sde_vae.build.config import checked, fields, find_config, load_config, requ
 from sde_vae.build.unread import unread
 from sde_vae.build.workdirs import check_same_model, find_workdir, trained_config
 from sde_vae.errors import BadInput, choose, exit_code, printable_output
+from sde_vae.signals import leaving
 
 if TYPE_CHECKING:
     from sde_vae.run import Run
@@ -38,7 +39,8 @@ options
   --config.x.y=value   set a field; docs/config.md lists them all
   --help               this page
 
-Exit codes: 0 done (or stopped by SIGTERM with the state saved), 2 bad input, 1 anything else.
+Ctrl-C or SIGTERM: training saves its state and stops, other modes leave with finished pieces kept; a second one leaves at once.
+Exit codes: 0 done (or training stopped with the state saved), 2 bad input, 1 anything else, 130 or 143 left at once by a signal.
 """
 OPTIONS = ("config", "mode", "workdir", "input", "output", "n", "sample_seed")
 
@@ -71,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         runtime.enable_compilation_cache()
         MODES[command.mode](command)
 
-    with printable_output():
+    with printable_output(), leaving("left; what is finished is kept, and the same command goes on from there"):
         return exit_code(work)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import errno
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,18 @@ class BadInput(ValueError):
 
 class Diverged(RuntimeError):
     """A loss or a gradient was NaN or infinite."""
+
+
+class NotWritten(RuntimeError):
+    """A file could not be written, as one line that names it and gives the reason: a full disk, a missing permission."""
+
+
+# What a disk or its permissions refuse, and a user can mend.
+OF_DISK = {
+    getattr(errno, name)
+    for name in ["ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EISDIR", "EIO", "ENAMETOOLONG", "ELOOP", "EMFILE", "ENFILE"]
+    if hasattr(errno, name)
+}
 
 
 def choose(field: str, name: str, table: Mapping[str, T]) -> T:
@@ -93,19 +106,28 @@ def reason(error: BaseException) -> str:
 
 
 def exit_code(work: Callable[[], None]) -> int:
-    """Call `work` and return the exit code: 0, or 2 for BadInput and 1 for Diverged.
+    """Call `work` and return the exit code: 0, or 2 for BadInput and 1 for Diverged, NotWritten and an OSError of OF_DISK.
 
-    The message of these two is one line on stderr. Any other exception passes through.
+    Their messages are printed on stderr, each in one line. Any other exception passes through.
 
     >>> exit_code(lambda: None)
     0
     """
     try:
         work()
-    except (BadInput, Diverged) as error:
-        print(f"error: {printable(shortened(str(error), LONGEST))}", file=sys.stderr)
-        return 2 if isinstance(error, BadInput) else 1
+    except (BadInput, Diverged, NotWritten) as error:
+        return _said(str(error), 2 if isinstance(error, BadInput) else 1)
+    except OSError as error:
+        if error.errno not in OF_DISK:
+            raise
+        return _said(f"{error.filename or 'a file'}: {error.strerror}", 1)
     return 0
+
+
+def _said(message: str, code: int) -> int:
+    """Print an error in one line, and return the exit code."""
+    print(f"error: {printable(shortened(message, LONGEST))}", file=sys.stderr)
+    return code
 
 
 def missing_package(error: ModuleNotFoundError) -> int:

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from sde_vae import runtime
 from sde_vae.build.config import checked, set_fields
 from sde_vae.build.experiment import Experiment, build
+from sde_vae.build.lineage import notes_on, require_lineage
 from sde_vae.build.parameters import load_stage, place_params, trained_model, unfinished_prior
 from sde_vae.build.workdirs import PACKAGED, check_same_model, find_workdir, trained_config
 from sde_vae.data.dataset import evenly_spaced, to_model, to_unit
@@ -105,13 +106,18 @@ class Run:
 
     @cached_property
     def frozen(self) -> Frozen:
-        """The EMA parameters of the stages that the final one depends on."""
-        return {name: self.stage(name).params for name in self.experiment.final.depends_on}
+        """The EMA parameters of the stages that the final one depends on. Raises BadInput if it was trained on others."""
+        final = self.experiment.final
+        require_lineage(self.config, self.experiment, (*final.depends_on, final.name), self.stage, self.workdir)
+        return {name: self.stage(name).params for name in final.depends_on}
 
     @cached_property
     def latent(self) -> Trained | None:
         """The diffusion model of the latent codes, or None."""
-        return self.stage("latent") if self.experiment.latent else None
+        if self.experiment.latent is None:
+            return None
+        require_lineage(self.config, self.experiment, ("latent",), self.stage, self.workdir)
+        return self.stage("latent")
 
     @cached_property
     def model(self) -> Model:
@@ -141,7 +147,8 @@ class Run:
         other = []
         if self.experiment.prior and (self.config.eval.prior or self.config.prior.checkpoint):
             other = unfinished_prior(self.config, self.stage("prior"), self.config.eval.prior)
-        return other + [
+        old = [note for note in notes_on(self.config, self.experiment, self.workdir) if "earlier version" in note]
+        return [*other, *old] + [
             f"note: the stage {name} is at step {step} of {steps[name]}: its training is not finished"
             for name, step in found.items()
             if step < steps.get(name, 0)

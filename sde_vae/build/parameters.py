@@ -12,7 +12,6 @@ from sde_vae.inference.model import Model, ModelParams, make_model
 from sde_vae.methods.method import Method, abstract_params
 from sde_vae.training import workdir
 from sde_vae.training.checkpoints import Trained, load_ema
-from sde_vae.training.stage import Stage
 from sde_vae.types import Frozen
 
 
@@ -29,7 +28,10 @@ def load_prior(config: ConfigDict, experiment: Experiment, directory: Path, swap
     workdir.check_prior(other, same, field)
     if experiment.prior is None:
         raise BadInput(f"{field}: {experiment.title} has no prior; leave it out")
-    return load_ema(other / "prior" / "checkpoints", "prior", abstract_params(experiment.prior), field)
+    found = load_ema(other / "prior" / "checkpoints", "prior", abstract_params(experiment.prior), field)
+    if kept := (found.record or {}).get("config"):
+        workdir.check_alike(kept, same, other, field)
+    return found
 
 
 def load_stage(config: ConfigDict, experiment: Experiment, directory: Path, name: str, swapped: str = "") -> Trained:
@@ -38,11 +40,6 @@ def load_stage(config: ConfigDict, experiment: Experiment, directory: Path, name
         return load_prior(config, experiment, directory, swapped)
     stage = next(stage for stage in experiment.stages if stage.name == name)
     return load_ema(directory / name / "checkpoints", name, abstract_params(stage.method), "--workdir")
-
-
-def load_frozen(config: ConfigDict, experiment: Experiment, directory: Path, stage: Stage, swapped: str = "") -> Frozen:
-    """Return the EMA parameters of the stages that `stage` depends on."""
-    return {name: load_stage(config, experiment, directory, name, swapped).params for name in stage.depends_on}
 
 
 def place_params(own: Trained, frozen: Frozen, latent: Trained | None) -> ModelParams:

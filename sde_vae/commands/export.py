@@ -17,7 +17,7 @@ from sde_vae.inference.resume_cache import ResumeCache
 from sde_vae.reporting import plots
 from sde_vae.run import Run
 from sde_vae.training import workdir as workdirs
-from sde_vae.training.checkpoints import describe
+from sde_vae.training.description import describe
 
 # Images of a grid that shows what was sampled or reconstructed.
 SHOWN = 64

@@ -109,23 +109,33 @@ def grid(images: np.ndarray, path: Path | None = None, columns: int | None = Non
 def curves(logged: dict[str, list[dict[str, Any]]], path: Path | None = None) -> Figure:
     """Plot the loss and its terms against the steps for each stage, from the rows of its log.
 
-    Faint lines are the values as logged, strong ones a running mean over a twentieth of the run.
+    Faint lines are the values as logged, strong ones a running mean over a twentieth of the run. Rows without a term are left out of its
+    line, and a stage without rows has no panel; without any, the figure says so.
     """
+    logged = {stage: log for stage, log in logged.items() if log}
+    if not logged:
+        figure, axes = subplots(1, 1, (WIDTH, 1.0))
+        axes[0, 0].axis("off")
+        axes[0, 0].text(0.5, 0.5, "no step was logged", ha="center", va="center")
+        return _finished(figure, path)
     columns = min(2, len(logged))
     lines_of_panels = -(-len(logged) // columns)
     figure, axes = subplots(lines_of_panels, columns, (WIDTH, 2.7 * lines_of_panels))
     for ax in axes.flat[len(logged) :]:
         ax.axis("off")
     for (stage, log), ax in zip(logged.items(), axes.flat, strict=False):
-        steps = np.asarray([row["step"] for row in log])
-        for name in (name for name in log[0] if name.split("/")[0] == "loss"):
-            values = np.asarray([row[name] for row in log])
+        for name in dict.fromkeys(name for row in log for name in row if name.split("/")[0] == "loss"):
+            points = [(row["step"], row[name]) for row in log if row.get(name) is not None]
+            if not points:
+                continue
+            steps, values = np.asarray(points, float).T
             window = max(1, len(values) // 20)
             smooth = np.convolve(values, np.ones(window) / window, mode="valid")
             (line,) = ax.plot(steps[window - 1 :], smooth, label=plain(name), lw=1.5)
             ax.plot(steps, values, color=line.get_color(), alpha=0.2, lw=0.8)
         ax.set(title=f"stage {plain(stage)}", xlabel="step", ylabel="nats per image", yscale="log")
-        ax.legend(frameon=False)
+        if ax.lines:
+            ax.legend(frameon=False)
     return _finished(figure, path)
 
 
