@@ -8,7 +8,7 @@ import pytest
 from sde_vae.arrays import keys_of
 from sde_vae.nets.conv import conv
 from sde_vae.nets.encoder import Encoder, HalfUNet
-from sde_vae.nets.layers import double, embed_log_snr, halve
+from sde_vae.nets.layers import Dropout, ResBlock, double, embed_log_snr, halve
 from sde_vae.nets.mlp import MLP
 from sde_vae.nets.network import network
 from sde_vae.nets.unet import UNet
@@ -118,3 +118,21 @@ def test_the_encoder_computes_in_float32():
     params = net.init(jax.random.key(0))
     gradient = jax.make_jaxpr(jax.grad(lambda x: net.apply(params, x, jnp.zeros(2)).log_prob(jnp.ones((2, 5))).sum()))
     assert "bf16" not in str(gradient(jnp.zeros((2, 8, 8, 1))))
+
+
+def test_dropout_keeps_the_mean():
+    """What is kept is divided by 1 - rate, entry by entry; so through a block, whose last convolution is linear, the mean is what it is without."""
+    rate, n = 0.4, 2000
+    keys = keys_of(jax.random.key(2), jnp.arange(n))
+    dropped = Dropout(rate).apply({}, jnp.ones((n, 4, 4, 1)), keys)
+    np.testing.assert_allclose(np.unique(dropped), [0, 1 / (1 - rate)], rtol=1e-6)
+    assert abs(float(jnp.mean(dropped == 0)) - rate) < 4 * np.sqrt(rate * (1 - rate) / dropped.size)
+
+    block = ResBlock(4, rate, jnp.float32)
+    x = jnp.broadcast_to(jax.random.normal(jax.random.key(1), (1, 2, 2, 4)), (n, 2, 2, 4))
+    params = awake(block.init(jax.random.key(0), x[:1], None, None), 0.3)
+    run = jax.jit(lambda x, *keys: block.apply(params, x, None, *(keys or [None])))
+    with_masks, plain = np.asarray(run(x, keys), np.float64), np.asarray(run(x[:1]))[0]
+    error = with_masks.std(0) / np.sqrt(n)
+    assert np.all((error > 1e-3) & (error < 0.05))
+    assert np.all(np.abs(with_masks.mean(0) - plain) < 5 * error)
