@@ -12,7 +12,8 @@ from sde_vae import runtime
 from sde_vae.build.config import checked, fields, find_config, load_config, require_field, set_fields
 from sde_vae.build.unread import unread
 from sde_vae.build.workdirs import check_same_model, find_workdir, trained_config
-from sde_vae.errors import BadInput, choose, exit_code, printable_output
+from sde_vae.errors import BadInput, choose, exit_code
+from sde_vae.printing import printable_output
 from sde_vae.signals import leaving
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from sde_vae.errors import BadInput, Diverged, Printable, choose, exit_code, printable, printable_output, reason
+from sde_vae.errors import BadInput, Diverged, choose, exit_code, reason
+from sde_vae.printing import Printable, printable, printable_output
 
 
 def _raises(error):

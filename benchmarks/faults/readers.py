@@ -29,10 +29,11 @@ from sde_vae.build.data import build_loader
 from sde_vae.build.fields import default_config
 from sde_vae.build.workdirs import trained_config
 from sde_vae.data.datasets.fashion_mnist import read_idx
-from sde_vae.errors import BadInput, printable
+from sde_vae.errors import BadInput
 from sde_vae.inference.resume_cache import ResumeCache
 from sde_vae.metrics.sets.moments_cache import cached_moments, folder_name
 from sde_vae.pretrained.arrays import read_arrays
+from sde_vae.printing import printable
 from sde_vae.training import ema_files, logs
 
 SECONDS, MEBIBYTES = 2.0, 512

@@ -3,7 +3,7 @@
 import io
 import math
 import re
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -21,11 +21,11 @@ class DType:
         self.code, self.order = code.lstrip("<>|="), code[0] if code[0] in "<>|=" else "="
 
     def __setstate__(self, state):
-        known = isinstance(state, tuple) and len(state) >= 5 and isinstance(state[1], str)
-        order, plain = state[1] if known else "", known and all(part is None for part in state[2:5])
-        if order not in ("<", ">", "|", "=") or not plain:
+        parts = list(state) if isinstance(state, tuple) else []
+        order, plain = parts[1:2], len(parts) >= 5 and all(part is None for part in parts[2:5])
+        if not plain or not isinstance(order[0], str) or order[0] not in ("<", ">", "|", "="):
             raise Refused("it holds an array of records")
-        self.order = order
+        self.order = order[0]
 
     @property
     def numpy(self) -> np.dtype:
@@ -38,7 +38,8 @@ class NumpyArray:
 
     __slots__ = ("axes", "data", "dtype", "order", "shape")
 
-    order: Literal["C", "F"]
+    # Checked before it is used.
+    order: Any
 
     def __setstate__(self, state):
         if not isinstance(state, tuple) or len(state) < 4:
@@ -59,7 +60,7 @@ class NumpyArray:
         if math.prod(self.shape) * self.dtype.numpy.itemsize != len(self.data):
             raise Refused(f"it holds an array of shape {self.shape} in {len(self.data)} bytes")
         data = self.data.encode("latin1") if isinstance(self.data, str) else self.data
-        whole = np.frombuffer(data, self.dtype.numpy).reshape(self.shape, order=self.order)
+        whole = np.frombuffer(data, self.dtype.numpy).reshape(self.shape, order="F" if self.order == "F" else "C")
         return whole if self.axes is None else whole.transpose(self.axes)
 
 

@@ -211,6 +211,7 @@ class _Machine:
 def load(stream: io.BytesIO, table: Mapping[str, Any], persistent: Callable = outside) -> Any:
     """Return the object pickled at the stream's position, and move past it. Raises Refused, or any error of a corrupt pickle."""
     machine, end = _Machine(table, persistent), len(stream.getbuffer())
+    argument: Any
     for count, (operation, argument, _) in enumerate(pickletools.genops(stream)):
         name = operation.name
         if count >= MAX_OPERATIONS:

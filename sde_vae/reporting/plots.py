@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from sde_vae.errors import printable
+from sde_vae.printing import printable
 
 # Inches, points, and dots per inch of a saved figure.
 WIDTH, FONT_SIZE, DPI = 6.4, 10, 150

@@ -5,8 +5,8 @@ import html
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sde_vae.errors import printable
 from sde_vae.files import write_text
+from sde_vae.printing import printable
 from sde_vae.reporting.style import STYLE
 from sde_vae.reporting.tables import Table, figure, headline, tables
 
