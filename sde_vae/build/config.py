@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from sde_vae.build.fields import Field, walk
 from sde_vae.build.image_size import FIELD as IMAGE_SIZE
-from sde_vae.build.image_size import read_image_size
+from sde_vae.build.image_size import set_image_size
 from sde_vae.errors import BadInput, choose
 from sde_vae.training.workdir import flatten
 
@@ -75,10 +75,10 @@ def set_fields(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
     changed = config.copy_and_resolve_references()
     for name, value in changes.items():
         require_field(name)
-        typed = read_image_size(value) if name == IMAGE_SIZE else _typed(name, value, fields()[name].default)
-        # The types are checked here. ConfigDict's own check knows one type a field, and data.image_size has two.
-        with changed.ignore_type():
-            changed.update_from_flattened_dict({name: typed})
+        if name == IMAGE_SIZE:
+            set_image_size(changed, value)
+        else:
+            changed.update_from_flattened_dict({name: _typed(name, value, fields()[name].default)})
     return changed
 
 

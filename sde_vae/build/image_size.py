@@ -19,6 +19,13 @@ def image_shape(config: ConfigDict) -> tuple[int, int, int]:
     return (*height_and_width(config.data.image_size), config.data.channels)
 
 
+def set_image_size(config: ConfigDict, value: Any) -> None:
+    """Set the field of `config`. Raises BadInput as `read_image_size` does."""
+    # ConfigDict's own check knows one type a field, and this one has two.
+    with config.data.ignore_type():
+        config.data.image_size = read_image_size(value)
+
+
 def read_image_size(value: Any) -> int | tuple[int, int]:
     """Return a number or a pair, of a value from Python, from JSON (a list), or of a command line's text.
 
