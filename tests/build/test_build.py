@@ -304,9 +304,9 @@ def test_data_of_another_shape_or_name_is_refused():
     config.data.image_size = 16
     with pytest.raises(BadInput, match=r"got 16, 1, but the images of digits are 8x8x1"):
         build(config).load()
-    config.data.name = "cifar"
+    config.data.name = "svhn"
     with pytest.raises(
-        BadInput, match=r"config.data.name \(or tfds:NAME\): unknown name 'cifar'; known: avatars, celeba"
+        BadInput, match=r"config.data.name \(or tfds:NAME\): unknown name 'svhn'; known: avatars, celeba"
     ):
         build(config).load()
     with pytest.raises(BadInput, match=r"config.data.dir: not given; expected .*img_align_celeba"):

@@ -40,6 +40,8 @@ def read_attributes(path: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]
         )
     # In a .csv the name of the column of file names comes first.
     start = 1 if counted else 0
+    if len(lines) < start + 2:
+        raise BadInput(f"{path}: has no line of a picture; get it anew")
     names = lines[start] if counted else lines[start][1:]
     if len(set(names)) != COLUMNS or len(names) != COLUMNS:
         raise BadInput(

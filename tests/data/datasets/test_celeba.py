@@ -125,6 +125,11 @@ HARM = {
         lambda root: (root / SPLITS).unlink(),
         "celeba has no list_eval_partition.txt or .*csv .searched: .*celeba",
     ),
+    "only a number": (lambda root: (root / ATTRIBUTES).write_text("-1"), "list_attr_celeba.txt: has no line of a pict"),
+    "only names": (
+        lambda root: (root / ATTRIBUTES).write_text("0\n" + " ".join(COLUMNS)),
+        "list_attr_celeba.txt: has no line of a picture",
+    ),
     "empty list": (lambda root: (root / ATTRIBUTES).write_text(""), "list_attr_celeba.txt: is empty"),
     "no zip": (
         lambda root: (root / "img_align_celeba.zip").unlink(),
