@@ -21,10 +21,10 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from benchmarks.faults.equivalent import reason
 from benchmarks.faults.operators import Mutant, mutants
+from sde_vae.files import write_text
 
 ROOT = Path(__file__).parents[2]
 # Room -> its files. The tests that look at a file are its own examples and those in the room's folder that import it; if none does, all of these.
@@ -62,9 +62,10 @@ SEED = 21
 LIMIT = 100  # seconds of the processor
 # What a fork finds imported. Nothing of sde_vae: it must be the mutated one, and the type checks hook its import.
 WARM = (
-    *("jax", "jax.numpy", "jax.scipy.stats", "flax.linen", "optax", "numpy", "scipy.stats", "scipy.integrate", "pytest"),
-    *("jaxtyping", "beartype", "diffrax", "orbax.checkpoint", "matplotlib.pyplot", "PIL.Image", "ml_collections", "torch"),
+    *("jax", "jax.numpy", "jax.scipy.stats", "flax.linen", "optax", "diffrax", "orbax.checkpoint", "jaxtyping"),
+    *("numpy", "scipy.stats", "scipy.integrate", "pytest", "beartype", "matplotlib.pyplot", "PIL.Image", "torch"),
 )
+Place = tuple[str, str, Mutant]  # room, path, mutant
 KILLED, BY_TIME, SURVIVED = "killed", "killed by time", "survived"
 
 
@@ -77,30 +78,38 @@ def main() -> int:
     parser.add_argument("--no-before", action="store_true", help="only the tests of the working tree")
     options = parser.parse_args()
     warm()
-    verdicts = json.loads(options.verdicts.read_text()) if options.verdicts.exists() else {}
-    suites = ["after"] if options.no_before else ["before", "after"]
-    for suite in suites:
-        copy = copied(options.before if suite == "before" else None)
-        # The compiled modules of the copy are kept: of a mutant's run only its own is compiled again.
-        if verdict(copy, ["--collect-only", *(f"tests/{room}" for room in (*ROOMS, "evaluators"))], keep=True) == KILLED:
-            sys.exit("the tests of the unchanged code cannot be collected")
-        for room, path, mutant in sample(options.per_file):
-            name = f"{path}:{mutant.line}:{mutant.start} {mutant.operator}: {mutant.before} -> {mutant.after}"
-            known = verdicts.setdefault(name, {"room": room})
-            if (options.only and room not in options.only) or suite in known:
-                continue
-            # A test that killed it is still there.
-            if suite == "after" and known.get("before", SURVIVED) != SURVIVED:
-                known["after"] = known["before"]
-                continue
-            began = time.monotonic()
-            known[suite] = tried(copy, path, mutant)
-            options.verdicts.write_text(json.dumps(verdicts, indent=1))
-            print(f"{suite:6} {known[suite]:14} {time.monotonic() - began:5.1f} s  {' '.join(name.split())[:150]}", flush=True)
-        shutil.rmtree(copy)
+    kept = options.verdicts
+    verdicts = json.loads(kept.read_text()) if kept.exists() else {}
+    chosen = [of for of in sample(options.per_file) if not options.only or of[0] in options.only]
+    for suite in ["after"] if options.no_before else ["before", "after"]:
+        try_all(suite, options.before if suite == "before" else None, chosen, verdicts, kept)
     if not options.only:
         report(verdicts)
     return 0
+
+
+def try_all(
+    suite: str, revision: str | None, chosen: list[Place], verdicts: dict[str, dict[str, str]], kept: Path
+) -> None:
+    """Add the verdicts of the tests of a revision to `verdicts`, and to the file `kept` one by one."""
+    copy = copied(revision)
+    # The compiled modules of the copy are kept: of a mutant's run only its own is compiled again.
+    everything = ["--collect-only", *(f"tests/{room}" for room in (*ROOMS, "evaluators"))]
+    if verdict(copy, everything, keep=True) != SURVIVED:
+        sys.exit("the tests of the unchanged code cannot be collected")
+    for room, path, mutant in chosen:
+        name = f"{path}:{mutant.line}:{mutant.start} {mutant.operator}: {mutant.before} -> {mutant.after}"
+        known = verdicts.setdefault(name, {"room": room})
+        # A test that killed it is still there. Those of NAMED survived before.
+        killed_before = suite == "after" and known.get("before", SURVIVED) != SURVIVED
+        if suite in known or (suite == "before" and room == "named"):
+            continue
+        began = time.monotonic()
+        known[suite] = known["before"] if killed_before else tried(copy, path, mutant)
+        write_text(kept, json.dumps(verdicts, indent=1))
+        took = time.monotonic() - began
+        print(f"{suite:6} {known[suite]:14} {took:5.1f} s  {' '.join(name.split())[:150]}", flush=True)
+    shutil.rmtree(copy)
 
 
 def warm() -> None:
@@ -112,7 +121,7 @@ def warm() -> None:
         importlib.import_module(name)
 
 
-def sample(per_file: int) -> list[tuple[str, str, Mutant]]:
+def sample(per_file: int) -> list[Place]:
     """Return (room, path, mutant): up to `per_file` of each file by a seeded draw, and those of NAMED."""
     found = []
     for room, pattern in ROOMS.items():
@@ -126,7 +135,7 @@ def sample(per_file: int) -> list[tuple[str, str, Mutant]]:
     return named() + [of for _, of in sorted(found, key=lambda of: of[0])]
 
 
-def named() -> list[tuple[str, str, Mutant]]:
+def named() -> list[Place]:
     """Return (room, path, mutant) of NAMED."""
     found = []
     for path, before, after, _ in NAMED:
@@ -213,17 +222,18 @@ def report(verdicts: dict[str, dict[str, str]]) -> None:
     from benchmarks.faults.record import record_section
 
     rooms: dict[str, Counter] = {room: Counter() for room in (*ROOMS, "named")}
-    left: list[dict[str, Any]] = []
+    left: list[dict[str, str]] = []
     for name, known in verdicts.items():
-        counts, after = rooms[known["room"]], known.get("after", SURVIVED)
-        same = reason(name) if after == SURVIVED else ""
+        if "after" not in known:
+            continue
+        counts, same = rooms[known["room"]], reason(name) if known["after"] == SURVIVED else ""
         counts["mutants"] += 1
         counts["equivalent"] += bool(same)
         for suite in ("before", "after"):
             counts[suite] += known.get(suite, SURVIVED) != SURVIVED
             counts[f"{suite} by time"] += known.get(suite) == BY_TIME
-        if after == SURVIVED:
-            left.append({"mutant": " ".join(name.split()), "equivalent because": same} if same else {"mutant": " ".join(name.split())})
+        if known["after"] == SURVIVED:
+            left.append({"mutant": " ".join(name.split())} | ({"equivalent because": same} if same else {}))
     whole = {**rooms, "all": sum(rooms.values(), Counter())}
 
     def row(room: str, c: Counter) -> list[str]:

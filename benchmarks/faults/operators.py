@@ -23,7 +23,9 @@ UNWRAPPED = {
     *("stop_gradient", "silu", "softmax", "sigmoid", "clip", "minimum", "maximum", "double", "halve", "relu", "jit"),
 }
 # Exchanged with anything else, these are an error of type at once: no test needs to look.
-OF_THEIR_OWN_TYPE = {"sde", "self", "key", "keys", "batch", "params", "frozen", "score", "key_z", "key_eps", "strata", "model"}
+OF_THEIR_OWN_TYPE = {
+    *("sde", "self", "key", "keys", "key_z", "key_eps", "batch", "params", "frozen", "score", "strata", "model"),
+}
 
 
 class Mutant(NamedTuple):

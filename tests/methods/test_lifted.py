@@ -15,7 +15,7 @@ from sde_vae.methods.posteriors import lifted, noisy_input
 from sde_vae.methods.score_vae import score_vae
 from sde_vae.nets.encoder import Encoder
 from sde_vae.nets.mlp import MLP
-from sde_vae.nets.network import mapping, network
+from sde_vae.nets.network import network
 from sde_vae.training.train_state import adam, cosine, init_state, make_update
 from sde_vae.types import Batch
 from tests.helpers.small import tanh_network
@@ -105,7 +105,8 @@ def exact_score(y):
 
     def score(x, t):
         a, s = SDE.alpha(t)[:, None], SDE.sigma(t)[:, None]
-        first, second = (x[:, :1] - a * y) / s**2, (x[:, 1:] - a * CORRELATION * y) / (a**2 * (1 - CORRELATION**2) + s**2)
+        first = (x[:, :1] - a * y) / s**2
+        second = (x[:, 1:] - a * CORRELATION * y) / (a**2 * (1 - CORRELATION**2) + s**2)
         return -jnp.concatenate([first, second], axis=1)
 
     return score

@@ -30,9 +30,7 @@ def agrees(found, expected):
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.std(expected))
 
 
-@pytest.mark.parametrize(
-    ("condition", "attention"), [("nothing", (8,)), ("z", ()), ("z, sometimes", (4, 8))], ids=str
-)
+@pytest.mark.parametrize(("condition", "attention"), [("nothing", (8,)), ("z", ()), ("z, sometimes", (4, 8))], ids=str)
 def test_unet(condition, attention):
     more = {} if condition == "nothing" else {"z": inputs(LATENT, seed=1)}
     if condition == "z, sometimes":
@@ -55,7 +53,9 @@ def test_encoder():
 
 def test_decoder():
     shape = (8, 4, 1)
-    net = mapping(Decoder(**SIZES, attention=(4,), shape=shape, log_var=-1.0, learn_log_var=True, log_var_bound=2.0), (LATENT,))
+    net = mapping(
+        Decoder(**SIZES, attention=(4,), shape=shape, log_var=-1.0, learn_log_var=True, log_var_bound=2.0), (LATENT,)
+    )
     params, z = loud_parameters(net), inputs(LATENT)
     mean, log_var = twin.decoder(params, z, shape, 2.0, **SIZES, at_sizes=(4,))
     found = jax.jit(net.apply)(params, z)

@@ -1,5 +1,7 @@
 """An update: the average of the parameters, the clipped gradient and the learning rate are their formulas."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,7 +38,9 @@ def run(method, optimiser, ema_decay, steps):
 @pytest.mark.parametrize("decay", [0.9, 0.3])
 def test_the_ema_is_its_formula(decay):
     """e_0 = p_0 and e_{n+1} = d e_n + (1 - d) p_{n+1} with d = min(decay, (1 + n) / (10 + n)): at 0.3 the decay is the smaller from n = 3 on."""
-    states, _ = run(pulled(lambda step: jnp.array([1.0, -1.0]) * (1 + step % 3)), adam(0.5, 30, 0, 1e9, constant), decay, 30)
+    states, _ = run(
+        pulled(lambda step: jnp.array([1.0, -1.0]) * (1 + step % 3)), adam(0.5, 30, 0, 1e9, constant), decay, 30
+    )
     expected = np.asarray(states[0].params, np.float64)
     np.testing.assert_array_equal(states[0].ema_params, START)
     for n, state in enumerate(states[1:]):
@@ -65,7 +69,7 @@ def test_adam_is_its_formula_on_a_clipped_gradient_at_the_schedules_rate():
 def test_without_decay_the_rate_stays():
     """The gradient is constant, so that a step of Adam is the rate."""
     states, _ = run(pulled(lambda step: jnp.ones(2)), adam(0.1, 10, 2, 1e9, constant), 0.9, 10)
-    moved = [float(b.params[0] - a.params[0]) for a, b in zip(states, states[1:], strict=False)]
+    moved = [float(b.params[0] - a.params[0]) for a, b in itertools.pairwise(states)]
     np.testing.assert_allclose(moved, [0, -0.05, *[-0.1] * 8], rtol=1e-3, atol=1e-6)
 
 
