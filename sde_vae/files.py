@@ -16,8 +16,8 @@ from sde_vae.errors import BadInput, NotWritten
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a text file, in UTF-8, in one move."""
-    _replace(path, lambda file: file.write(text.encode()))
+    """Replace a text file, in UTF-8, in one move. A name that is not UTF-8 is escaped, as in \\udcff."""
+    _replace(path, lambda file: file.write(text.encode(errors="backslashreplace")))
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -1,6 +1,7 @@
 """Files that are written whole or not at all."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -42,3 +43,8 @@ def test_a_number_that_json_lacks_is_refused(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         files.write_json(path, {"x": float("nan")})
     assert json.loads(path.read_text()) == {"x": 1}
+
+
+def test_a_name_that_is_not_utf8_is_written_as_text(tmp_path):
+    files.write_text(tmp_path / "x", "ä " + os.fsdecode(b"\xff.png"))
+    assert (tmp_path / "x").read_text() == r"ä \udcff.png"

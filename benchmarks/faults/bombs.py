@@ -16,7 +16,7 @@ HEAD = b"\x80\x02"
 TEXT = lambda text: b"X" + struct.pack("<I", len(text)) + text
 NUMBER = lambda n: b"\x8a" + bytes([len(b := n.to_bytes(n.bit_length() // 8 + 1, "little"))]) + b
 # A tuple of the last one twice, 60 times: 2^60 leaves for whoever hashes, compares or shows it.
-NESTED = b")q\x00" + b"".join(b"h%ch%c\x86q%c" % (i, i, i + 1) for i in range(60))
+NESTED = b")q\x000" + b"".join(b"h%ch%c\x86q%c0" % (i, i, i + 1) for i in range(60))
 SHARED = NESTED + b"h\x3c"
 DTYPE = b"cnumpy\ndtype\n" + TEXT(b"f4") + b"\x89\x88\x87R"
 ARRAY = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + TEXT(b"b") + b"\x87R"
