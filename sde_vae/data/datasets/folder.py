@@ -54,7 +54,7 @@ def folder(options: DataOptions) -> Dataset:
     words = table.words if LABEL in table.names else table.words | {LABEL: folders.classes}
     return Dataset(
         name,
-        _splits(cache),
+        _splits(cache, mixed=folders.labels is not None),
         attributes=columns,
         skipped=cache.skipped,
         notes=(
@@ -119,9 +119,13 @@ def split_by_number(cache: Cache, names: tuple[str, ...]) -> dict[str, Split]:
     return {name: _split(cache, index) for name, index in parts.items() if len(index)}
 
 
-def _splits(cache: Cache) -> dict[str, Split]:
+def _splits(cache: Cache, mixed: bool) -> dict[str, Split]:
+    """The splits. With `mixed`, valid and test are shuffled: the first of them, which are evaluated, would be of one class."""
     if _table(cache)[0, 0] != NO_SPLIT:
-        return split_by_number(cache, SPLITS)
+        parts = {name: np.flatnonzero(_table(cache)[:, 0] == i) for i, name in enumerate(SPLITS)}
+        if mixed:
+            parts |= {name: np.random.default_rng(0).permutation(parts[name]) for name in ("valid", "test")}
+        return {name: _split(cache, index) for name, index in parts.items() if len(index)}
     n = len(cache.images)
     if n < 10:
         return {"train": _split(cache, np.arange(n))}

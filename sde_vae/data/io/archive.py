@@ -169,7 +169,7 @@ def _walk(path: Path, follow_links: bool, ignored: Counter[str]) -> Iterator[Pat
         ignored["hidden folder"] += sum(map(_hidden, folders))
         ignored["hidden file"] += sum(map(_hidden, files))
         links = []
-        for name in [f for f in folders if not _hidden(f)]:
+        for name in sorted(f for f in folders if not _hidden(f)):
             below = Path(folder) / name
             if below.resolve() in entered if follow_links else below.is_symlink():
                 links.append(below)
@@ -177,7 +177,7 @@ def _walk(path: Path, follow_links: bool, ignored: Counter[str]) -> Iterator[Pat
                 entered.add(below.resolve())
         folders[:] = [f for f in folders if not _hidden(f) and Path(folder) / f not in links]
         yield from links
-        yield from (Path(folder) / f for f in files if not _hidden(f))
+        yield from (Path(folder) / f for f in sorted(files) if not _hidden(f))
 
 
 def _raise(error: OSError) -> None:

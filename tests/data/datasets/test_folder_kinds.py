@@ -333,6 +333,14 @@ def test_splits_and_classes(tmp_path, train, valid, form):
     some_note(data, "the attribute label has 2 values: cat, dog")
 
 
+def test_the_first_of_a_split_are_of_all_classes(tmp_path):
+    """Most metrics are of the first images."""
+    path = write(tmp_path / "in", {f"{s}/{c}/{n}": d for s in ("train", "test") for c in "ab" for n, d in PNGS.items()})
+    test = load(path).split("test")
+    assert 0 < test.attributes[:N, 0].sum() < N
+    assert len({x.tobytes() for x in stacked(test.images)}) == N
+
+
 def test_class_folders_without_splits(tmp_path):
     data = load(
         write(tmp_path / "in", {f"{'cat' if i % 2 else 'dog'}/{n}": d for i, (n, d) in enumerate(PNGS.items())})
