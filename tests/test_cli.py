@@ -263,7 +263,7 @@ def test_encoding_and_reconstructing_own_pictures(whole, tmp_path):
     use = lambda mode, out, *words: run([*MAIN, *words, "--mode", mode, "--workdir", whole, "--output", tmp_path / out])
     code, out, err = use("encode", "codes.npz", "--input", tmp_path / "in")
     assert code == 0, err
-    assert "1 files left out" in out
+    assert "left out: 1 .txt" in out
     codes = np.load(tmp_path / "codes.npz")
     assert codes["names"].tolist() == ["a.png", "deep/b.png", "deep/c.png"]
     assert codes["mean"].shape == codes["log_var"].shape == (3, 3)
