@@ -44,11 +44,11 @@ def read_description(path: Path) -> Description:
         meta = json.loads((path / META / "metadata").read_bytes())
     except (OSError, ValueError) as error:
         raise Damaged(f"its description is not readable ({type(error).__name__})") from error
-    if not isinstance(meta, dict) or not OLD <= meta.keys() or not isinstance(meta["leaves"], dict):
+    if not isinstance(meta, dict) or not meta.keys() >= OLD or not isinstance(meta["leaves"], dict):
         raise Damaged("its description is not readable")
     if meta.keys() != OLD and meta.pop("crc32", None) != json_crc32(meta):
         raise Damaged("the checksum of its description is wrong")
-    return Description(*(meta.get(name) for name in Description._fields))
+    return Description(meta["stage"], meta.get("step"), meta["leaves"], meta["data"], meta.get("record"))
 
 
 def newest_record(checkpoints: Path) -> tuple[int, dict[str, Any] | None] | None:
