@@ -59,7 +59,9 @@ def test_a_checked_file_is_read_back_or_refused_whatever_byte_is_flipped(tmp_pat
 
 
 def test_numbers_that_json_lacks_become_null_and_are_named():
-    made, lost = files.finite_json({"a": np.float32(np.nan), "b": {"c": [1, np.inf]}, "d": np.arange(2), "e": (True, "x")})
+    made, lost = files.finite_json(
+        {"a": np.float32(np.nan), "b": {"c": [1, np.inf]}, "d": np.arange(2), "e": (True, "x")}
+    )
     assert made == {"a": None, "b": {"c": [1, None]}, "d": [0, 1], "e": [True, "x"]}
     assert lost == ["a", "b/c/1"]
 
@@ -77,7 +79,9 @@ def test_a_full_disk_is_one_line(tmp_path, error):
         with files.written(tmp_path / "x"):
             raise error
 
-    with pytest.raises(NotWritten, match=rf"{tmp_path}/x: cannot be written \([nN]o space left on device\??\); free some room"):
+    with pytest.raises(
+        NotWritten, match=rf"{tmp_path}/x: cannot be written \([nN]o space left on device\??\); free some room"
+    ):
         full()
 
 

@@ -257,3 +257,17 @@ def test_the_tables_of_the_latent_space_hold_no_more_than_there_is():
     # Images that cannot be rendered again, and one attribute.
     (edits,) = tables({"latent/edit/success/0": 0.1, "latent/edit/success/1": 0.9})
     assert (edits.head, len(edits.rows)) == (["success ↑"], 2)
+
+
+@pytest.mark.parametrize(
+    "logged",
+    [
+        {},
+        {"prior": []},
+        {"prior": [{"step": 1, "loss": None}], "encoder": []},
+        {"prior": [{"step": 1}, {"step": 2, "loss": 1.0}]},
+    ],
+)
+def test_curves_of_an_empty_log_or_of_rows_without_a_loss_are_a_figure(logged, tmp_path):
+    plots.curves(logged, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 0

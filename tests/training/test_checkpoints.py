@@ -182,7 +182,9 @@ def test_a_copy_under_a_later_step_is_skipped(tmp_path, old):
         path.write_text(json.dumps({name: meta[name] for name in ("stage", "data", "leaves")}))
     with pytest.warns(UserWarning, match=r"skipping .*/9: it is of step 1, under the name of another$"):
         assert load_ema(tmp_path, "prior", jax.eval_shape(lambda: state_at(0).ema_params), "field").step == 2
-    with pytest.warns(UserWarning, match=r"skipping .*/9: it is of step 1, under the name of another; moved to 9\.damaged"):
+    with pytest.warns(
+        UserWarning, match=r"skipping .*/9: it is of step 1, under the name of another; moved to 9\.damaged"
+    ):
         same(read(tmp_path), state_at(2))
 
 

@@ -26,7 +26,9 @@ with locked(Path(sys.argv[1])):
 def test_a_second_process_is_refused_by_name_and_a_killed_ones_lock_is_taken_over(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "held\n"
-    expected = rf"{tmp_path} is in use by process {process.pid} on {socket.gethostname()} since \d{{4}}-.* UTC; wait until"
+    expected = (
+        rf"{tmp_path} is in use by process {process.pid} on {socket.gethostname()} since \d{{4}}-.* UTC; wait until"
+    )
     with pytest.raises(BadInput, match=expected), locked(tmp_path):
         pytest.fail("two at once")
     process.kill()

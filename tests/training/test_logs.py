@@ -24,7 +24,18 @@ def test_resuming_drops_what_comes_after_and_a_cut_line(tmp_path):
     assert list((tmp_path / "tb").iterdir())
 
 
-OTHERS = [b"[1]", b"null", b"7", b'"x"', b"{}", b'{"step": "2"}', b'{"step": 2, "loss": NaN}', b'{"step": 2, "loss": [1]}', b"\xff", b""]
+OTHERS = [
+    b"[1]",
+    b"null",
+    b"7",
+    b'"x"',
+    b"{}",
+    b'{"step": "2"}',
+    b'{"step": 2, "loss": NaN}',
+    b'{"step": 2, "loss": [1]}',
+    b"\xff",
+    b"",
+]
 
 
 @pytest.mark.parametrize("content", [*OTHERS, b'{"step": 2, "lo', b"[" * 9999])
