@@ -30,7 +30,10 @@ class NotWritten(RuntimeError):
 # What a disk or its permissions refuse, and a user can mend.
 OF_DISK = {
     getattr(errno, name)
-    for name in ["ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EISDIR", "EIO", "ENAMETOOLONG", "ELOOP", "EMFILE", "ENFILE"]
+    for name in (
+        *("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO"),
+        *("ENOTDIR", "EISDIR", "ENAMETOOLONG", "ELOOP", "EMFILE", "ENFILE"),
+    )
     if hasattr(errno, name)
 }
 

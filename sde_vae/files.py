@@ -92,7 +92,7 @@ def require_writable(folder: Path, field: str, size: int = 0) -> None:
         raise BadInput(f"{field}: {folder} cannot be written ({error.strerror}); give a folder that can") from error
     if free < size:
         raise BadInput(
-            f"{field}: {folder} has room for {free / 1e6:,.0f} MB, expected {size / 1e6:,.0f} MB for a checkpoint; free some, or give "
+            f"{field}: {folder} has room for {free / 1e6:,.1f} MB, expected {size / 1e6:,.1f} MB for a checkpoint; free some, or give "
             "another folder"
         )
 

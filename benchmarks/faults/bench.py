@@ -21,7 +21,9 @@ from sde_vae.training.description import read_description, steps
 ROOT = Path(__file__).parent.parent.parent
 STEPS = 4
 FIELDS: dict[str, Any] = {
-    **{f"model.{net}.{k}": v for net in ("prior", "encoder") for k, v in {"channels": 4, "multipliers": "(1,)"}.items()},
+    **{
+        f"model.{net}.{k}": v for net in ("prior", "encoder") for k, v in {"channels": 4, "multipliers": "(1,)"}.items()
+    },
     "model.latent_dim": 2,
     **{f"stages.{stage}.steps": STEPS for stage in ("prior", "encoder")},
     **{f"stages.{stage}.checkpoint_every": 2 for stage in ("prior", "encoder")},
@@ -75,7 +77,11 @@ def command(mode: str, workdir: Path, **changes: Any) -> Outcome:
 def main(arguments: list[str]) -> Outcome:
     """Run the command line in this process, with any warning as a line of `err`."""
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings(record=True) as found:
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        warnings.catch_warnings(record=True) as found,
+    ):
         warnings.simplefilter("always")
         try:
             code = cli.main(arguments)

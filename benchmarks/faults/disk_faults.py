@@ -51,13 +51,15 @@ def full(mode: str, size: int, whole: Path, to: Path) -> str:
     """A process that may not write large files is a process on a full disk; then there is room again."""
     without = ("prior", "encoder", "eval", "synthetic") if mode == "train" else ("eval",)
     bench.copy(whole, to, without)
-    program = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); import sde_vae.cli as c; sys.exit(c.main(sys.argv[1:]))"
-    )
+    program = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); import sde_vae.cli as c; sys.exit(c.main(sys.argv[1:]))"
     # Compiled programs are kept elsewhere, and would not fit either.
     process = bench.start("-c", program.format(size), *bench.words(mode, to))
     _, err = process.communicate(timeout=200)
-    lines = [line for line in err.replace("\r", "\n").splitlines() if line.strip() and "it/s" not in line and "/s]" not in line]
+    lines = [
+        line
+        for line in err.replace("\r", "\n").splitlines()
+        if line.strip() and "it/s" not in line and "/s]" not in line
+    ]
     if process.returncode not in (1, 2) or "Traceback" in err or sum("error:" in line for line in lines) != 1:
         return f"exit code {process.returncode}, {len(lines)} lines: {err[-400:]}"
     outcome = bench.command(mode, to)
@@ -84,5 +86,3 @@ def _at(mode: str, whole: Path, place: Path) -> bench.Outcome:
 
 def _refused(outcome: bench.Outcome) -> str:
     return "" if outcome.refused and outcome.code == 2 else f"exit code {outcome.code}: {outcome.err[-300:]}"
-
-

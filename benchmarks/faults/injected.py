@@ -7,18 +7,20 @@ code of 1 or 2. What was damaged and is made again is also said.
 """
 
 import argparse
+import json
 import os
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.faults import bench, disk_faults, file_faults, process_faults
-from benchmarks.faults.record import record_section
+from benchmarks.faults.record import NAME, record_section
+from benchmarks.record import RESULTS
 
+SURVIVED = "survived"
 # Name of the fault, and what runs it: (whole run, folder for a copy) -> "" if survived, or what was wrong.
 Fault = tuple[str, Callable[[Path, Path], str]]
 KINDS: dict[str, Callable[[Path], Iterable[Fault]]] = {
@@ -59,14 +61,14 @@ def inject(whole: Path, folder: Path, faults: Iterable[tuple[str, Fault]]) -> li
         except Exception as error:
             wrong = f"{type(error).__name__}: {str(error)[:300]}"
         verdicts.append(Verdict(kind, name, wrong))
-        print(f"{time.perf_counter() - begun:6.1f} s  {kind}: {name}: {wrong or 'survived'}", flush=True)
+        print(f"{time.perf_counter() - begun:6.1f} s  {kind}: {name}: {wrong or SURVIVED}", flush=True)
     return verdicts
 
 
 def main() -> int:
-    """Inject all faults, and record the table. Returns the number of those that were not survived, at most 1."""
+    """Inject faults, and record their table. Returns the number of those that were not survived, at most 1."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="*", default=list(KINDS), help="kinds; by default all, and the table is recorded")
+    parser.add_argument("--only", nargs="*", default=list(KINDS), help="kinds; by default all")
     only = parser.parse_args().only
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -75,26 +77,30 @@ def main() -> int:
             "JAX_COMPILATION_CACHE_DIR": str(folder / "programs"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
-        whole = undisturbed(folder)
-        verdicts = inject(whole, folder, [(kind, fault) for kind in only for fault in KINDS[kind](whole)])
-    if only == list(KINDS):
-        record(verdicts)
+        whole, verdicts = undisturbed(folder), []
+        for kind in only:
+            verdicts += inject(whole, folder, [(kind, fault) for fault in KINDS[kind](whole)])
+            # After each kind: what was found is not lost if the rest is stopped.
+            record(verdicts)
     return int(any(v.wrong for v in verdicts))
 
 
 def record(verdicts: list[Verdict]) -> None:
-    """Write the section of the page of faults."""
-    faults, survived = Counter(v.kind for v in verdicts), Counter(v.kind for v in verdicts if not v.wrong)
-    rows = [[kind, str(faults[kind]), str(survived[kind])] for kind in KINDS]
-    rows += [["all", str(len(verdicts)), str(survived.total())]]
+    """Write the section of the page of faults; the kinds that were not injected now stay as they were."""
+    path = RESULTS / f"{NAME}.json"
+    before = json.loads(path.read_text()).get("injected", {}).get("figures", {}) if path.exists() else {}
+    now = {kind: {v.name: v.wrong or SURVIVED for v in verdicts if v.kind == kind} for kind in KINDS}
+    figures = {kind: now[kind] or before.get(kind, {}) for kind in KINDS}
+    counts = {kind: (len(of), sum(what == SURVIVED for what in of.values())) for kind, of in figures.items()}
+    counts["all"] = (sum(n for n, _ in counts.values()), sum(m for _, m in counts.values()))
     record_section(
         "injected",
         "Faults of a run's life",
         ["kind", "faults", "survived"],
-        rows,
+        [[kind, *map(str, of)] for kind, of in counts.items()],
         "Survived: the run that follows is the undisturbed one bit for bit (states, logs, metrics, pictures), or the command is refused in "
         "one line. Signals are sent at points spread evenly over what a process opens, makes, renames and removes in its workdir.",
-        {kind: {v.name: v.wrong or "survived" for v in verdicts if v.kind == kind} for kind in KINDS},
+        figures,
     )
 
 

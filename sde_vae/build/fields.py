@@ -162,7 +162,9 @@ FIELDS: Section = {
     "parallel": Field("pmap", "how a step runs over the devices", one_of("pmap", "data", "fsdp")),
     "keep_checkpoints": Field(3, "checkpoints kept for each stage", POSITIVE),
     "retrain": Field(
-        False, "train again each stage that stands on another prior or encoder; the old one is kept as STAGE.before", BOOLEAN
+        False,
+        "train again each stage that stands on another prior or encoder; the old one is kept as STAGE.before",
+        BOOLEAN,
     ),
     "data": {
         "name": Field("digits", "data set: see docs/data.md; tfds:NAME for one of tensorflow-datasets", TEXT),

@@ -14,9 +14,7 @@ from sde_vae.training.checkpoints import Trained
 from sde_vae.training.description import digest, newest_record
 from sde_vae.training.stage import Stage
 
-WHAT_TO_DO = (
-    "train it again with --config.retrain=True (--mode train; the old one is kept), or take another --workdir for the other {0}"
-)
+WHAT_TO_DO = "train it again with --config.retrain=True (--mode train; the old one is kept), or take another --workdir for the other {0}"
 
 
 def record_of(config: ConfigDict, stage: Stage, stands_on: dict[str, Trained]) -> dict[str, Any]:
@@ -68,10 +66,10 @@ def outdated(config: ConfigDict, experiment: Experiment, directory: Path) -> lis
             for name in stage.depends_on
             if at and (reason := _changes(config, experiment, directory, name, at[1], own, newest, found))
         ]
-        if not reasons and stage.synthetic and "prior" in own and (directory / "synthetic" / "images.npy").exists():
-            # The images of a prior that is not finished are those of an earlier one.
-            if (newest["prior"] or (0, None))[0] < own["prior"].steps:
-                reasons = ["its synthetic images are of the prior as it was before"]
+        # The images of a prior that is not finished are those of an earlier one.
+        unfinished = "prior" in own and (newest["prior"] or (0, None))[0] < own["prior"].steps
+        if not reasons and stage.synthetic and unfinished and (directory / "synthetic" / "images.npy").exists():
+            reasons = ["its synthetic images are of the prior as it was before"]
         if reasons and not config.retrain:
             raise BadInput(f"config.stages: {directory / stage.name}: {reasons[0]}; {WHAT_TO_DO.format('stages')}")
         found += [stage.name] if reasons else []

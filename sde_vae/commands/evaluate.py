@@ -192,7 +192,9 @@ def accumulate(evaluators: dict[str, Evaluator], context: EvalContext, out: Path
         shutil.rmtree(context.figures, ignore_errors=True)
         metrics, undefined = finite_json(dict(evaluator(context)))
         if undefined:
-            print(f"note: {name}: {len(undefined)} metrics are not finite, null in the files: {', '.join(undefined[:5])}")
+            print(
+                f"note: {name}: {len(undefined)} metrics are not finite, null in the files: {', '.join(undefined[:5])}"
+            )
         figures = {figure.name: zlib.crc32(figure.read_bytes()) for figure in context.figures.glob("*.*")}
         write_checked(context.figures / METRICS, {"metrics": metrics, "figures": figures})
         results.mkdir(exist_ok=True)

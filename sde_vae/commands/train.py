@@ -23,6 +23,7 @@ from sde_vae.keys import stream
 from sde_vae.methods.method import abstract_params, required
 from sde_vae.signals import Stopped, StopRequest
 from sde_vae.training import workdir
+from sde_vae.training.checkpoints import room_for
 from sde_vae.training.description import describe, newest_record
 from sde_vae.training.lock import locked
 from sde_vae.training.loop import train_stage
@@ -78,10 +79,10 @@ def train_stages(config: ConfigDict, experiment: Experiment, directory: Path) ->
 
 
 def checkpoint_bytes(stages: list[Stage]) -> int:
-    """Return the size of the largest checkpoint of these stages, 0 without any; nothing is allocated."""
+    """Return the room that the largest checkpoint of these stages needs, 0 without any; nothing is allocated."""
     states = [abstract_state(stage.method, stage.optimiser) for stage in stages]
     sizes = [sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)) for state in states]
-    return max(sizes, default=0)
+    return max(map(room_for, sizes), default=0)
 
 
 def all_stages(config: ConfigDict, experiment: Experiment, directory: Path) -> bool:

@@ -7,6 +7,7 @@ that an EMA can be read without the optimiser that it was trained with.
 """
 
 import contextlib
+import shutil
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ import orbax.checkpoint as ocp
 from sde_vae.errors import BadInput, NotWritten
 from sde_vae.training import ema_files
 from sde_vae.training.description import META, Damaged, Description, as_meta, describe, read_description, steps
+from sde_vae.training.quiet_orbax import quieten
 from sde_vae.training.train_state import TrainState
 from sde_vae.training.workdir import EMA_FILE
 from sde_vae.types import Params
@@ -34,6 +36,7 @@ class Checkpoints:
     def __init__(self, directory: Path, stage: str, keep: int = 3, record: dict[str, Any] | None = None):
         self.directory, self.stage, self.record = Path(directory).absolute(), stage, record
         self.directory.mkdir(parents=True, exist_ok=True)
+        quieten()
         self._manager = ocp.CheckpointManager(
             self.directory,
             options=ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True),
@@ -54,10 +57,20 @@ class Checkpoints:
         """
         # On a CPU device_get returns views, and what has a view is not overwritten: a donated state would be kept twice.
         host = jax.tree.map(np.array, jax.device_get(state))
+        self._require_room(sum(a.nbytes for a in jax.tree.leaves(host)))
         meta = as_meta(Description(self.stage, int(host.step), describe(host._asdict()), data, self.record))
         items = {name: ocp.args.StandardSave(value) for name, value in host._asdict().items()}
         with self._written():
             self._manager.save(int(host.step), args=ocp.args.Composite(**items, **{META: ocp.args.JsonSave(meta)}))
+
+    def _require_room(self, size: int) -> None:
+        """Raise NotWritten if the disk has no room for a checkpoint of `size` bytes."""
+        free, needed = shutil.disk_usage(self.directory).free, room_for(size)
+        if free < needed:
+            raise NotWritten(
+                f"{self.directory}: no room for a checkpoint ({free / 1e6:,.1f} MB free, {needed / 1e6:,.1f} MB needed); free some, then "
+                "the same command goes on from the newest"
+            )
 
     @contextlib.contextmanager
     def _written(self) -> Iterator[None]:
@@ -92,6 +105,11 @@ class Checkpoints:
     def data_state(self, step: int) -> dict[str, Any] | None:
         """Return the state of the data iterator that `save` wrote at this step."""
         return read_description(self.directory / str(step)).data
+
+
+def room_for(size: int) -> int:
+    """Return the bytes on disk of a checkpoint whose arrays have `size` bytes, with what orbax adds to them."""
+    return int(1.1 * size) + 2**18
 
 
 class Trained(NamedTuple):

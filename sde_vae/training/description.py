@@ -48,7 +48,7 @@ def read_description(path: Path) -> Description:
         raise Damaged("its description is not readable")
     if meta.keys() != OLD and meta.pop("crc32", None) != json_crc32(meta):
         raise Damaged("the checksum of its description is wrong")
-    return Description(*(meta.get(name) for name in Description._fields))
+    return Description(meta["stage"], meta.get("step"), meta["leaves"], meta["data"], meta.get("record"))
 
 
 def newest_record(checkpoints: Path) -> tuple[int, dict[str, Any] | None] | None:

@@ -295,3 +295,17 @@ def test_names_from_the_data_are_shown_and_never_act(tmp_path):
 def test_a_plotted_name_is_no_formula(name):
     shown = next(text for text in plots.rows({name: np.zeros((1, 4, 4, 1))}).findobj(Text) if text.get_text())
     assert shown._preprocess_math(shown.get_text()) == (name, False)
+
+
+@pytest.mark.parametrize(
+    "logged",
+    [
+        {},
+        {"prior": []},
+        {"prior": [{"step": 1, "loss": None}], "encoder": []},
+        {"prior": [{"step": 1}, {"step": 2, "loss": 1.0}]},
+    ],
+)
+def test_curves_of_an_empty_log_or_of_rows_without_a_loss_are_a_figure(logged, tmp_path):
+    plots.curves(logged, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 0
