@@ -188,7 +188,9 @@ FIELDS: Section = {
             OF_PICTURES,
         ),
         "to_grey": Field(False, "convert pictures in colour where channels is 1", BOOLEAN, OF_PICTURES),
-        "follow_links": Field(False, "read what links out of the folder point to", BOOLEAN, OF_PICTURES),
+        "follow_links": Field(
+            False, "read what links out of the folder point to", BOOLEAN, only("data.name", "folder", "celeba")
+        ),
         "skip_corrupt": Field(
             False, "leave unreadable images out and list them, instead of stopping", BOOLEAN, OF_PICTURES
         ),

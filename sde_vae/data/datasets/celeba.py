@@ -15,6 +15,7 @@ from sde_vae.data.datasets.celeba_files import expected, find
 from sde_vae.data.datasets.celeba_tables import ENDINGS, SPLITS, picture_key, read_attributes, read_partition
 from sde_vae.data.datasets.folder import require_path, split_by_number
 from sde_vae.data.io.archive import Files, fingerprint, open_files
+from sde_vae.data.io.changes import change_notes
 from sde_vae.data.io.decode import pictures, preparation
 from sde_vae.errors import BadInput
 
@@ -29,7 +30,7 @@ def celeba(options: DataOptions) -> Dataset:
     columns, bits = read_attributes(found.attributes)
     numbers = read_partition(found.partition)
     _require_same_names(found.partition, numbers, found.attributes, bits)
-    with open_files(found.pictures) as files:
+    with open_files(found.pictures, options.follow_links) as files:
         names = _by_picture(files)
         _require_same_names(found.pictures, names, found.attributes, bits)
         # Sorted, so that the order depends on the names alone.
@@ -41,7 +42,7 @@ def celeba(options: DataOptions) -> Dataset:
             {
                 "name": "celeba",
                 "path": str(root.resolve()),
-                "files": {p.name: fingerprint(p) for p in found},
+                "files": {p.name: fingerprint(p, options.follow_links) for p in found},
                 **preparation(options),
             },
             len(order),
@@ -49,7 +50,8 @@ def celeba(options: DataOptions) -> Dataset:
                 [f"{found.pictures}/{names[n]}" for n in order], lambda i: files.read(names[order[i]]), options, rows
             ),
         )
-    return Dataset("celeba", split_by_number(cache, SPLITS), attributes=columns, skipped=cache.skipped)
+    notes = change_notes("celeba", cache.changes, len(order))
+    return Dataset("celeba", split_by_number(cache, SPLITS), attributes=columns, skipped=cache.skipped, notes=notes)
 
 
 def _by_picture(files: Files) -> dict[str, str]:

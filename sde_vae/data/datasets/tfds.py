@@ -17,6 +17,7 @@ from sde_vae.data.datasets.folder import require_path
 from sde_vae.data.datasets.tfds_features import check_features, check_inside
 from sde_vae.data.datasets.tfds_folder import FORMAT, check_shards, command, prepared, tfds_errors
 from sde_vae.data.io.archive import fingerprint
+from sde_vae.data.io.changes import change_notes
 from sde_vae.data.io.decode import pictures, preparation
 from sde_vae.errors import BadInput, install_command
 
@@ -58,7 +59,13 @@ def tfds(name: str) -> Callable[[DataOptions], Dataset]:
         }
         skipped = tuple(line for cache in caches.values() for line in cache.skipped)
         splits = {split: Split(cache.images, cache.attributes) for split, cache in caches.items()}
-        return Dataset(name, splits, attributes=tuple(p[-1] for p in _scalars(features)), skipped=skipped)
+        notes = [
+            note
+            for split, cache in caches.items()
+            for note in change_notes(f"{name} {split}", cache.changes, len(cache.images) + len(cache.skipped))
+        ]
+        columns = tuple(p[-1] for p in _scalars(features))
+        return Dataset(name, splits, attributes=columns, skipped=skipped, notes=tuple(notes))
 
     return load
 
