@@ -66,8 +66,8 @@ def outdated(config: ConfigDict, experiment: Experiment, directory: Path) -> lis
             for name in stage.depends_on
             if at and (reason := _changes(config, experiment, directory, name, at[1], own, newest, found))
         ]
-        # The images of a prior that is not finished are those of an earlier one.
-        unfinished = "prior" in own and (newest["prior"] or (0, None))[0] < own["prior"].steps
+        # Without an encoder that tells, the images of a prior that is not finished are those of an earlier one.
+        unfinished = at is None and "prior" in own and (newest["prior"] or (0, None))[0] < own["prior"].steps
         if not reasons and stage.synthetic and unfinished and (directory / "synthetic" / "images.npy").exists():
             reasons = ["its synthetic images are of the prior as it was before"]
         if reasons and not config.retrain:

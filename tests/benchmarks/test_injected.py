@@ -1,5 +1,6 @@
 """A dozen of the faults of benchmarks/faults/injected.py; the whole of them is its own command."""
 
+import jax
 import pytest
 
 from benchmarks.faults import bench, disk_faults, file_faults, process_faults
@@ -24,6 +25,15 @@ NAMES = (
     "train: the place is a file",
     "train: the place cannot be made",
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_device():
+    """Of this host, for the whole module: programs for one device compile in less time."""
+    first = jax.local_devices()[:1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "local_devices", lambda: first)
+        yield
 
 
 @pytest.fixture(scope="module")
