@@ -1,10 +1,12 @@
 # make demo    trains and evaluates ScoreVAE on the embedded digits, and writes a report with pictures
 # make test    runs the tests
 # make package builds the wheel in dist/, and tries it in a clean environment, outside the clone
-# Each creates .venv from requirements.lock if need be. PYTHON names the interpreter (3.11 or later).
+# Each creates .venv from the lock files, by their hashes, if need be. PYTHON names the interpreter (3.11 or later).
 
 PYTHON ?= python3
 RUN = .venv/bin/python
+PIP = $(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation
+LOCKED = $(PIP) --require-hashes
 CONFIG = configs/scorevae_digits.py
 
 .PHONY: demo test lint package lock clean
@@ -23,27 +25,27 @@ lint: .venv/test
 
 package: .venv/test
 	rm -rf dist
-	$(RUN) -m build --outdir dist .
+	$(RUN) -m build --no-isolation --outdir dist .
 	$(RUN) tests/packaging/try_wheel.py dist/*.whl
 
 .venv/ready: requirements.lock setup.py
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and f'Python 3.11 or later is needed, got {sys.version.split()[0]}; try: make PYTHON=python3.12 ...')"
 	test -x $(RUN) || $(PYTHON) -m venv .venv
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c requirements.lock -e .
+	$(LOCKED) -r requirements.lock
+	$(PIP) -e .
 	touch $@
 
-.venv/test: .venv/ready
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[test]"
-	# Of the reference LPIPS only the files of weights are read: without torchvision, which it asks for.
-	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps lpips==0.1.4
+.venv/test: .venv/ready requirements-test.lock requirements-torch.lock requirements-torch-cpu.lock
+	$(LOCKED) -r requirements-test.lock
+	# torch's own build for CPUs where pip finds it, or else the index's.
+	$(LOCKED) -qq -r requirements-torch-cpu.lock || $(LOCKED) -r requirements-torch.lock
 	touch $@
 
-# The versions that a fresh environment gets today, for the lock file. `make lock LOCK="-c requirements.lock"` adds packages and
-# leaves the versions of the others.
+# Writes the lock files: what was asked for anew is added, and the versions of all else stay. `make lock UPGRADE=--upgrade` takes the
+# newest ones, and UPGRADE="--upgrade-package NAME" that of one package.
 lock:
-	rm -rf .lock && $(PYTHON) -m venv .lock && .lock/bin/python -m pip install --quiet $(LOCK) ".[test,dev]"
-	.lock/bin/python -m pip freeze --exclude sde_vae | sed "s/+cpu$$//" > requirements.lock
-	rm -rf .lock
+	test -x .lock/bin/uv || { $(PYTHON) -m venv .lock && .lock/bin/python -m pip install --quiet uv; }
+	PATH="$(CURDIR)/.lock/bin:$$PATH" $(PYTHON) tests/packaging/lock.py $(UPGRADE)
 
 clean:
-	rm -rf .venv runs dist
+	rm -rf .venv .lock runs dist

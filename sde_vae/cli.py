@@ -13,6 +13,8 @@ from sde_vae.build.config import checked, fields, find_config, load_config, requ
 from sde_vae.build.unread import unread
 from sde_vae.build.workdirs import check_same_model, find_workdir, trained_config
 from sde_vae.errors import BadInput, choose, exit_code
+from sde_vae.printing import printable_output
+from sde_vae.signals import leaving
 
 if TYPE_CHECKING:
     from sde_vae.run import Run
@@ -32,12 +34,14 @@ modes
   reconstruct   images to images:  --input FOLDER|ZIP|SPLIT [--output FOLDER|FILE.npz]
 
 options
-  --config FILE|NAME   a config file, or an example by name; a trained workdir needs none
+  --config FILE|NAME   a config file, or an example by name; a trained workdir needs none. A config is Python code, which is run:
+                       use only those that you trust
   --workdir DIR        where checkpoints, logs and results go; runs/NAME by default
   --config.x.y=value   set a field; docs/config.md lists them all
   --help               this page
 
-Exit codes: 0 done (or stopped by SIGTERM with the state saved), 2 bad input, 1 anything else.
+Ctrl-C or SIGTERM: training saves its state and stops, other modes leave with finished pieces kept; a second one leaves at once.
+Exit codes: 0 done (or training stopped with the state saved), 2 bad input, 1 anything else, 130 or 143 left at once by a signal.
 """
 OPTIONS = ("config", "mode", "workdir", "input", "output", "n", "sample_seed")
 
@@ -70,7 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         runtime.enable_compilation_cache()
         MODES[command.mode](command)
 
-    return exit_code(work)
+    with printable_output(), leaving("left; what is finished is kept, and the same command goes on from there"):
+        return exit_code(work)
 
 
 def parse(words: Sequence[str]) -> Command:
@@ -147,7 +152,8 @@ def config_and_workdir(options: dict[str, str], changes: dict[str, str], mode: s
         directory = find_workdir(options["workdir"])
         config = trained_config(directory)
     config = checked(set_fields(config, changes))
-    for note in unread(config, changes):
+    # What prepares the pictures of --input is read whatever the data set.
+    for note in unread(config, [name for name in changes if "input" not in options or not name.startswith("data.")]):
         print(note)
     if mode != "train":
         check_same_model(config, directory)

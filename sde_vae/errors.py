@@ -1,13 +1,18 @@
 """Errors that a command reports in one line and an exit code, instead of a traceback."""
 
 import difflib
+import errno
 import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import requires
 from pathlib import Path
 from typing import TypeVar
 
+from sde_vae.printing import printable
+
 T = TypeVar("T")
+# Characters of a line that is printed about an error: names and values in it are a file's.
+LONGEST = 2000
 
 
 class BadInput(ValueError):
@@ -16,6 +21,21 @@ class BadInput(ValueError):
 
 class Diverged(RuntimeError):
     """A loss or a gradient was NaN or infinite."""
+
+
+class NotWritten(RuntimeError):
+    """A file could not be written, as one line that names it and gives the reason: a full disk, a missing permission."""
+
+
+# What a disk or its permissions refuse, and a user can mend.
+OF_DISK = {
+    getattr(errno, name)
+    for name in (
+        *("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO"),
+        *("ENOTDIR", "EISDIR", "ENAMETOOLONG", "ELOOP", "EMFILE", "ENFILE"),
+    )
+    if hasattr(errno, name)
+}
 
 
 def choose(field: str, name: str, table: Mapping[str, T]) -> T:
@@ -40,20 +60,35 @@ def shortened(text: str, longest: int = 200) -> str:
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
 
 
-def exit_code(work: Callable[[], None]) -> int:
-    """Call `work` and return the exit code: 0, or 2 for BadInput and 1 for Diverged.
+def reason(error: BaseException) -> str:
+    """Return the type of another library's error and the first line of what it says, shortened and printable."""
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {printable(shortened(lines[0]))}" if lines else type(error).__name__
 
-    The message of these two is printed on stderr. Any other exception passes through.
+
+def exit_code(work: Callable[[], None]) -> int:
+    """Call `work` and return the exit code: 0, or 2 for BadInput and 1 for Diverged, NotWritten and an OSError of OF_DISK.
+
+    Their messages are printed on stderr, each in one line. Any other exception passes through.
 
     >>> exit_code(lambda: None)
     0
     """
     try:
         work()
-    except (BadInput, Diverged) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, BadInput) else 1
+    except (BadInput, Diverged, NotWritten) as error:
+        return _said(str(error), 2 if isinstance(error, BadInput) else 1)
+    except OSError as error:
+        if error.errno not in OF_DISK:
+            raise
+        return _said(f"{error.filename or 'a file'}: {error.strerror}", 1)
     return 0
+
+
+def _said(message: str, code: int) -> int:
+    """Print an error in one line, and return the exit code."""
+    print(f"error: {printable(shortened(message, LONGEST))}", file=sys.stderr)
+    return code
 
 
 def missing_package(error: ModuleNotFoundError) -> int:

@@ -26,8 +26,8 @@ def as_key(key: Key) -> Key:
 def held_key(folder: Path) -> Key | None:
     """Return the key of what is in `folder`, or None if there is none that can be read."""
     try:
-        held = json.loads((folder / KEY).read_text())
-    except (OSError, ValueError):
+        held = json.loads((folder / KEY).read_bytes())
+    except (OSError, ValueError, RecursionError):
         return None
     return held if isinstance(held, dict) else None
 

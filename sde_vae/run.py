@@ -5,13 +5,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from sde_vae import runtime
 from sde_vae.build.config import checked, set_fields
 from sde_vae.build.experiment import Experiment, build
+from sde_vae.build.lineage import notes_on, require_lineage
 from sde_vae.build.parameters import load_stage, place_params, trained_model, unfinished_prior
 from sde_vae.build.workdirs import PACKAGED, check_same_model, find_workdir, trained_config
 from sde_vae.data.dataset import evenly_spaced, to_model, to_unit
@@ -23,10 +23,11 @@ from sde_vae.inference.compiled import Compiled, compile_model
 from sde_vae.inference.interpolation import lerp, traverse
 from sde_vae.inference.model import Model
 from sde_vae.inference.user_images import codes_from_user, from_user, on_levels, whole
+from sde_vae.keys import generator, stream
 from sde_vae.metrics.latent.gaussian import LatentGaussian
 from sde_vae.training import workdir as workdirs
 from sde_vae.training.checkpoints import Trained
-from sde_vae.types import Frozen
+from sde_vae.types import Frozen, PRNGKey
 
 
 class Inversion(NamedTuple):
@@ -105,13 +106,18 @@ class Run:
 
     @cached_property
     def frozen(self) -> Frozen:
-        """The EMA parameters of the stages that the final one depends on."""
-        return {name: self.stage(name).params for name in self.experiment.final.depends_on}
+        """The EMA parameters of the stages that the final one depends on. Raises BadInput if it was trained on others."""
+        final = self.experiment.final
+        require_lineage(self.config, self.experiment, (*final.depends_on, final.name), self.stage, self.workdir)
+        return {name: self.stage(name).params for name in final.depends_on}
 
     @cached_property
     def latent(self) -> Trained | None:
         """The diffusion model of the latent codes, or None."""
-        return self.stage("latent") if self.experiment.latent else None
+        if self.experiment.latent is None:
+            return None
+        require_lineage(self.config, self.experiment, ("latent",), self.stage, self.workdir)
+        return self.stage("latent")
 
     @cached_property
     def model(self) -> Model:
@@ -141,7 +147,8 @@ class Run:
         other = []
         if self.experiment.prior and (self.config.eval.prior or self.config.prior.checkpoint):
             other = unfinished_prior(self.config, self.stage("prior"), self.config.eval.prior)
-        return other + [
+        old = [note for note in notes_on(self.config, self.experiment, self.workdir) if "earlier version" in note]
+        return [*other, *old] + [
             f"note: the stage {name} is at step {step} of {steps[name]}: its training is not finished"
             for name, step in found.items()
             if step < steps.get(name, 0)
@@ -200,7 +207,7 @@ class Run:
             )
         functions = self._functions(settings)
         label = "decode" if progress else None
-        return to_unit(functions.decode(self._key(seed), z, np.arange(len(z), dtype=np.int32), label, x_T))
+        return to_unit(functions.decode(self._key(seed, "decode"), z, np.arange(len(z), dtype=np.int32), label, x_T))
 
     def reconstruct(self, images: Any, seed: int | None = None, progress: bool = False) -> np.ndarray:
         """Return each image decoded from one z ~ q(z | x_0): [n, H, W, C].
@@ -208,7 +215,7 @@ class Run:
         The reconstruction from the posterior's mean is run.decode(run.encode(images).mean).
         """
         q = self.encode(images, progress)
-        z = sample_posterior(q, np.random.default_rng(self._seed(seed)))
+        z = sample_posterior(q, generator(self._seed(seed), "posterior"))
         return self.decode(z, seed, progress=progress)
 
     def sample(self, n: int, seed: int | None = None, progress: bool = False, start: int = 0) -> np.ndarray:
@@ -218,7 +225,7 @@ class Run:
         """
         whole(n, "n", 1)
         index = np.arange(whole(start, "start", 0), start + n, dtype=np.int32)
-        return to_unit(self._functions().sample(self._key(seed), index, "sample" if progress else None))
+        return to_unit(self._functions().sample(self._key(seed, "sample"), index, "sample" if progress else None))
 
     def interpolate(self, a: Any, b: Any, frames: int = 9, seed: int | None = None) -> np.ndarray:
         """Return the decodings of z on the straight line from image a to image b: [frames, H, W, C].
@@ -290,7 +297,7 @@ class Run:
         """[n, frames, latent] -> [n, frames, H, W, C]; the frames of a path have the noise of its index."""
         n, frames = paths.shape[:2]
         index = np.repeat(np.arange(n, dtype=np.int32), frames)
-        decoded = self._functions().decode(self._key(seed), paths.reshape(n * frames, -1), index)
+        decoded = self._functions().decode(self._key(seed, "decode"), paths.reshape(n * frames, -1), index)
         return to_unit(decoded).reshape(n, frames, *self.experiment.shape)
 
     def _batch(self, images: Any, name: str) -> np.ndarray:
@@ -308,8 +315,8 @@ class Run:
             raise BadInput(f"seed: got {seed!r}, expected a whole number from 0 to 2**32 - 1")
         return int(seed)
 
-    def _key(self, seed: int | None) -> jax.Array:
-        return jax.random.key(self._seed(seed))
+    def _key(self, seed: int | None, purpose: str) -> PRNGKey:
+        return stream(self._seed(seed), purpose)
 
     def _functions(self, sampling: dict[str, Any] | None = None) -> Compiled:
         """The compiled functions for some settings of config.sampling; made once for each."""

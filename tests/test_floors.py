@@ -19,6 +19,7 @@ from sde_vae.build.sampling import GRIDS, INVERTERS, SOLVERS
 from sde_vae.build.sdes import SDES
 from sde_vae.build.stages import DECAYS
 from sde_vae.data.io.decode import FILTERS
+from sde_vae.data.io.fit import FITS
 from sde_vae.errors import BadInput
 from sde_vae.metrics.networks.lpips_weights import NETS
 from sde_vae.training.parallel import parallelise
@@ -29,7 +30,7 @@ PACKAGE = ROOT / "sde_vae"
 # From the ground to the roof. Decoding to images and the encoding of data sets take the pixel conversions of data/, so data/, metrics/
 # and pretrained/ stand below inference/ and training/.
 FLOORS = [
-    ("errors", "types", "arrays", "devices", "runtime", "files", "keyed_folder"),
+    ("printing", "errors", "types", "arrays", "devices", "runtime", "keys", "files", "keyed_folder", "signals"),
     ("diffusion",),
     ("solvers", "bounds"),
     ("nets",),
@@ -124,7 +125,8 @@ def test_the_choices_of_a_field_are_those_of_its_builder(name):
 def test_the_choices_of_the_other_fields():
     """The splits are those of data sets. Filters and ways to run over devices have no table in build/."""
     of = {name: field.allowed.names for name, field in fields.walk() if field.allowed.names and name not in TABLES}
-    assert set(of) == {"parallel", "data.filter", "eval.split"}
+    assert set(of) == {"parallel", "data.filter", "data.fit", "eval.split"}
+    assert of["data.fit"] == FITS
     assert set(of["data.filter"]) <= set(FILTERS)
     with pytest.raises(BadInput, match="known: ") as error:
         parallelise(lambda axis: None, "none of them", 8, [])

@@ -161,7 +161,7 @@ def test_bits_per_dim_are_the_sum_of_their_terms_and_those_of_the_evaluation(tra
             lambda r: r.decode(np.zeros((2, 3)), x_T=np.zeros((1, 8, 8, 1))),
             r"x_T: got an array of shape \(1, 8, 8, 1\)",
         ),
-        (lambda r: r.decode(np.zeros((1, 3)), steps=0), "config.sampling.steps: got 0, expected at least 1"),
+        (lambda r: r.decode(np.zeros((1, 3)), steps=0), "config.sampling.steps: got 0, expected a whole number from 1"),
         (lambda r: r.decode(np.zeros((1, 3)), solver="heunn"), "did you mean 'heun'"),
         (lambda r: r.sample(0), "n: got 0"),
         (lambda r: r.sample(1, start=-1), "start: got -1"),

@@ -16,7 +16,7 @@ from sde_vae.commands.evaluate import evaluate_run
 from sde_vae.commands.train import train_stages
 from sde_vae.run import Run
 from sde_vae.training import logs, workdir
-from sde_vae.training.checkpoints import describe
+from sde_vae.training.description import describe
 
 
 def with_defaults(config: dict[str, Any]) -> dict[str, Any]:

@@ -19,14 +19,24 @@ def record_section(
     section: str, title: str, head: list[str], rows: list[list[str]], notes: str, figures: dict[str, Any]
 ) -> None:
     """Replace `section` of the page: a title, a table, notes under it; `figures` go to the JSON file alone. Prints the table."""
-    path = RESULTS / f"{NAME}.json"
-    sections = json.loads(path.read_text()) if path.exists() else {}
+    sections = recorded()
     facts = workdir.facts() | {"machine": machine(), "command": f"python -m benchmarks.faults.{section}"}
     sections[section] = {"title": title, "head": head, "rows": rows, "notes": notes, "figures": figures, **facts}
     sections = {name: sections[name] for name in SECTIONS if name in sections}
-    write_json(path, sections, depth=3)
+    write_json(RESULTS / f"{NAME}.json", sections, depth=3)
     write_text(RESULTS / f"{NAME}.md", "\n".join(["# Faults", "", *(l for s in sections.values() for l in lines(s))]))
     print(title, *markdown([head, *rows]), notes, sep="\n")
+
+
+def figures_of(section: str) -> dict[str, Any]:
+    """Return the figures of a section as they were recorded, or {}."""
+    return recorded().get(section, {}).get("figures", {})
+
+
+def recorded() -> dict[str, Any]:
+    """Return all sections as they were recorded."""
+    path = RESULTS / f"{NAME}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def lines(section: dict[str, Any]) -> list[str]:

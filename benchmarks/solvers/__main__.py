@@ -44,7 +44,7 @@ from sde_vae.evaluators.set_distances import fd_name
 from sde_vae.inference.resume_cache import ResumeCache
 from sde_vae.metrics.sets.pixels import load_pixels
 from sde_vae.solvers.step import rescale
-from sde_vae.training.checkpoints import describe
+from sde_vae.training.description import describe
 
 ROOT = Path(__file__).parent.parent.parent
 REFERENCE = ("uniform_t", "uniform_log_snr")

@@ -155,6 +155,21 @@ def tuple_of(each: Allowed, text: str = "", least: int = 0) -> Allowed:
     return Allowed(text or f"a tuple, each {each.text}" + (f", at least {least}" if least else ""), read)
 
 
+def one_or_two(each: Allowed) -> Allowed:
+    """One value, or a tuple of two; two equal ones are read as one."""
+
+    def read(value: Any) -> Any:
+        value = _literal(value)
+        if not isinstance(value, list | tuple):
+            return each.read(value)
+        if len(value) != 2:
+            raise NotAllowed
+        first, second = map(each.read, value)
+        return first if first == second else (first, second)
+
+    return Allowed(f"{each.text}, or two: (height, width)", read)
+
+
 def optional(allowed: Allowed) -> Allowed:
     """What `allowed` takes, or None."""
 

@@ -69,5 +69,6 @@ def build_eval_data(config: ConfigDict, data: Dataset) -> EvalData:
         train.images,
         held_out,
         to_model(take(held_out, np.arange(n)), data.levels),
-        Attributes(data.attributes, np.asarray(train.attributes), np.asarray(test)[:n]) if known else None,
+        Attributes(data.attributes, np.asarray(train.attributes), np.asarray(test)[:n], data.values) if known else None,
+        data.render,
     )

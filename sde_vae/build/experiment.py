@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from sde_vae.build.config import checked
-from sde_vae.build.data import build_loader
+from sde_vae.build.config import checked, set_fields
+from sde_vae.build.data import build_loader, image_shape
 from sde_vae.build.fields import NEED_PRIOR, NEED_SCORE
 from sde_vae.build.methods import build_method, build_prior
 from sde_vae.build.nets import Shape
 from sde_vae.build.preview import build_preview
 from sde_vae.build.sampling import build_decoder, build_inverter
 from sde_vae.build.sdes import build_sde
-from sde_vae.build.stages import build_latent_stage, build_stage
+from sde_vae.build.stages import MakeStage, build_latent_stage, build_stage
 from sde_vae.data.dataset import Dataset
 from sde_vae.diffusion.sdes import SDE
 from sde_vae.errors import BadInput
@@ -27,7 +27,8 @@ class Experiment(NamedTuple):
     """A run, built: building it reads no data and allocates no arrays.
 
     `title` is what plots and tables call the method. `stages` are in the order of training. `final` is the one that is evaluated;
-    `latent` trains a prior of its latent codes, if any stage does. `prior` is the unconditional model, which may come from another
+    `latent` trains a prior of its latent codes, if any stage does. `exact` is the method of `final` with all networks in float32, where
+    config.model.dtype is another: bounds and likelihoods are of it. `prior` is the unconditional model, which may come from another
     run; for a method without one, it is the model whose samples a stage trains on, or None. load() reads the data set.
     """
 
@@ -42,13 +43,13 @@ class Experiment(NamedTuple):
     decoder: Decoder
     inverter: Decoder
     prior_below: float | None
+    exact: Method | None = None
 
 
 def build(config: ConfigDict) -> Experiment:
     """Build what the config describes. Raises BadInput that names the field, the value and what is allowed."""
     config = checked(config)
-    size = config.data.image_size
-    shape = (size, size, config.data.channels)
+    shape = image_shape(config)
     sde = build_sde(config.sde)
     # Read once, however often it is asked for.
     load = cache(build_loader(config))
@@ -74,7 +75,16 @@ def build(config: ConfigDict) -> Experiment:
         decoder=build_decoder(config, sde),
         inverter=build_inverter(config, sde),
         prior_below=config.sampling.prior_below,
+        exact=_in_float32(config, sde, shape, make_stage),
     )
+
+
+def _in_float32(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage) -> Method | None:
+    """The method of the final stage in float32; None if that is what the config has."""
+    if config.model.dtype == "float32":
+        return None
+    _, _, stages = build_method(set_fields(config, {"model.dtype": "float32"}), sde, shape, make_stage)
+    return stages[-1].method
 
 
 def _synthetic_prior(config: ConfigDict, sde: SDE, shape: Shape, title: str) -> Method | None:

@@ -9,7 +9,19 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict, FieldReference
 
-from sde_vae.build.allowed import BOOLEAN, TEXT, Allowed, matching, number, one_of, optional, some_of, tuple_of, whole
+from sde_vae.build.allowed import (
+    BOOLEAN,
+    TEXT,
+    Allowed,
+    matching,
+    number,
+    one_of,
+    one_or_two,
+    optional,
+    some_of,
+    tuple_of,
+    whole,
+)
 from sde_vae.build.readers import ALWAYS, Reader, all_of, any_of, asks_for, given, not_given, only, unless
 
 
@@ -41,6 +53,7 @@ SOLVERS = (
 INVERTERS = ("heun", "ddim", "dpm_solver_pp_2m", "ode")
 GRIDS = ("uniform_t", "uniform_log_snr", "edm")
 FILTERS = ("box", "bilinear", "bicubic", "lanczos")
+FITS = ("cover", "contain", "none")
 SPLITS = ("test", "valid", "train")
 EXTRACTORS = ("none", "pixels", "efflite0", "fid")
 LPIPS = ("alex", "vgg")
@@ -73,14 +86,9 @@ PROBABILITY = number(0, 1, below=True)
 SIZE = whole(1, 4096)
 # Beyond logSNR 33 the noise is below the rounding of x_0 in float32, and below -33 x_0 below that of the noise.
 LOG_SNR = number(-33, 33)
-WIDTH = Allowed(
-    "a multiple of 4 (of 32 above 128), at most 2048", lambda v: whole(4, 2048, 4 if _small(v) else 32).read(v)
-)
+# Fewer than four channels hold no two sinusoids of the noise level.
+WIDTH = whole(4, 2048)
 FOLDER = matching(r"(?!parts$)\w[\w.=+-]*", "a letter or digit, then any of these and . _ = + -; not parts; or empty")
-
-
-def _small(width: Any) -> bool:
-    return whole().read(width) <= 128
 
 
 # What reads the fields of a section.
@@ -95,9 +103,15 @@ HAS_DECODER = unless("method", "score_vae")
 # The encoder stage of the others has no denoising loss.
 DENOISES = only("method", "score_vae", "diff_decoder")
 TRAINS_LATENT = given("stages.latent.steps")
+BY_SIGMOID = any_of(
+    *(
+        all_of(only(f"stages.{stage}.weight", "sigmoid", "velocity"), reader)
+        for stage, reader in zip(STAGES, (TRAINS_PRIOR, DENOISES, CORRECTED, TRAINS_LATENT), strict=True)
+    )
+)._replace(text="a stage that is trained has such a weight")
 SOLVES = any_of(unless("method", "beta_vae"), given("synthetic.n"), TRAINS_LATENT)
 OF_FILES = unless("data.name", "digits", "mnist5k", "avatars")
-OF_PICTURES = unless("data.name", "digits", "mnist5k", "avatars", "fashion_mnist")
+OF_PICTURES = unless("data.name", "digits", "mnist5k", "avatars", "fashion_mnist", "cifar10")
 
 
 def _solver(*names: str) -> Reader:
@@ -119,7 +133,7 @@ def _unet(who: str, reader: Reader, **more: Field) -> Section:
         "blocks": Field(1, "residual blocks at each resolution", whole(1, 32), reader),
         "attention": Field(
             (),
-            "image sizes at which there is self-attention",
+            "image sizes (the shorter side) at which there is self-attention",
             tuple_of(SIZE, "a tuple of whole numbers from 1 to 4096"),
             reader,
         ),
@@ -147,15 +161,34 @@ FIELDS: Section = {
     "seed": Field(0, "seed of initialisation, batches and noise", SEED),
     "parallel": Field("pmap", "how a step runs over the devices", one_of("pmap", "data", "fsdp")),
     "keep_checkpoints": Field(3, "checkpoints kept for each stage", POSITIVE),
+    "retrain": Field(
+        False,
+        "train again each stage that stands on another prior or encoder; the old one is kept as STAGE.before",
+        BOOLEAN,
+    ),
     "data": {
         "name": Field("digits", "data set: see docs/data.md; tfds:NAME for one of tensorflow-datasets", TEXT),
         "dir": Field("", "folder or zip with the data set's files", TEXT, OF_FILES),
-        "image_size": Field(8, "height and width in pixels", SIZE),
-        "channels": Field(1, "1 for grey, 3 for colour", whole(1, 4)),
+        "image_size": Field(8, "height and width in pixels; (height, width) where they differ", one_or_two(SIZE)),
+        "channels": Field(1, "1 for grey, 3 for colour, 4 for colour and alpha", whole(1, 4)),
         "crop": Field(
-            0, "side in pixels of the centre crop before the resize; 0: no crop", whole(0, 65536), OF_PICTURES
+            0, "longer side in pixels of the centre crop before the resize; 0: no crop", whole(0, 65536), OF_PICTURES
         ),
         "filter": Field("bilinear", "antialiased filter of the resize", one_of(*FILTERS), OF_PICTURES),
+        "fit": Field(
+            "cover",
+            "pictures of another shape: cut at their longer side (cover), padded (contain), or refused (none)",
+            one_of(*FITS),
+            OF_PICTURES,
+        ),
+        "background": Field(
+            None,
+            "colour under transparent pixels and around padded pictures: 0 to 255, or one such number a channel; None: none",
+            optional(tuple_of(whole(0, 255), "a number from 0 to 255, or a tuple of them", least=1)),
+            OF_PICTURES,
+        ),
+        "to_grey": Field(False, "convert pictures in colour where channels is 1", BOOLEAN, OF_PICTURES),
+        "follow_links": Field(False, "read what links out of the folder point to", BOOLEAN, OF_PICTURES),
         "skip_corrupt": Field(
             False, "leave unreadable images out and list them, instead of stopping", BOOLEAN, OF_PICTURES
         ),
@@ -183,7 +216,7 @@ FIELDS: Section = {
         ),
         "dtype": Field(
             "float32",
-            "precision of the diffusion networks; the encoder has float32",
+            "precision of the diffusion networks; encoder, bounds and likelihoods have float32",
             one_of("float32", "bfloat16"),
             any_of(HAS_PRIOR, OF_DIFF_DECODER),
         ),
@@ -250,7 +283,7 @@ FIELDS: Section = {
             2.0,
             "logSNR at which the sigmoid of the weights sigmoid and velocity is 1/2",
             LOG_SNR,
-            any_of(*(only(f"stages.{stage}.weight", "sigmoid", "velocity") for stage in STAGES)),
+            BY_SIGMOID,
         ),
     },
     "synthetic": {

@@ -22,6 +22,16 @@ EXTRACTORS = {
 
 def build_metric_networks(config: ConfigDict) -> MetricNetworks:
     """Load the networks. Raises BadInput that says which extra or which file is missing."""
+    if config.data.channels == 4:
+        for field, value, none in (
+            ("extractor", config.eval.extractor, "none"),
+            ("lpips", config.eval.lpips, "None"),
+        ):
+            if value not in ("none", "pixels", ()):
+                raise BadInput(
+                    f"config.eval.{field}: got {value}, but images with alpha (config.data.channels=4) have no such distance: set it to "
+                    f"{none}"
+                )
     if config.eval.extractor == "fid" and not config.eval.fid_weights:
         raise BadInput(
             "config.eval.fid_weights: expected the file of the FID's Inception, pt_inception-2015-12-05-6726825d.pth; "

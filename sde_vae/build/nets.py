@@ -26,20 +26,17 @@ def build_encoder(config: ConfigDict, shape: Shape, latent: int, more_channels: 
     return network(Encoder(body, latent, config.model.log_var_bound), seen)
 
 
-def resolutions(config: ConfigDict, name: str) -> list[int]:
-    """Return the sides of the images that the network of config.model.NAME has inside, from the whole image down."""
-    return [config.data.image_size // 2**i for i in range(len(config.model[name].multipliers))]
-
-
 def net_fields(config: ConfigDict, name: str, shape: Shape) -> dict[str, Any]:
     """The fields that all image networks share. Raises BadInput if the image does not halve often enough."""
-    net, size = config.model[name], shape[0]
+    net, (height, width, _) = config.model[name], shape
     halvings = len(net.multipliers) - 1
-    if size % 2**halvings:
-        raise BadInput(
-            f"config.data.image_size: got {size}, which config.model.{name}.multipliers halve {halvings} times; "
-            f"it must be a multiple of {2**halvings}"
-        )
+    for side, size in (("height", height), ("width", width)):
+        if size % 2**halvings:
+            got = f"{size}, which" if height == width else f"{(height, width)}, whose {side} {size}"
+            raise BadInput(
+                f"config.data.image_size: got {got} config.model.{name}.multipliers halve {halvings} times; "
+                f"it must be a multiple of {2**halvings}"
+            )
     return {
         "channels": net.channels,
         "multipliers": tuple(net.multipliers),

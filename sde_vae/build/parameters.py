@@ -9,10 +9,9 @@ from sde_vae.data.dataset import Dataset, fingerprint
 from sde_vae.devices import replicate
 from sde_vae.errors import BadInput
 from sde_vae.inference.model import Model, ModelParams, make_model
-from sde_vae.methods.method import abstract_params
+from sde_vae.methods.method import Method, abstract_params
 from sde_vae.training import workdir
 from sde_vae.training.checkpoints import Trained, load_ema
-from sde_vae.training.stage import Stage
 from sde_vae.types import Frozen
 
 
@@ -29,7 +28,10 @@ def load_prior(config: ConfigDict, experiment: Experiment, directory: Path, swap
     workdir.check_prior(other, same, field)
     if experiment.prior is None:
         raise BadInput(f"{field}: {experiment.title} has no prior; leave it out")
-    return load_ema(other / "prior" / "checkpoints", "prior", abstract_params(experiment.prior), field)
+    found = load_ema(other / "prior" / "checkpoints", "prior", abstract_params(experiment.prior), field)
+    if kept := (found.record or {}).get("config"):
+        workdir.check_alike(kept, same, other, field)
+    return found
 
 
 def load_stage(config: ConfigDict, experiment: Experiment, directory: Path, name: str, swapped: str = "") -> Trained:
@@ -40,11 +42,6 @@ def load_stage(config: ConfigDict, experiment: Experiment, directory: Path, name
     return load_ema(directory / name / "checkpoints", name, abstract_params(stage.method), "--workdir")
 
 
-def load_frozen(config: ConfigDict, experiment: Experiment, directory: Path, stage: Stage, swapped: str = "") -> Frozen:
-    """Return the EMA parameters of the stages that `stage` depends on."""
-    return {name: load_stage(config, experiment, directory, name, swapped).params for name in stage.depends_on}
-
-
 def place_params(own: Trained, frozen: Frozen, latent: Trained | None) -> ModelParams:
     """Return the parameters of a trained model, on all devices."""
     return replicate(ModelParams(own.params, frozen, latent.params if latent else None))
@@ -52,15 +49,14 @@ def place_params(own: Trained, frozen: Frozen, latent: Trained | None) -> ModelP
 
 def trained_model(experiment: Experiment, params: ModelParams) -> Model:
     """Return the model of the final stage, with the diffusion model of its latent codes if that is trained."""
-    return make_model(
-        experiment.title,
-        experiment.final.method,
-        params,
-        experiment.decoder,
-        experiment.inverter,
-        experiment.prior_below,
-        experiment.latent.method if experiment.latent and params.latent is not None else None,
-    )
+    latent = experiment.latent.method if experiment.latent and params.latent is not None else None
+
+    def of(method: Method) -> Model:
+        decoders = experiment.decoder, experiment.inverter
+        return make_model(experiment.title, method, params, *decoders, experiment.prior_below, latent)
+
+    exact = None if experiment.exact is None else of(experiment.exact)
+    return of(experiment.final.method)._replace(exact=exact)
 
 
 def unfinished_prior(config: ConfigDict, prior: Trained, swapped: str = "") -> list[str]:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import partial
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -16,6 +15,7 @@ from sde_vae.inference.batched_map import batched_map
 from sde_vae.inference.decoding import start
 from sde_vae.inference.model import ModelParams, decode_latents, make_model
 from sde_vae.inference.sampling import from_prior, zeros
+from sde_vae.keys import stream
 from sde_vae.methods.method import Method, required
 from sde_vae.types import Frozen, Indices, Params, Points, PRNGKey
 
@@ -43,7 +43,7 @@ def build_preview(config: ConfigDict, sde: SDE, shape: Shape, method: Method, lo
 
     def preview(own: Params, frozen: Frozen) -> dict[str, np.ndarray]:
         # Under fsdp this gathers the parameters: each device makes some of the images.
-        shared = replicate((ModelParams(own, frozen), jax.random.key(config.seed)))
+        shared = replicate((ModelParams(own, frozen), stream(config.seed, "preview")))
         if method.encode is None:
             return {"samples": to_unit(batched_map(partial(sample, *shared), SHOWN, np.arange(SHOWN, dtype=np.int32)))}
         data = load()

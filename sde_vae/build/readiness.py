@@ -30,7 +30,8 @@ def require_ready(config: ConfigDict, experiment: Experiment, data: Dataset) -> 
         raise BadInput(
             f"config.eval.prior: {config.eval.prior} does not exist; expected the workdir of a trained prior"
         )
-    return [*absent_attention(config), *_few_images(config, data), *_steps_that_never_come(config, experiment)]
+    said = [f"note: {line}" for line in data.notes]
+    return [*said, *absent_attention(config), *_few_images(config, data), *_steps_that_never_come(config, experiment)]
 
 
 def _few_images(config: ConfigDict, data: Dataset) -> list[str]:

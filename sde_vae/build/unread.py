@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from ml_collections import ConfigDict
 
 from sde_vae.build.config import fields
-from sde_vae.build.nets import resolutions
+from sde_vae.data.dataset import height_and_width
 
 NETS = ("prior", "encoder", "decoder", "correction")
 
@@ -38,3 +38,9 @@ def absent_attention(config: ConfigDict) -> list[str]:
                 f"sizes {', '.join(map(str, sizes))}"
             )
     return notes
+
+
+def resolutions(config: ConfigDict, name: str) -> list[int]:
+    """Return the shorter sides of the images that the network of config.model.NAME has inside, from the whole image down."""
+    shorter = min(height_and_width(config.data.image_size))
+    return [shorter // 2**i for i in range(len(config.model[name].multipliers))]

@@ -1,8 +1,9 @@
 """Evaluate a trained run: metrics.json, figures and report.html."""
 
 import json
-import math
 import re
+import shutil
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from sde_vae.data.dataset import fingerprint
 from sde_vae.data.pipeline import check_images
 from sde_vae.errors import BadInput
 from sde_vae.evaluators.context import EvalContext, Evaluator, MetricNetworks, make_context
-from sde_vae.files import write_json
+from sde_vae.files import finite_json, read_checked, write_bytes, write_checked, write_json
 from sde_vae.inference.resume_cache import ResumeCache
 from sde_vae.keyed_folder import Key, as_key, held_key, write_key
 from sde_vae.reporting import plots
@@ -28,17 +29,23 @@ from sde_vae.reporting.tables import as_text, tables
 from sde_vae.run import Run
 from sde_vae.training import logs
 from sde_vae.training import workdir as workdirs
-from sde_vae.training.checkpoints import describe
+from sde_vae.training.description import describe
+from sde_vae.training.lock import locked
 
-# The folder of each evaluator's results, in the folder of an evaluation.
-RESULTS = "evaluators"
+# The folder of finished evaluators, in the folder of an evaluation: evaluators/NAME holds the metrics and the figures of one.
+RESULTS, METRICS = "evaluators", "result.json"
 # Fields that do not change a figure, or whose effect shows in the digests of parameters and weights.
 WITHOUT_EFFECT = (
     "parallel",
     "keep_checkpoints",
+    "retrain",
     "data.dir",
     "data.cache",
     "data.workers",
+    "data.fit",
+    "data.background",
+    "data.to_grey",
+    "data.follow_links",
     "eval.name",
     "eval.evaluators",
     "eval.lpips_dir",
@@ -72,14 +79,19 @@ def evaluate_run(run: Run) -> Evaluation:
         print(note)
     networks = build_metric_networks(config)
     key = as_key(evaluation_key(run, networks))
-    out = evaluation_folder(run.results / "eval", config.eval.name, key)
+    with locked(run.results):
+        return evaluate_into(evaluation_folder(run.results / "eval", config.eval.name, key), run, networks, key)
+
+
+def evaluate_into(out: Path, run: Run, networks: MetricNetworks, key: Key) -> Evaluation:
+    """Run the evaluators whose results are not in the folder `out` yet, and write its report."""
+    config, experiment = run.config, run.experiment
     write_key(out, key)
-    cache = ResumeCache(out / ".resume", key)
     context = make_context(
         run.model,
-        build_eval_data(config, data),
+        build_eval_data(config, experiment.load()),
         networks,
-        cache,
+        ResumeCache(out / ".resume", key),
         config.model.latent_dim,
         config.eval.samples,
         config.eval.batch_size,
@@ -87,10 +99,10 @@ def evaluate_run(run: Run) -> Evaluation:
     )
     metrics = accumulate(build_evaluators(config), context, out)
     metrics |= {"n": len(context.data.test), "seed": config.seed, "latent_dim": config.model.latent_dim}
-    metrics |= {"method": experiment.title, "step": trained.step, "split": config.eval.split, **networks.weights}
+    metrics |= {"method": experiment.title, "step": run.trained.step, "split": config.eval.split, **networks.weights}
     metrics |= {f"{stage}_steps_per_second": rate for stage, rate in speeds(run).items()}
     write_json(out / "metrics.json", metrics)
-    finish(run, context, out, metrics)
+    finish(run, context, out, {name: value for name, value in metrics.items() if value is not None})
     return Evaluation(out, metrics)
 
 
@@ -147,7 +159,7 @@ def evaluation_folder(root: Path, name: str, key: dict[str, Any]) -> Path:
 
 def results_key(folder: Path) -> Key | None:
     """Return the key of the results in a folder: None if there are none, {} if there are some of unknown origin."""
-    some = (folder / "metrics.json").exists() or any(folder.glob(f"{RESULTS}/*.json"))
+    some = (folder / "metrics.json").exists() or any(folder.glob(f"{RESULTS}/*"))
     return (held_key(folder) or {}) if some else None
 
 
@@ -167,16 +179,52 @@ def hash_of(key: dict[str, Any]) -> int:
 
 
 def accumulate(evaluators: dict[str, Evaluator], context: EvalContext, out: Path) -> dict[str, Any]:
-    """Run the evaluators whose results are not in `out` yet; return the metrics of all that are."""
+    """Run the evaluators whose results are not in `out` yet; return the metrics of all that are.
+
+    The metrics and figures of an evaluator come to `out` in one move, once both are complete.
+    """
     results = out / RESULTS
     for name, evaluator in evaluators.items():
-        if (results / f"{name}.json").exists():
+        if kept(results, name) is not None:
             print(f"{name}: evaluated before with the same model, data and settings; kept")
             continue
-        write_json(results / f"{name}.json", _finite(dict(evaluator(context))))
-    found = {path.stem: json.loads(path.read_text()) for path in sorted(results.glob("*.json"))}
+        # Those of an evaluator that was stopped are drawn again.
+        shutil.rmtree(context.figures, ignore_errors=True)
+        metrics, undefined = finite_json(dict(evaluator(context)))
+        if undefined:
+            print(
+                f"note: {name}: {len(undefined)} metrics are not finite, null in the files: {', '.join(undefined[:5])}"
+            )
+        figures = {figure.name: zlib.crc32(figure.read_bytes()) for figure in context.figures.glob("*.*")}
+        write_checked(context.figures / METRICS, {"metrics": metrics, "figures": figures})
+        results.mkdir(exist_ok=True)
+        context.figures.rename(results / name)
+    names = sorted({path.stem for path in results.glob("*")})
+    found = {name: metrics for name in names if (metrics := kept(results, name)) is not None}
     order = [*evaluators, *(name for name in found if name not in evaluators)]
     return {metric: value for name in order for metric, value in found[name].items()}
+
+
+def kept(results: Path, name: str) -> dict[str, Any] | None:
+    """Return the metrics of an evaluator that has finished, or None. One whose files are damaged is removed, with a warning."""
+    folder, earlier = results / name, results / f"{name}.json"
+    try:
+        if folder.is_dir():
+            found = read_checked(folder / METRICS)
+            for figure, crc32 in found["figures"].items():
+                if zlib.crc32((folder / figure).read_bytes()) != crc32:
+                    raise ValueError(f"the checksum of {figure} is wrong")
+            return found["metrics"]
+        # Version 0.1.0 kept the metrics so, and the figures in the folder above.
+        found = json.loads(earlier.read_bytes()) if earlier.exists() else None
+        if not isinstance(found, dict | None):
+            raise ValueError("it holds no metrics")
+        return found
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        warnings.warn(f"{folder}: damaged ({error}); to be evaluated again", stacklevel=2)
+        shutil.rmtree(folder, ignore_errors=True)
+        earlier.unlink(missing_ok=True)
+        return None
 
 
 def speeds(run: Run) -> dict[str, float]:
@@ -184,18 +232,22 @@ def speeds(run: Run) -> dict[str, float]:
     rates = {}
     for stage in run.experiment.stages:
         rows = logs.read(run.workdir / stage.name / "metrics.jsonl")
-        if of_stage := [row["steps_per_second"] for row in rows if "steps_per_second" in row]:
+        if of_stage := [row["steps_per_second"] for row in rows if row.get("steps_per_second")]:
             rates[stage.name] = float(np.median(of_stage))
     return rates
 
 
 def finish(run: Run, context: EvalContext, out: Path, metrics: dict[str, Any]) -> None:
-    """Draw the training curves, move the figures to `out`, write the report, and print the tables."""
+    """Draw the training curves, copy the figures to `out`, write the report, and print the tables.
+
+    The figures stay with the results of their evaluators: stopped at any moment, the next evaluation copies them again.
+    """
     logged = {stage.name: logs.read(run.workdir / stage.name / "metrics.jsonl") for stage in run.experiment.stages}
     if logged := {name: rows for name, rows in logged.items() if rows}:
         plots.curves(logged, context.figures / "curves.png")
-    for figure in context.figures.glob("*.*"):
-        figure.replace(out / figure.name)
+    for figure in [*context.figures.glob("*.*"), *(out / RESULTS).glob("*/*.*")]:
+        if figure.name != METRICS:
+            write_bytes(out / figure.name, figure.read_bytes())
     title = f"{run.experiment.title} on {run.config.data.name}, {run.config.model.latent_dim} latents"
     write_report(out / "report.html", title, metrics, describe_run(run))
     context.cache.discard()
@@ -218,8 +270,3 @@ def describe_run(run: Run) -> dict[str, Any]:
         parameters={stage.name: parameter_count(stage) for stage in experiment.stages},
         images={name: len(split.images) for name, split in experiment.load().splits.items()},
     )
-
-
-def _finite(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Without what is not defined, such as the standard error of one image: JSON has no NaN."""
-    return {name: value for name, value in metrics.items() if not isinstance(value, float) or math.isfinite(value)}

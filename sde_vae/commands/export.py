@@ -12,12 +12,12 @@ from sde_vae.build.data import data_options
 from sde_vae.data.dataset import take, to_bytes, to_model, to_unit
 from sde_vae.data.datasets.folder import read_pictures
 from sde_vae.errors import BadInput
-from sde_vae.files import write_arrays
+from sde_vae.files import require_writable, write_arrays, written
 from sde_vae.inference.resume_cache import ResumeCache
 from sde_vae.reporting import plots
 from sde_vae.run import Run
 from sde_vae.training import workdir as workdirs
-from sde_vae.training.checkpoints import describe
+from sde_vae.training.description import describe
 
 # Images of a grid that shows what was sampled or reconstructed.
 SHOWN = 64
@@ -111,8 +111,9 @@ def write_images(out: Path, images: np.ndarray, names: list[str]) -> None:
         return
     files = image_files(out, names)
     for file, image in zip(tqdm(files, desc="write", unit="image"), images, strict=True):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file)
+        with written(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file)
     plots.grid(images[:SHOWN] / np.float32(255), grid_of(out))
     print(f"images    {out}: {len(files)} PNG files; the first of them in {grid_of(out)}")
 
@@ -128,12 +129,16 @@ def free_name(path: Path) -> Path:
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise BadInput if there is a file, or a folder that is not empty, where the output or the grid beside it would go."""
+    """Raise BadInput if there is a file, or a folder that is not empty, where the output or the grid beside it would go.
+
+    Raises it also if nothing can be written there: before the work, not after it.
+    """
     if path.suffix.lower() in ARRAYS or (path.suffix != ".npz" and path.suffix.lower() == ".npz"):
         raise BadInput(f"--output: got {path}, expected a folder, or a file that ends in .npz")
     taken = [p for p in (path, *([] if path.suffix == ".npz" else [grid_of(path)])) if is_taken(p)]
     if taken:
         raise BadInput(f"--output: {taken[0]} exists and is not overwritten; remove it, or give another --output")
+    require_writable(path.parent, "--output")
 
 
 def is_taken(path: Path) -> bool:

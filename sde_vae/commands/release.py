@@ -15,11 +15,12 @@ from typing import Any
 from sde_vae.build.config import set_fields
 from sde_vae.build.experiment import build
 from sde_vae.build.fields import default_config
+from sde_vae.build.lineage import require_lineage
 from sde_vae.build.parameters import load_stage
 from sde_vae.build.workdirs import find_workdir, trained_config
 from sde_vae.commands.train import describe_data
 from sde_vae.errors import BadInput, exit_code
-from sde_vae.files import write_json
+from sde_vae.files import require_writable, write_json
 from sde_vae.training import workdir as workdirs
 from sde_vae.training.ema_files import write_ema
 
@@ -36,16 +37,22 @@ PLACES = (
 
 
 def release(workdir: Path, out: Path) -> None:
-    """Write a small copy of the run in `workdir` to `out`. Raises BadInput if `out` has content, or a stage is not trained."""
+    """Write a small copy of the run in `workdir` to `out`.
+
+    Raises BadInput if `out` has content or cannot be written, if a stage is not trained, or if it stands on another prior or encoder.
+    config.json is written last: without it, `out` is no run.
+    """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"OUT: {out} exists and is not overwritten; remove it, or give another folder")
+    require_writable(out.parent, "OUT")
     config = trained_config(workdir)
     experiment = build(config)
     facts = workdirs.read_facts(workdir)
     stages = list(dict.fromkeys([*experiment.final.depends_on, *(stage.name for stage in experiment.stages)]))
     trained = {name: load_stage(config, experiment, workdir, name) for name in stages}
-    for name, (params, step, data) in trained.items():
-        write_ema(out / name / workdirs.EMA_FILE, name, params, step, data)
+    require_lineage(config, experiment, stages, trained.__getitem__, workdir)
+    for name, found in trained.items():
+        write_ema(out / name / workdirs.EMA_FILE, name, found.params, found.step, found.data)
     defaults = workdirs.flatten(default_config().to_dict())
     public = set_fields(config, {name: defaults[name] for name in PLACES})
     write_json(

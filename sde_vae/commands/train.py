@@ -10,27 +10,34 @@ from sde_vae import runtime
 from sde_vae.build.config import checked
 from sde_vae.build.experiment import Experiment, build
 from sde_vae.build.fields import default_config
-from sde_vae.build.parameters import load_frozen, load_prior, other_images, unfinished_prior
+from sde_vae.build.lineage import notes_on, outdated, record_of, require_same, set_aside
+from sde_vae.build.parameters import load_prior, load_stage, other_images, unfinished_prior
 from sde_vae.build.readiness import require_ready
-from sde_vae.data.dataset import Dataset
+from sde_vae.data.dataset import Dataset, Images
 from sde_vae.devices import replicate
 from sde_vae.errors import BadInput
-from sde_vae.files import write_text
+from sde_vae.files import require_writable, write_text
 from sde_vae.inference.sampling import from_prior, make_sampler
 from sde_vae.inference.synthetic import synthetic_images
+from sde_vae.keys import stream
 from sde_vae.methods.method import abstract_params, required
+from sde_vae.signals import Stopped, StopRequest
 from sde_vae.training import workdir
-from sde_vae.training.checkpoints import describe
-from sde_vae.training.loop import Stopped, StopRequest, train_stage
+from sde_vae.training.checkpoints import room_for
+from sde_vae.training.description import describe, newest_record
+from sde_vae.training.lock import locked
+from sde_vae.training.loop import train_stage
 from sde_vae.training.stage import Stage
+from sde_vae.training.train_state import abstract_state
 
 
 def train(config: ConfigDict, directory: str | Path) -> bool:
     """Train what `config` describes in `directory`, or go on where it was stopped.
 
-    Returns True when all is trained, False if SIGTERM stopped it with the state saved. Raises BadInput, before anything is written,
-    for a config or data that cannot be used and for a directory that was trained with another config; raises Diverged where a loss
-    is not finite.
+    Returns True when all is trained, False if SIGINT or SIGTERM stopped it with the state saved. Raises BadInput, before anything is
+    written, for a config or data that cannot be used, for a directory that was trained with another config or is in use by another
+    process, and for a stage that would stand on other parameters than it was trained on; Diverged where a loss is not finite; and
+    NotWritten where the disk is full.
 
     >>> import sde_vae
     >>> config = sde_vae.load_config("scorevae_digits")
@@ -53,39 +60,79 @@ def train_stages(config: ConfigDict, experiment: Experiment, directory: Path) ->
     notes = require_ready(config, experiment, data)
     if config.prior.checkpoint and experiment.prior:
         notes += prior_notes(config, experiment, directory, data)
-    trains = not all(workdir.is_trained(directory, stage.name, stage.steps) for stage in experiment.stages)
-    workdir.claim(directory, flat, defaults, describe_data(data), trains)
-    print(announcement(config, experiment, data, directory), *notes, sep="\n", flush=True)
-    finished = all_stages(config, experiment, directory)
-    report_skipped(data, directory)
+    outdated(config, experiment, directory)
+    with locked(directory):
+        # Again, as another process may have trained until now.
+        again = outdated(config, experiment, directory)
+        untrained = [
+            stage
+            for stage in experiment.stages
+            if stage.name in again or not workdir.is_trained(directory, stage.name, stage.steps)
+        ]
+        require_writable(directory, "--workdir", checkpoint_bytes(untrained))
+        workdir.claim(directory, flat, defaults, describe_data(data), bool(untrained))
+        notes += set_aside(directory, again) + notes_on(config, experiment, directory)
+        print(announcement(config, experiment, data, directory), *notes, sep="\n", flush=True)
+        finished = all_stages(config, experiment, directory)
+        report_skipped(data, directory)
     return finished
 
 
+def checkpoint_bytes(stages: list[Stage]) -> int:
+    """Return the room that the largest checkpoint of these stages needs, 0 without any; nothing is allocated."""
+    states = [abstract_state(stage.method, stage.optimiser) for stage in stages]
+    sizes = [sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)) for state in states]
+    return max(map(room_for, sizes), default=0)
+
+
 def all_stages(config: ConfigDict, experiment: Experiment, directory: Path) -> bool:
-    """Train each stage in turn. False if SIGTERM stopped one, with its state saved."""
+    """Train each stage in turn. False if a signal stopped one, with its state saved."""
     with StopRequest() as stop:
         for stage in experiment.stages:
             try:
-                with stop.at_once():
-                    synthetic = sample_synthetic(config, experiment, directory, stage) if stage.synthetic else None
+                stop.check()
+                synthetic = sample_synthetic(config, experiment, directory, stage, stop) if stage.synthetic else None
+                stop.check()
             except Stopped:
-                print(f"{stage.name}: stopped by SIGTERM before it began; the same command goes on from here")
+                print(f"{stage.name}: stopped by {stop.name} before it began; the same command goes on from here")
                 return False
-            # Without a name here, the host has no second copy of what the stage places on its devices.
-            if not train_stage(
-                stage, load_frozen(config, experiment, directory, stage), directory / stage.name, stop, synthetic
-            ):
-                print(f"{stage.name}: stopped by SIGTERM, the state is saved; the same command goes on from here")
+            if not train_one(config, experiment, directory, stage, stop, synthetic):
+                print(f"{stage.name}: stopped by {stop.name}, the state is saved; the same command goes on from here")
                 return False
     return True
 
 
-def sample_synthetic(config: ConfigDict, experiment: Experiment, directory: Path, stage: Stage):
+def train_one(
+    config: ConfigDict,
+    experiment: Experiment,
+    directory: Path,
+    stage: Stage,
+    stop: StopRequest,
+    synthetic: Images | None,
+) -> bool:
+    """Train a stage on those before it, of which each checkpoint keeps a record. Returns what `train_stage` does."""
+    before = {name: load_stage(config, experiment, directory, name) for name in stage.depends_on}
+    if at := newest_record(directory / stage.name / "checkpoints"):
+        require_same(at[1], before, f"the stage {stage.name} in {directory}")
+    record = record_of(config, stage, before)
+    # Without a name here, the host has no second copy of what the stage places on its devices.
+    return train_stage(
+        stage,
+        {name: before.pop(name).params for name in stage.depends_on},
+        directory / stage.name,
+        stop,
+        synthetic,
+        record,
+    )
+
+
+def sample_synthetic(
+    config: ConfigDict, experiment: Experiment, directory: Path, stage: Stage, stop: StopRequest
+) -> Images:
     """Return uint8 images [n, H, W, C] sampled from the prior, now or before: they are kept in WORKDIR/synthetic."""
     prior = load_prior(config, experiment, directory).params
     unconditional = required(experiment.prior and experiment.prior.unconditional, "unconditional")
-    # Other noise than that of the images in reports (key 0) and of latent codes (key 1).
-    key = jax.random.fold_in(jax.random.key(config.seed), 2)
+    key = stream(config.seed, "synthetic images")
     generate = from_prior(experiment.decoder, lambda params: unconditional(params, {}), experiment.shape)
     # Version 0.1.0 kept them in WORKDIR/draws.
     earlier = directory / "draws"
@@ -96,6 +143,7 @@ def sample_synthetic(config: ConfigDict, experiment: Experiment, directory: Path
         {"prior": describe(prior), "seed": config.seed},
         {"sampling": config.sampling.to_dict(), "batch_size": config.eval.batch_size},
         lambda cache: partial(make_sampler(generate, config.eval.batch_size, cache), replicate(prior), key),
+        stop.check,
     )
 
 

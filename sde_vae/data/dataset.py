@@ -1,7 +1,9 @@
 """Data sets: named splits of uint8 images, with or without attributes."""
 
 import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -33,6 +35,9 @@ class Dataset(NamedTuple):
     levels       the number of grey levels: pixel values are 0 .. levels - 1
     attributes   the names of the columns of the splits' attributes
     skipped      a line for each image that was left out as unreadable
+    notes        a line for each kind of what was left out or converted otherwise, with a count
+    values       attribute -> the names of its values 0, 1, ..., where they have names
+    render       render({attribute: value}, size) -> uint8 image, where images can be drawn from their attributes
     """
 
     name: str
@@ -40,6 +45,9 @@ class Dataset(NamedTuple):
     levels: int = 256
     attributes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    values: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    render: Callable[[dict[str, int], int], np.ndarray] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -58,21 +66,44 @@ class DataOptions(NamedTuple):
     """The options of a loader, a function loader(options) -> Dataset. A loader ignores the options that do not apply.
 
     dir            the folder of the user's files, or None
-    image_size     height and width in pixels
-    channels       1 for grey, 3 for colour
-    crop           side of the centre crop before the resize; 0 for none
+    image_size     height and width in pixels: one number, or a pair where they differ
+    channels       1 for grey, 3 for colour, 4 for colour and alpha
+    crop           longer side of the centre crop before the resize, which has the shape of the images; 0 for none
     filter         Pillow's name of the filter of the resize, which is antialiased
     skip_corrupt   leave unreadable images out, instead of an error
     cache          the folder of decoded images
+    fit            how a picture of another shape than the images is fitted: cover, contain or none (see data/io/fit.py)
+    background     the colour under transparent pixels and around padded pictures, one number or one a channel; or None
+    to_grey        convert colour to grey where channels is 1, instead of an error
+    follow_links   read what links that lead out of the folder point to, instead of an error
     """
 
     dir: Path | None
-    image_size: int
+    image_size: int | tuple[int, int]
     channels: int
     crop: int
     filter: str
     skip_corrupt: bool
     cache: Path
+    fit: str = "cover"
+    background: tuple[int, ...] | None = None
+    to_grey: bool = False
+    follow_links: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The height and the width."""
+        return height_and_width(self.image_size)
+
+
+def height_and_width(image_size: int | Sequence[int]) -> tuple[int, int]:
+    """Return (height, width) of one number, which is both, or of a pair.
+
+    >>> height_and_width(8), height_and_width((8, 12))
+    ((8, 8), (8, 12))
+    """
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    return height, width
 
 
 def make_splits(images: np.ndarray, attributes: np.ndarray | None, valid: int, test: int) -> dict[str, Split]:

@@ -6,6 +6,9 @@ the number of batches drawn, with the settings under which that number has the s
 """
 
 import contextlib
+import multiprocessing
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -59,7 +62,7 @@ class Pipeline(NamedTuple):
             # grain reads absl's flags, which are not parsed in a notebook.
             if not flags.FLAGS.is_parsed():
                 flags.FLAGS.mark_as_parsed()
-            ahead = ahead.mp_prefetch(grain.MultiprocessingOptions(num_workers=self.workers))
+            ahead = ahead.mp_prefetch(grain.MultiprocessingOptions(num_workers=self.workers), end_with_parent)
         index = np.arange(self.process * size, (self.process + 1) * size, dtype=np.int32)
         with contextlib.closing(iter(ahead)) as reader:
             for x in reader:
@@ -85,6 +88,20 @@ class Pipeline(NamedTuple):
     def check(self, state: dict[str, Any], where: str) -> None:
         """Raise BadInput, naming `where` the state was found, if the batches after it would differ from those of that run."""
         _check(state, self.state(state.get("next_batch", 0)), where)
+
+
+def end_with_parent(worker: int, workers: int) -> None:
+    """End this worker process when its parent ends, however that ends. The last process removes the shared memory of all."""
+    del worker, workers
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def identity_of(images: Images) -> dict[str, Any]:

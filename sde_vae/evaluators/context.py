@@ -1,11 +1,11 @@
 """The arguments of evaluators: a trained model on host arrays, the data, and the networks of the metrics."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from sde_vae.data.dataset import Images
@@ -16,6 +16,7 @@ from sde_vae.inference.batched_map import batched_map
 from sde_vae.inference.compiled import compile_model
 from sde_vae.inference.model import Model
 from sde_vae.inference.resume_cache import ResumeCache
+from sde_vae.keys import stream
 from sde_vae.metrics.sets.extractors import Extractor
 
 
@@ -35,18 +36,27 @@ class MetricNetworks(NamedTuple):
 
 
 class Attributes(NamedTuple):
-    """Labels of the images: integers, one row for each image of `train` or `test`, one column for each name."""
+    """Attributes of the images: numbers, one row for each image of `train` or `test`, one column for each name.
+
+    `values` has the names of an attribute's values 0, 1, ..., where they have names.
+    """
 
     names: tuple[str, ...]
     train: np.ndarray
     test: np.ndarray
+    values: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+
+    def value_name(self, name: str, value: int) -> str:
+        """Return the name of an attribute's value, or its number where the values have no names."""
+        return self.values[name][value] if name in self.values else str(value)
 
 
 class EvalData(NamedTuple):
     """The data of an evaluation.
 
     train and held_out are uint8 with grey levels 0 .. levels - 1, perhaps not in memory. test has the first images of held_out, float32 in
-    [-1, 1]: most metrics are of them. name and fingerprint (of train) identify the data. attributes are labels of train and test, or None.
+    [-1, 1]: most metrics are of them. name and fingerprint (of train) identify the data. attributes are of train and test, or None.
+    render draws an image from its attributes, as in data.dataset.Dataset, or is None.
     """
 
     name: str
@@ -56,10 +66,11 @@ class EvalData(NamedTuple):
     held_out: Images
     test: np.ndarray
     attributes: Attributes | None = None
+    render: Callable[[dict[str, int], int], np.ndarray] | None = None
 
 
 class EvalContext(NamedTuple):
-    """Everything an evaluator reads. encode, decode, invert, sample and trajectory are those of `inference.compiled.Compiled`, with the evaluation's key.
+    """Everything an evaluator reads. encode, decode, invert, sample and trajectory are those of `inference.compiled.Compiled`, with keys of the evaluation's seed.
 
     `latent` is the number of latent dimensions, `samples` the number of new images, and `batch_size` the number of examples that a device
     has at once. Results with a label are kept in `cache` until the evaluation is complete.
@@ -79,12 +90,12 @@ class EvalContext(NamedTuple):
     batch_size: int
     seed: int
 
-    def compile(self, function: Callable, *more: Any) -> Callable:
-        """Compile function(params, key, *more, *rows) for all devices, with the model's parameters and the evaluation's key.
+    def compile(self, purpose: str, function: Callable, *more: Any) -> Callable:
+        """Compile function(params, key, *more, *rows) for all devices, with the model's parameters and the key of a purpose in `keys`.
 
         Returns a function of `rows`, arrays with examples on their first axis. It may not depend on how many it is given at once.
         """
-        shared = (self.model.params, jax.random.key(self.seed), *more)
+        shared = (self.model.params, stream(self.seed, purpose), *more)
         return partial(over_devices(function, shared=len(shared)), *replicate(shared))
 
     def map(self, function: Callable, label: str | None, *rows: np.ndarray) -> np.ndarray:
@@ -119,14 +130,15 @@ def make_context(
     seed: int,
 ) -> EvalContext:
     """Compile `model` for the images of `data`."""
-    compiled, key = compile_model(model, data.test.shape[1:], latent, batch_size, cache), jax.random.key(seed)
+    compiled = compile_model(model, data.test.shape[1:], latent, batch_size, cache)
+    decoding = stream(seed, "decode")
     return EvalContext(
         model=model,
         encode=compiled.encode,
-        decode=partial(compiled.decode, key),
+        decode=partial(compiled.decode, decoding),
         invert=compiled.invert,
-        sample=partial(compiled.sample, key),
-        trajectory=partial(compiled.trajectory, key),
+        sample=partial(compiled.sample, stream(seed, "sample")),
+        trajectory=partial(compiled.trajectory, decoding),
         data=data,
         networks=networks,
         cache=cache,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sde_vae.evaluators.context import Attributes
-from sde_vae.evaluators.latent_factors import MAX_CLASSES
+from sde_vae.evaluators.latent_factors import are_classes
 
 
 class Target(NamedTuple):
@@ -16,8 +16,8 @@ class Target(NamedTuple):
 
 
 def class_columns(attributes: Attributes) -> list[int]:
-    """Return the columns with 2 to MAX_CLASSES values among the training images."""
-    return [k for k, column in enumerate(attributes.train.T) if 2 <= len(np.unique(column)) <= MAX_CLASSES]
+    """Return the columns that are classes of the training images."""
+    return [k for k, column in enumerate(attributes.train.T) if are_classes(column)]
 
 
 def choose_targets(attributes: Attributes, targets: int) -> list[Target]:

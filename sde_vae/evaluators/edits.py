@@ -4,12 +4,14 @@ A target is one value of one attribute; the images are held-out ones without it.
 linear probe (`metrics/latent/directions.py`) and decoded with the x_T and noise of the unedited code.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from sde_vae.data.dataset import take, to_model, to_unit
-from sde_vae.data.datasets.counterfactuals import counterfactuals, value_name
+from sde_vae.data.datasets.counterfactuals import counterfactuals
+from sde_vae.errors import shortened
 from sde_vae.evaluators.context import Attributes, EvalContext, encode_train
 from sde_vae.evaluators.edit_targets import Target, choose_targets, class_columns
 from sde_vae.inference.interpolation import edit
@@ -60,13 +62,16 @@ def edits(
         lacking, true = images_without(context, target, name, images)
         if len(lacking) == 0:
             continue
-        label = value_name(context.data.name, name, value)
+        label = attributes.value_name(name, value)
         title = f"{name}: {label}"
         step = direction(q.mean, (attributes.train[:, target.column] == value).astype(np.int64)).step
-        edited = decode_edits(context, lacking, step, strengths, f"edit {number}, {title}")
+        edited = decode_edits(context, lacking, step, strengths, f"edit {number}, {shortened(title, 60)}")
         row = [to_unit(context.data.test[lacking]), *edited.values(), *([] if true is None else [true])]
         frames[title] = np.stack([x[0] for x in row])
-        found[f"{name}_{label}"] = dict(edit_scores(context, lacking, target, classifier, edited, true))
+        key = re.sub(r"[\s/]+", "-", f"{name}_{label}")
+        found[key if key not in found else f"{key}_{number}"] = dict(
+            edit_scores(context, lacking, target, classifier, edited, true)
+        )
     if found:
         yield from means(found)
         predicted = classifier(to_unit(context.data.test))
@@ -101,13 +106,14 @@ def images_without(
     if attributes is None:
         raise TypeError(f"{data.name} has no attributes")
     lacking = np.flatnonzero(attributes.test[:, target.column] != target.value)[:images]
+    if data.render is None or len(lacking) == 0:
+        return lacking, None
+    # What can be rendered has the places of values as attributes, whole numbers.
     changed = [
         dict(zip(attributes.names, map(int, row), strict=True)) | {name: target.value}
         for row in attributes.test[lacking]
     ]
-    true = counterfactuals(data.name, changed, data.test.shape[1], data.levels) if changed else None
-    if true is None:
-        return lacking, None
+    true = counterfactuals(data.render, changed, data.test.shape[1], data.levels)
     # An attribute that cannot be seen in an image changes nothing there.
     visible = (true != to_unit(data.test[lacking])).any(axis=(1, 2, 3))
     return lacking[visible], true[visible]

@@ -23,7 +23,7 @@ from sde_vae.bounds.ode_likelihood import hutchinson, ode_bound
 from sde_vae.data.dataset import evenly_spaced, to_model
 from sde_vae.evaluators.context import EvalContext
 from sde_vae.evaluators.iterated_decoding import iterated_decoding
-from sde_vae.inference.model import ModelParams
+from sde_vae.inference.model import ModelParams, in_float32
 from sde_vae.inference.monte_carlo import mean_of_draws
 from sde_vae.methods.method import required
 from sde_vae.metrics.image.distances import standard_error
@@ -94,13 +94,15 @@ def image_count(available: int, images: int, draws: int, most_steps: int) -> int
 
 def bits_per_image(context: EvalContext, x: np.ndarray, nats: Nats, draws: int, label: str, *more: Any) -> np.ndarray:
     """Return the mean of `draws` one-sample estimates for each image of x, in bits/dim: [n]. `more` are arrays that `nats` takes."""
-    prior, given = required(context.model.prior, "prior"), len(more)
+    prior, given = required(in_float32(context.model).prior, "prior"), len(more)
 
     def one_draw(params: ModelParams, key: PRNGKey, *rest: Any) -> PerExample:
         more, (x, index) = rest[:given], rest[given:]
         return terms.bits_per_dim(nats(prior(params), key, Batch(x, index), *more), x)
 
-    return mean_of_draws(label, (x,), draws, context.compile(one_draw, *more), context.batch_size, context.cache)
+    return mean_of_draws(
+        label, (x,), draws, context.compile("elbo_vs_steps", one_draw, *more), context.batch_size, context.cache
+    )
 
 
 def total(context: EvalContext, x: np.ndarray, diffusion: Nats, draws: int, label: str, *more: Any) -> np.ndarray:
@@ -120,7 +122,7 @@ def total(context: EvalContext, x: np.ndarray, diffusion: Nats, draws: int, labe
 
 def fitted_total(context: EvalContext, x: np.ndarray, grid: grids.Grid, fitted: int) -> np.ndarray:
     """Return the bound of each image of x [n], every step with the variance that is best for `fitted` training images."""
-    sde, prior, data = context.model.decoder.sde, required(context.model.prior, "prior"), context.data
+    sde, prior, data = context.model.decoder.sde, required(in_float32(context.model).prior, "prior"), context.data
     steps = grid.shape[0] - 1
     train = to_model(evenly_spaced(data.train, fitted), data.levels)
     dimensions, index = train[0].size, np.arange(len(train), dtype=np.int32)
@@ -131,7 +133,9 @@ def fitted_total(context: EvalContext, x: np.ndarray, grid: grids.Grid, fitted: 
     def diffusion(score: ScoreFn, key: PRNGKey, batch: Batch, mean_error: jax.Array) -> PerExample:
         return fitted_diffusion(sde, grid, step_errors(sde, score, grid, key, batch), mean_error, dimensions)
 
-    found = context.map(context.compile(errors), f"fit {steps} variances", train, index)
+    found = context.map(
+        context.compile("elbo_vs_steps, fitted variances", errors), f"fit {steps} variances", train, index
+    )
     mean_error = jnp.asarray(found.mean(axis=0) / dimensions)
     return total(context, x, diffusion, 1, f"{steps} steps, fitted", mean_error)
 

@@ -10,7 +10,7 @@ from sde_vae.arrays import keys_of
 from sde_vae.bounds.importance import importance_weighted, latent_log_weight, path_log_weight
 from sde_vae.bounds.terms import bits_per_dim
 from sde_vae.evaluators.context import EvalContext
-from sde_vae.inference.model import ModelParams
+from sde_vae.inference.model import ModelParams, in_float32
 from sde_vae.methods.method import required
 from sde_vae.metrics.image.distances import standard_error
 from sde_vae.solvers.grids import uniform_log_snr
@@ -22,7 +22,7 @@ def importance(context: EvalContext, images: int = 64, draws: int = 16, steps: i
 
     K = 1 is the evidence bound itself. The first `images` test images are used, with `draws` weights each; `draws` is a multiple of 4.
     """
-    model, data = context.model, context.data
+    model, data = in_float32(context.model), context.data
     sde, grid = model.decoder.sde, uniform_log_snr(model.decoder.sde, steps)
 
     def log_weight(params: ModelParams, key: PRNGKey, x: Points, index: Indices) -> PerExample:
@@ -35,7 +35,7 @@ def importance(context: EvalContext, images: int = 64, draws: int = 16, steps: i
 
     n = min(images, len(data.test))
     index = np.arange(n * draws, dtype=np.int32)
-    compiled = context.compile(log_weight)
+    compiled = context.compile("importance", log_weight)
     found = context.map(lambda row, i: compiled(data.test[row], i), "importance weights", index // draws, index)
     log_w = jnp.asarray(found.reshape(n, draws).T)
     for k in (1, draws // 4, draws):

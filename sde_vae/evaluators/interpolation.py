@@ -79,7 +79,7 @@ def decode_inverted(context: EvalContext, z: np.ndarray, index: np.ndarray, x_T:
     def decode_batch(params: ModelParams, key: PRNGKey, z: Latents, index: Indices, x_T: Points) -> Points:
         return decode(model.inverter, required(model.score, "score")(params, z), keys_of(key, index), x_T)
 
-    return context.map(context.compile(decode_batch), "interpolate, inverted", z, index, x_T)
+    return context.map(context.compile("decode", decode_batch), "interpolate, inverted", z, index, x_T)
 
 
 def _flat(paths: np.ndarray) -> np.ndarray:

@@ -64,7 +64,7 @@ def iterated_decoding(
                 return iterate(sde, prior(params), k, keys, x_T)
 
             label = f"{name}, {k} decodings"
-            images = to_unit(context.map(context.compile(draw), label, index))
+            images = to_unit(context.map(context.compile("iterated_decoding", draw), label, index))
             rows[label] = images[:shown]
             if real is not None:
                 fd = frechet_distance(moments(features(context, images, label)), real)

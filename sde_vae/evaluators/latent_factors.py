@@ -18,7 +18,7 @@ from sde_vae.metrics.latent.tad import tad
 from sde_vae.reporting import plots
 from sde_vae.reporting.plots import HeatMap
 
-# An attribute with more values is a number and not a class.
+# An attribute with more values, or with fractions, is a number and not a class.
 MAX_CLASSES = 64
 # A factor has at least so many training images with another than the commonest value.
 MIN_OTHERS = 30
@@ -35,10 +35,19 @@ class Labels(NamedTuple):
 
 
 def class_labels(attributes: Attributes) -> list[Labels]:
-    """Return the attributes with 2 to MAX_CLASSES values among the training images."""
+    """Return the attributes that are classes of the training images."""
     columns = zip(attributes.names, attributes.train.T, attributes.test.T, strict=True)
-    found = [_labels(name, train, test) for name, train, test in columns]
-    return [labels for labels in found if 2 <= labels.classes <= MAX_CLASSES]
+    return [_labels(name, train, test) for name, train, test in columns if are_classes(train)]
+
+
+def are_classes(values: np.ndarray) -> bool:
+    """Return whether an attribute's values [n] are classes: 2 to MAX_CLASSES whole numbers. Fractions are measurements.
+
+    >>> are_classes(np.array([0, 1, 1])), are_classes(np.array([0.5, 1.0, 1.0]))
+    (True, False)
+    """
+    kinds = np.unique(values)
+    return 2 <= len(kinds) <= MAX_CLASSES and bool(np.all(kinds == np.round(kinds)))
 
 
 def attribute_metrics(

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 
-import jax
 import numpy as np
 
 from sde_vae.data.dataset import to_unit
@@ -10,6 +9,7 @@ from sde_vae.evaluators.context import EvalContext
 from sde_vae.evaluators.set_distances import compare_to_train, features
 from sde_vae.inference.aggregate_posterior import aggregate_posterior
 from sde_vae.inference.sampling import from_prior, make_sampler
+from sde_vae.keys import generator, stream
 from sde_vae.methods.method import required
 from sde_vae.metrics.latent import gaussian
 from sde_vae.metrics.latent.gaussian import LatentGaussian
@@ -33,8 +33,7 @@ def latent_priors(context: EvalContext) -> dict[str, DrawLatents]:
 
 def diffusion_prior(context: EvalContext, aggregate: LatentGaussian) -> DrawLatents:
     """Return a sampler of the diffusion model of standardised codes, scaled back by the aggregate posterior's moments."""
-    # Not the key of the images: the noise of a code would be that of the first pixels of the image it decodes to.
-    key = jax.random.fold_in(jax.random.key(context.seed), 1)
+    key = stream(context.seed, "sample latent codes")
     generate = from_prior(
         context.model.decoder, required(context.model.latent_prior, "latent_prior"), (context.latent,)
     )
@@ -58,7 +57,7 @@ def latent_prior(
     """
     index, rows = np.arange(context.samples, dtype=np.int32), {}
     for name, draw in priors(context).items():
-        z = draw(np.random.default_rng(context.seed), len(index))
+        z = draw(generator(context.seed, "latent_prior"), len(index))
         images = to_unit(context.decode(z, index, f"decode the latent prior, {name}"))
         rows[f"prior of z: {name}"] = images[:shown]
         if context.networks.extractor:

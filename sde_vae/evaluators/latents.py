@@ -12,6 +12,7 @@ from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.errors import BadInput
 from sde_vae.evaluators.context import EvalContext, encode_train
 from sde_vae.evaluators.latent_factors import attribute_metrics, class_labels
+from sde_vae.keys import generator
 from sde_vae.metrics.image.distances import standard_error
 from sde_vae.metrics.latent import statistics
 from sde_vae.metrics.principal_components import fit_pca
@@ -35,7 +36,7 @@ def latents(context: EvalContext, fitted: int = 10_000, forests: int = 5_000, im
         )
     yield from posterior_statistics(q, context.seed, images)
     attributes = context.data.attributes
-    plot_latents(context, q, None if attributes is None else (attributes.names[0], attributes.test[:, 0]))
+    plot_latents(context, q)
     if attributes is None:
         return
     rows, (codes, _) = encode_train(context, fitted)
@@ -59,15 +60,21 @@ def posterior_statistics(q: DiagGaussian, seed: int, images: int) -> Named:
     yield "latent/total_correlation_reference", statistics.gaussian_total_correlation_reference(q.mean, q.log_var)
     if len(q.mean) > 1:
         mean, log_var = q.mean[:images], q.log_var[:images]
-        noise = np.random.default_rng(seed).standard_normal(mean.shape, np.float32)
+        noise = generator(seed, "total correlation").standard_normal(mean.shape, np.float32)
         bounds = statistics.total_correlation_bounds(mean, log_var, noise)
         for name, terms in bounds._asdict().items():
             yield f"latent/total_correlation_{name}", float(terms.mean())
             yield f"latent/total_correlation_{name}_stderr", standard_error(terms)
 
 
-def plot_latents(context: EvalContext, q: DiagGaussian, attribute: tuple[str, np.ndarray] | None) -> None:
-    """Plot the KL of each dimension, the largest first, and the latent codes in the plane of their largest variance."""
+def plot_latents(context: EvalContext, q: DiagGaussian) -> None:
+    """Plot the KL of each dimension, the largest first, and the latent codes in the plane of their largest variance.
+
+    The codes are coloured by the first attribute.
+    """
+    known = context.data.attributes
+    attribute = None if known is None else (known.names[0], known.test[:, 0])
+    values = () if known is None else known.values.get(known.names[0], ())
     kl = statistics.kl_per_dimension(q.mean, q.log_var)
     order = np.argsort(-kl)
     title = f"{statistics.active(q.mean).sum()} of {len(kl)} dimensions are active"
@@ -75,5 +82,7 @@ def plot_latents(context: EvalContext, q: DiagGaussian, attribute: tuple[str, np
     plane = np.zeros((len(q.mean), 2))
     if pca := fit_pca(means := q.mean.astype(np.float64), 2):
         plane[:, : pca.n_components_] = pca.transform(means)
-    scatter = Scatter("Latent codes", "first principal component", "second principal component", plane, attribute)
+    scatter = Scatter(
+        "Latent codes", "first principal component", "second principal component", plane, attribute, values
+    )
     plots.bars_and_scatter(bars, scatter, context.figures / "latents.png")

@@ -22,6 +22,7 @@ from sde_vae.evaluators.reconstruction import image_distances
 from sde_vae.evaluators.set_distances import fd_name, features
 from sde_vae.inference.aggregate_posterior import sample_posterior
 from sde_vae.inference.model import ModelParams
+from sde_vae.keys import generator
 from sde_vae.methods.method import required
 from sde_vae.metrics.sets.frechet import frechet_distance, merge, moments
 from sde_vae.reporting import plots
@@ -36,7 +37,12 @@ def multi_sample(context: EvalContext, decodings: int = 8, shown: int = 12) -> I
     first `shown` images.
     """
     test, q = to_unit(context.data.test), context.encode(context.data.test)
-    n, rng, total, pooled = len(test), np.random.default_rng(context.seed + 1), np.zeros(test.shape), None
+    n, rng, total, pooled = (
+        len(test),
+        generator(context.seed, "posterior, several decodings"),
+        np.zeros(test.shape),
+        None,
+    )
     for k in range(decodings):
         z = sample_posterior(q, rng)
         # Noise of its own for each decoding: the first n indices are those of `reconstruction`.
@@ -70,4 +76,4 @@ def denoise_in_one_step(context: EvalContext, z: np.ndarray) -> np.ndarray:
         score = required(context.model.score, "score")(params, z)
         return denoise(sde, score, jnp.zeros((len(z), *shape), jnp.float32), sde.T)
 
-    return context.map(context.compile(from_zero), "denoise in one step", z)
+    return context.map(context.compile("decode", from_zero), "denoise in one step", z)

@@ -7,6 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from sde_vae.data.dataset import take, to_model, to_unit
 from sde_vae.evaluators.context import EvalContext, encode_train
+from sde_vae.evaluators.latent_factors import are_classes
 from sde_vae.metrics.image.distances import standard_error
 from sde_vae.reporting import plots
 
@@ -16,7 +17,9 @@ NEAREST = {"latent": "in the latent space", "pixels": "in pixels"}
 def neighbours(
     context: EvalContext, k: int = 5, train_images: int = 10_000, images: int = 500, shown: int = 5
 ) -> Iterator[tuple[str, float]]:
-    """Yield latent/neighbours/{latent,pixels}: the share of the k nearest that have the image's first attribute, if there is one.
+    """Yield latent/neighbours/{latent,pixels}: the share of the k nearest of the image's class, if there are some.
+
+    The class is the first attribute that is one.
 
     latent/neighbours/chance is the share among all. Distances are Euclidean, of posterior means and of images. The nearest of
     `train_images` training images are found for the first `images` test images; the figure has the first `shown`.
@@ -42,7 +45,10 @@ def neighbours(
     plots.rows(frames, context.figures / "neighbours.png")
     if data.attributes is None:
         return
-    of_train, of_query = data.attributes.train[rows, 0], data.attributes.test[: len(queries), 0]
+    column = next((k for k, values in enumerate(data.attributes.train.T) if are_classes(values)), None)
+    if column is None:
+        return
+    of_train, of_query = data.attributes.train[rows, column], data.attributes.test[: len(queries), column]
     shares = {name: (of_train[found] == of_query[:, None]).mean(axis=1) for name, found in nearest.items()}
     shares["chance"] = (of_train[None] == of_query[:, None]).mean(axis=1)
     for name, share in shares.items():

@@ -24,6 +24,7 @@ from sde_vae.evaluators.context import EvalContext, encode_train
 from sde_vae.evaluators.shuffled import shuffled_order
 from sde_vae.inference.aggregate_posterior import sample_posterior
 from sde_vae.inference.model import ModelParams
+from sde_vae.keys import generator
 from sde_vae.methods.method import required
 from sde_vae.metrics.image.distances import standard_error
 from sde_vae.metrics.latent.regressions import REGRESSIONS
@@ -52,7 +53,7 @@ def noise_levels(
     test images are used; `fitted` training images fit the regressions, whose cost grows with their cube.
     """
     test = context.data.test[:images]
-    z = sample_posterior(context.encode(test), np.random.default_rng(context.seed))
+    z = sample_posterior(context.encode(test), generator(context.seed, "posterior"))
     from_z = {name: _squares(x - to_unit(test)) for name, x in _regressions(context, z, fitted).items()}
     for name, errors in from_z.items():
         yield f"from_z/{name}_mse", float(errors.mean())
@@ -88,7 +89,7 @@ def _regressions(context: EvalContext, z: np.ndarray, fitted: int) -> dict[str, 
     """Return regression -> its predictions of the test images from z, [n, H, W, C] on [0, 1]."""
     rows, q = encode_train(context, fitted)
     images = to_unit(to_model(take(context.data.train, rows), context.data.levels))
-    train_z = sample_posterior(q, np.random.default_rng(context.seed + 1)).astype(np.float64)
+    train_z = sample_posterior(q, generator(context.seed, "posterior of training images")).astype(np.float64)
     train_x = images.reshape(len(images), -1).astype(np.float64)
     predict = lambda regression: regression(train_z, train_x, z.astype(np.float64))
     return {name: predict(regression).reshape(len(z), *images.shape[1:]) for name, regression in REGRESSIONS.items()}
@@ -131,11 +132,13 @@ def _errors(context: EvalContext, log_snrs: np.ndarray, test: np.ndarray, z: np.
         return over_levels(key, x, index, lambda x_t, t: square(_denoised(sde, score, x_t, t) - x)[None])
 
     index = np.arange(len(test), dtype=np.int32)
-    found = context.map(context.compile(own), "noise levels", test, z, index)
+    found = context.map(context.compile("noise_levels", own), "noise levels", test, z, index)
     errors = {name: found[..., i] for i, name in enumerate(names)}
     if len(test) > 1:
         other = z[shuffled_order(len(z), context.seed)]
-        of_other = context.map(context.compile(shuffled), "noise levels, z shuffled", test, other, index)
+        of_other = context.map(
+            context.compile("noise_levels", shuffled), "noise levels, z shuffled", test, other, index
+        )
         errors["shuffled_mse"] = of_other[..., 0]
     return errors
 

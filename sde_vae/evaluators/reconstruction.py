@@ -12,6 +12,7 @@ from sde_vae.files import write_arrays
 from sde_vae.inference.aggregate_posterior import sample_posterior
 from sde_vae.inference.decoding import COUNTED
 from sde_vae.inference.model import latent_evaluations
+from sde_vae.keys import generator
 from sde_vae.metrics.image.distances import WINDOW, l2, mse, psnr, ssim, standard_error
 from sde_vae.metrics.principal_components import fit_pca
 from sde_vae.reporting import plots
@@ -31,7 +32,7 @@ def reconstruction(
     test, figures = to_unit(context.data.test), context.figures
     index = np.arange(len(test), dtype=np.int32)
     q = context.encode(context.data.test)
-    z = sample_posterior(q, np.random.default_rng(context.seed))
+    z = sample_posterior(q, generator(context.seed, "posterior"))
     decoded = context.decode(z, index, "reconstruct")
     decoded_mean = context.decode(q.mean, index, "reconstruct from the mean")
     train = to_unit(to_model(evenly_spaced(context.data.train, fitted), context.data.levels))

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from sde_vae.keys import generator
+
 
 def shuffled_order(n: int, seed: int) -> np.ndarray:
     """Return a permutation of n >= 2 places that leaves none in its place, [n]: one random cycle through all of them.
@@ -10,7 +12,7 @@ def shuffled_order(n: int, seed: int) -> np.ndarray:
     >>> sorted(order.tolist()), bool((order == np.arange(5)).any())
     ([0, 1, 2, 3, 4], False)
     """
-    order = np.random.default_rng(seed).permutation(n)
+    order = generator(seed, "shuffle").permutation(n)
     other = np.empty_like(order)
     other[order] = np.roll(order, 1)
     return other

@@ -16,6 +16,7 @@ from sde_vae.evaluators.context import EvalContext
 from sde_vae.inference.aggregate_posterior import sample_posterior
 from sde_vae.inference.decoding import Decoder, grid_indices, start, trajectory
 from sde_vae.inference.model import ModelParams
+from sde_vae.keys import generator
 from sde_vae.methods.method import required
 from sde_vae.metrics.image.distances import standard_error
 from sde_vae.reporting import plots
@@ -32,7 +33,7 @@ def trajectory_consistency(context: EvalContext, trajectories: int = 8, stops: i
     `trajectories` trajectories, evaluated at `stops` noise levels. The estimate is unbiased for the mean of infinitely many.
     """
     model, test = context.model, context.data.test[:images]
-    z = sample_posterior(context.encode(test), np.random.default_rng(context.seed))
+    z = sample_posterior(context.encode(test), generator(context.seed, "posterior"))
     lines = {}
     for which, decoder in (("decoder", model.decoder), ("inverter", model.inverter)):
         errors = _errors(context, which, decoder, test, z, trajectories, stops)
@@ -56,7 +57,7 @@ def _errors(
         score = required(context.model.score, "score")(params, z)
         return trajectory(decoder, stops, score, keys, x_T)[:, :, 1]
 
-    compiled = context.compile(denoised)
+    compiled = context.compile("trajectory_consistency", denoised)
     n, shape = len(test), (len(test), len(grid_indices(decoder, stops)), *test.shape[1:])
     total, squares = np.zeros(shape), np.zeros(shape)
     for k in range(trajectories):

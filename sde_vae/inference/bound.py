@@ -12,9 +12,10 @@ from sde_vae.arrays import keys_of
 from sde_vae.bounds.discretised import discretised
 from sde_vae.bounds.terms import Terms, bits_per_dim, evidence_bound
 from sde_vae.devices import over_devices, replicate
-from sde_vae.inference.model import Model, ModelParams
+from sde_vae.inference.model import Model, ModelParams, in_float32
 from sde_vae.inference.monte_carlo import mean_of_draws
 from sde_vae.inference.resume_cache import ResumeCache
+from sde_vae.keys import stream
 from sde_vae.methods.method import required
 from sde_vae.types import Batch, Indices, Points, PRNGKey, Strata
 
@@ -28,6 +29,7 @@ def method_bound(model: Model, levels: int) -> Bound:
     z is that of x_z: of x itself for the bound, of another image for the control, which separates information in z from a correction of the prior. A
     model that decodes in one pass has no diffusion term; its last term is the mass of p(x_0 | z) on the data's grey levels.
     """
+    model = in_float32(model)
     sde = model.decoder.sde
 
     def one_draw(
@@ -48,6 +50,7 @@ def method_bound(model: Model, levels: int) -> Bound:
 
 def prior_bound(model: Model, levels: int) -> Bound:
     """Compile the bound of the unconditional prior alone; x_z is unused."""
+    model = in_float32(model)
     sde, prior = model.decoder.sde, required(model.prior, "prior")
 
     def one_draw(
@@ -71,7 +74,7 @@ def terms_per_image(
     cache: ResumeCache | None = None,
 ) -> dict[str, np.ndarray]:
     """Return term (and "total") -> bits per dimension of each image [n], the mean of `draws` draws."""
-    key, strata = replicate((jax.random.key(seed), jnp.int32(len(x) * draws)))
+    key, strata = replicate((stream(seed, "bound"), jnp.int32(len(x) * draws)))
     one_draw = lambda x, x_z, index: bound(key, strata, x, x_z, index)
     found = mean_of_draws(label, (x, x_z), draws, one_draw, batch_size, cache)
     return dict(zip((*Terms._fields, "total"), found.T, strict=True))

@@ -30,6 +30,7 @@ class Model(NamedTuple):
     prior(params)           the unconditional score; or None
     latent_prior(params)    the score of a diffusion model of the standardised latent codes; or None
     decoder                 how scores become images; `inverter` is deterministic, so that its decodings can be undone
+    exact                   the same model with all networks in float32, where this one has lower precision; see `in_float32`
     """
 
     title: str
@@ -41,6 +42,15 @@ class Model(NamedTuple):
     decoder: Decoder
     inverter: Decoder
     latent_prior: Callable[[ModelParams], ScoreFn] | None = None
+    exact: "Model | None" = None
+
+
+def in_float32(model: Model) -> Model:
+    """Return the model that bounds and likelihoods are of: float32 throughout, whatever precision the networks train and decode in.
+
+    bfloat16 rounds x_t by up to 1/256 of its value, which is more than the noise at small t. Parameters are float32 in any case.
+    """
+    return model if model.exact is None else model.exact
 
 
 def make_model(

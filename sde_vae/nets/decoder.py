@@ -38,7 +38,7 @@ class Decoder(nn.Module):
         for i in reversed(range(len(self.multipliers))):
             for _ in range(self.blocks + 1):
                 h = ResBlock(self.channels * self.multipliers[i], 0.0, jnp.float32)(h, None, None)
-                h = Attention(jnp.float32)(h) if h.shape[1] in self.attention else h
+                h = Attention(jnp.float32)(h) if min(h.shape[1:3]) in self.attention else h
             if i > 0:
                 h = Conv3x3(h.shape[-1], jnp.float32)(double(h))
         # Not zero at initialisation: the encoder would then have no gradient from the reconstruction.

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from sde_vae.arrays import fold
+from sde_vae.diffusion.sdes import LOG_SNR_LIMIT
 from sde_vae.nets.conv import conv
 from sde_vae.nets.initialisers import lecun_normal
 from sde_vae.types import Dtype, Keys, Latents, PerExample
@@ -22,19 +23,21 @@ from sde_vae.types import Dtype, Keys, Latents, PerExample
 Images = Float[Array, "batch _ _ _"]  # NHWC; sizes and channels change from layer to layer
 Embedding = Float[Array, "batch embedding"]
 
-LOG_SNR_CLIP = 20.0
+# The logSNR that is mapped to 1000; its negative is mapped to 0.
+LOG_SNR_SCALE = 20.0
 
 Dense = partial(nn.Dense, kernel_init=lecun_normal)
 
 
 def embed_log_snr(log_snr: PerExample, dim: int) -> Embedding:
-    """Return sinusoids of the noise level, float32 [batch, dim].
+    """Return sinusoids of the noise level, float32 [batch, dim]; of an odd `dim`, [batch, dim - 1].
 
-    logSNR in [-20, 20] is mapped to [0, 1000] and embedded as DDPM embeds its step. A network that takes logSNR instead of t
-    is the same network under every noise schedule.
+    logSNR from -20 to 20 is mapped to [0, 1000] and embedded as DDPM embeds its step, and levels beyond go on at the same rate, up to
+    the limit of every SDE. A network that takes logSNR instead of t is the same network under every noise schedule.
     """
-    clipped = jnp.clip(log_snr.astype(jnp.float32), -LOG_SNR_CLIP, LOG_SNR_CLIP)
-    level = 1000.0 * (clipped + LOG_SNR_CLIP) / (2 * LOG_SNR_CLIP)
+    # An SDE has no level beyond, so that no two of its levels look alike.
+    level = jnp.clip(log_snr.astype(jnp.float32), -LOG_SNR_LIMIT, LOG_SNR_LIMIT)
+    level = 1000.0 * (level + LOG_SNR_SCALE) / (2 * LOG_SNR_SCALE)
     frequencies = jnp.exp(-math.log(10_000.0) * jnp.arange(dim // 2, dtype=jnp.float32) / (dim // 2 - 1))
     angles = level[:, None] * frequencies[None, :]
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
@@ -81,9 +84,21 @@ class Conv3x3(nn.Module):
         return conv(x.astype(self.dtype), w.astype(self.dtype)) + b.astype(self.dtype)[None, None, None, :]
 
 
+def group_count(channels: int) -> int:
+    """Return the number of groups of a GroupNorm: the largest divisor of `channels` of at most 32 with four channels a group or more.
+
+    Four, because a norm of one channel alone would remove its mean from every image. From 128 channels on these are DDPM's 32 groups,
+    where 32 divides the channels. Below 8 channels there is one group.
+
+    >>> [group_count(channels) for channels in (7, 32, 128, 144, 384)]
+    [1, 8, 32, 24, 32]
+    """
+    return next(n for n in range(max(1, min(32, channels // 4)), 0, -1) if channels % n == 0)
+
+
 def group_norm(x: Array, dtype: Dtype) -> nn.GroupNorm:
-    """Return GroupNorm with four channels a group and at most 32 groups; from 128 channels on these are DDPM's 32 groups."""
-    return nn.GroupNorm(num_groups=max(1, min(32, x.shape[-1] // 4)), dtype=dtype)
+    """Return GroupNorm over the channels of x [..., channels], in `group_count` groups."""
+    return nn.GroupNorm(num_groups=group_count(x.shape[-1]), dtype=dtype)
 
 
 class Dropout(nn.Module):
@@ -163,7 +178,8 @@ class DownPath(nn.Module):
     """The down path of the U-Net: returns all its feature maps, in the order of their computation.
 
     Between resolutions the maps are halved by a 2x2 mean and then convolved. The receptive field is that of DDPM's convolution
-    with stride 2, without its aliasing. `attention` lists the image sizes at which there is self-attention.
+    with stride 2, without its aliasing. `attention` lists the image sizes (the shorter side) at which there is
+    self-attention.
     """
 
     channels: int
@@ -175,11 +191,12 @@ class DownPath(nn.Module):
 
     @nn.compact
     def __call__(self, x: Images, level: Embedding, keys: Keys | None, latent: Embedding | None = None) -> list[Images]:
-        maps = [Conv3x3(self.channels, self.dtype)(x)]
+        # In float32 always: at small t the noise in x is below bfloat16's rounding of x.
+        maps = [Conv3x3(self.channels, jnp.float32)(x).astype(self.dtype)]
         for i, multiplier in enumerate(self.multipliers):
             if i > 0:
                 maps.append(Conv3x3(maps[-1].shape[-1], self.dtype)(halve(maps[-1])))
             for _ in range(self.blocks):
                 h = ResBlock(self.channels * multiplier, self.dropout, self.dtype)(maps[-1], level, keys, latent)
-                maps.append(Attention(self.dtype)(h) if h.shape[1] in self.attention else h)
+                maps.append(Attention(self.dtype)(h) if min(h.shape[1:3]) in self.attention else h)
         return maps

@@ -60,7 +60,7 @@ class UNetFeatures(nn.Module):
         for i in reversed(range(len(self.multipliers))):
             for _ in range(self.blocks + 1):
                 h = block(self.channels * self.multipliers[i], jnp.concatenate([h, maps.pop()], axis=-1))
-                h = Attention(self.dtype)(h) if h.shape[1] in self.attention else h
+                h = Attention(self.dtype)(h) if min(h.shape[1:3]) in self.attention else h
             if i > 0:
                 h = Conv3x3(h.shape[-1], self.dtype)(double(h))
         return nn.silu(group_norm(h, self.dtype)(h))

@@ -2,7 +2,7 @@
 
 The formats are PyTorch state dicts (both formats of torch.save), pickles of nested dicts of numpy arrays, and safetensors. The
 format is recognised by the content. Nothing that a file names is run or imported. No memory is allocated for a size that a file
-only declares.
+only declares, and what is built is at most some times as large as the file.
 """
 
 import hashlib
@@ -14,12 +14,15 @@ import ml_dtypes
 import numpy as np
 import safetensors
 
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, reason, shortened
 from sde_vae.pretrained import numpy_files, torch_files
-from sde_vae.pretrained.pickles import Refused
+from sde_vae.pretrained.pickles import MAX_NAME, Refused, shown
 
 # Arrays may share their bytes (tied weights): all arrays together have at most so many times the bytes of the file.
 MAX_SHARING = 8
+# Dicts in dicts, and bytes of the header of safetensors: a hundred for each array.
+MAX_DEPTH = 64
+MAX_HEADER = 10_000_000
 SAFETENSORS = {
     "F64": np.float64,
     "F32": np.float32,
@@ -42,6 +45,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     holds anything but arrays.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise BadInput(f"{path}: not a file; give the path of a weight file")
         data = path.read_bytes()
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); give the path of a weight file") from error
@@ -49,9 +54,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         return _gather(reader(data), MAX_SHARING * len(data))
     except Refused as error:
-        raise BadInput(f"{path}: refused: {error}") from error
+        raise BadInput(f"{path}: refused: {shortened(str(error), 300)}") from error
     except Exception as error:  # a corrupt pickle or archive may raise anything at all
-        raise BadInput(f"{path}: corrupt or cut short ({type(error).__name__}: {error}); fetch it again") from error
+        raise BadInput(f"{path}: corrupt or cut short ({reason(error)}); fetch it again") from error
 
 
 def sha256(path: Path) -> str:
@@ -77,6 +82,8 @@ def _reader(path: Path, data: bytes) -> Callable[[bytes], Any]:
 
 def _read_safetensors(data: bytes) -> dict[str, np.ndarray]:
     """Return name -> array. The numpy reader of the package safetensors does not know bfloat16."""
+    if (header := int.from_bytes(data[:8], "little")) > min(MAX_HEADER, len(data)):
+        raise Refused(f"header too large: {header} bytes in a file of {len(data)}, at most {MAX_HEADER} are read")
     described = safetensors.deserialize(data)
     if unknown := {tensor["dtype"] for _, tensor in described} - SAFETENSORS.keys():
         raise Refused(f"it holds arrays of type {', '.join(sorted(unknown))}, which we do not read")
@@ -89,7 +96,7 @@ def _gather(tree: Any, most: int) -> dict[str, np.ndarray]:
     arrays, size = {}, 0
     for name, array in _flatten(tree, (), set()):
         if name in arrays:
-            raise Refused(f"two of its arrays have the same name {name!r}")
+            raise Refused(f"two of its arrays have the same name {shown(name)}")
         if (size := size + array.nbytes) > most:
             raise Refused(f"its arrays are of over {most} bytes in all, far more than the file")
         arrays[name] = array
@@ -99,9 +106,11 @@ def _gather(tree: Any, most: int) -> dict[str, np.ndarray]:
 def _flatten(node: Any, place: tuple[str, ...], seen: set[int]) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (name, array) of every leaf. Raises Refused for a dict that occurs twice: nested, a few of them have endless leaves."""
     name = "/".join(place)
+    if len(place) > MAX_DEPTH or len(name) > MAX_NAME:
+        raise Refused(f"its dicts are over {MAX_DEPTH} deep, or their names over {MAX_NAME} characters")
     if isinstance(node, dict):
         if id(node) in seen:
-            raise Refused(f"the dict at {name!r} is there twice")
+            raise Refused(f"the dict at {shown(name)} is there twice")
         seen.add(id(node))
         for key, child in node.items():
             yield from _flatten(child, (*place, str(key)), seen)
@@ -110,4 +119,4 @@ def _flatten(node: Any, place: tuple[str, ...], seen: set[int]) -> Iterator[tupl
     elif isinstance(node, np.ndarray | bool | float) or (isinstance(node, int) and abs(node) < 2**63):
         yield name, np.asarray(node)
     elif node is not None:
-        raise Refused(f"{name!r} is of type {type(node).__name__}, and not an array or a number of 64 bits")
+        raise Refused(f"{shown(name)} is of type {type(node).__name__}, and not an array or a number of 64 bits")

@@ -3,11 +3,11 @@
 import io
 import math
 import re
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from sde_vae.pretrained.pickles import Refused, StandIn, load, ordered
+from sde_vae.pretrained.pickles import MAX_TUPLE, Refused, StandIn, load, ordered, shown
 
 
 class DType:
@@ -17,14 +17,15 @@ class DType:
 
     def __init__(self, code: str, *_):
         if not (isinstance(code, str) and re.fullmatch(r"[<>|=]?([biuc]\d{1,2}|f[248])", code)):
-            raise Refused(f"it holds an array of type {code!r}, which is not a type of number")
+            raise Refused(f"it holds an array of type {shown(code)}, which is not a type of number")
         self.code, self.order = code.lstrip("<>|="), code[0] if code[0] in "<>|=" else "="
 
     def __setstate__(self, state):
-        order, plain = state[1], all(part is None for part in state[2:5])
-        if order not in ("<", ">", "|", "=") or not plain:
+        parts = list(state) if isinstance(state, tuple) else []
+        order, plain = parts[1:2], len(parts) >= 5 and all(part is None for part in parts[2:5])
+        if not plain or not isinstance(order[0], str) or order[0] not in ("<", ">", "|", "="):
             raise Refused("it holds an array of records")
-        self.order = order
+        self.order = order[0]
 
     @property
     def numpy(self) -> np.dtype:
@@ -37,36 +38,53 @@ class NumpyArray:
 
     __slots__ = ("axes", "data", "dtype", "order", "shape")
 
-    order: Literal["C", "F"]
+    # Checked before it is used.
+    order: Any
 
     def __setstate__(self, state):
+        if not isinstance(state, tuple) or len(state) < 4:
+            raise Refused("it holds an array without a shape, a type and data")
         self.shape, self.dtype, fortran, self.data = state[-4:]
         self.order, self.axes = "F" if fortran is True else "C", None
 
     @property
     def array(self) -> np.ndarray:
         """Return a view of the pickle's own bytes. Raises Refused unless their number is exactly what the shape needs."""
+        if not hasattr(self, "shape"):
+            raise Refused("it holds an array without a shape, a type and data")
         if not (isinstance(self.data, bytes | bytearray | str) and isinstance(self.dtype, DType)):
             raise Refused("it holds an array that is not plain numbers")
+        known = are_counts(self.shape) and isinstance(self.order, str) and self.order in ("C", "F")
+        if not known or not (self.axes is None or are_counts(self.axes)):
+            raise Refused("it holds an array whose shape or order of axes we do not know")
         if math.prod(self.shape) * self.dtype.numpy.itemsize != len(self.data):
             raise Refused(f"it holds an array of shape {self.shape} in {len(self.data)} bytes")
         data = self.data.encode("latin1") if isinstance(self.data, str) else self.data
-        whole = np.frombuffer(data, self.dtype.numpy).reshape(self.shape, order=self.order)
+        whole = np.frombuffer(data, self.dtype.numpy).reshape(self.shape, order="F" if self.order == "F" else "C")
         return whole if self.axes is None else whole.transpose(self.axes)
+
+
+def are_counts(numbers: Any) -> bool:
+    """Return whether these are whole numbers of 64 bits from 0 up, as many as an array can have axes."""
+    return (
+        isinstance(numbers, tuple)
+        and len(numbers) <= MAX_TUPLE
+        and all(type(n) is int and 0 <= n < 2**63 for n in numbers)
+    )
 
 
 def finished(data: Any, dtype: Any, shape: Any, order: Any = "C", axes: Any = None) -> NumpyArray:
     """Return an array from one call, as protocol 5 makes it. Order "K" is C order with the axes then permuted."""
     whole = NumpyArray()
     whole.shape, whole.dtype, whole.data, whole.axes = shape, dtype, data, axes
-    whole.order = "C" if order == "K" else order
+    whole.order = "C" if isinstance(order, str) and order == "K" else order
     return whole
 
 
 def latin1(text: Any, encoding: Any) -> Any:
     """Return bytes that protocol 2 wrote as text in Latin-1. NumpyArray takes that text unchanged."""
-    if encoding != "latin1":
-        raise Refused(f"it encodes text as {encoding!r}")
+    if not isinstance(encoding, str) or encoding != "latin1":
+        raise Refused(f"it encodes text as {shown(encoding)}")
     return text
 
 

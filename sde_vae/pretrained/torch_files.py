@@ -15,7 +15,8 @@ import ml_dtypes
 import numpy as np
 
 from sde_vae.pretrained import pickles
-from sde_vae.pretrained.pickles import Refused, Sealed, StandIn
+from sde_vae.pretrained.numpy_files import are_counts
+from sde_vae.pretrained.pickles import Refused, Sealed, StandIn, shown
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
@@ -39,7 +40,7 @@ class Storage(Sealed):
     def fill(self, key: str, data: bytes) -> None:
         """Set the bytes of the storage `key`. Raises Refused for a wrong number of them."""
         if len(data) != self.size * self.dtype.itemsize:
-            raise Refused(f"storage {key} has {len(data)} bytes for {self.size} elements of {self.dtype}")
+            raise Refused(f"storage {shown(key)} has {len(data)} bytes for {self.size} elements of {self.dtype}")
         self.flat = np.frombuffer(data, self.dtype)
 
 
@@ -49,8 +50,8 @@ class Tensor(Sealed):
     __slots__ = ("offset", "size", "storage", "stride")
 
     def __init__(self, storage: Any, offset: Any, size: Any, stride: Any, *_):
-        counts = (offset, *size, *stride)
-        if not (isinstance(storage, Storage) and all(type(n) is int and n >= 0 for n in counts)):
+        known = isinstance(storage, Storage) and are_counts((offset,)) and are_counts(size) and are_counts(stride)
+        if not known or len(size) != len(stride):
             raise Refused("it describes a tensor in a way we do not know")
         self.storage, self.offset, self.size, self.stride = storage, offset, size, stride
 
@@ -103,11 +104,16 @@ class Storages(dict[str, Storage]):
 
     def named(self, pid: Any) -> Storage:
         """Return the storage of a persistent id: ("storage", type, key, device, number of elements[, view])."""
+        if not isinstance(pid, tuple) or not 5 <= len(pid) <= 6:
+            raise Refused(f"it names something outside of itself, {shown(pid)}")
         kind, storage_type, key, _, size, *view = pid
         known = (
-            kind == "storage" and isinstance(storage_type, StorageType) and isinstance(key, str) and type(size) is int
+            shown(kind) == "'storage'"
+            and isinstance(storage_type, StorageType)
+            and isinstance(key, str)
+            and are_counts((size,))
         )
-        if not known or size < 0 or any(view):
+        if not known or any(part is not None for part in view):
             raise Refused("it describes a storage in a way we do not know")
         return self.setdefault(key, Storage(storage_type.dtype, size))
 
@@ -141,15 +147,19 @@ def read_legacy(data: bytes) -> Any:
     """Return the saved object of the format before torch 1.6. Raises Refused, or any error of a corrupt pickle."""
     stream = io.BytesIO(data)
     magic, protocol, machine = (pickles.load(stream, {}) for _ in range(3))
-    if (magic, protocol) != (MAGIC, PROTOCOL) or machine["little_endian"] is not True:
-        raise Refused(f"it is of protocol {protocol!r}, or of a big-endian machine")
+    if not isinstance(protocol, int) or protocol != PROTOCOL or magic != MAGIC:
+        raise Refused(f"it is of protocol {shown(protocol)}, and not {PROTOCOL}")
+    if not isinstance(machine, dict) or machine.get("little_endian") is not True:
+        raise Refused("it was written on a big-endian machine")
     storages = Storages()
     described = pickles.load(stream, GLOBALS, storages.named)
-    if sorted(keys := pickles.load(stream, {})) != sorted(storages):
+    keys = pickles.load(stream, {})
+    known = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+    if not known or sorted(keys) != sorted(storages):
         raise Refused("the storages that it holds are not those that its tensors use")
     for key in keys:
         storage = storages[key]
         if (size := int.from_bytes(stream.read(8), "little")) != storage.size:
-            raise Refused(f"storage {key} has {size} elements, and not {storage.size}")
+            raise Refused(f"storage {shown(key)} has {size} elements, and not {storage.size}")
         storage.fill(key, stream.read(size * storage.dtype.itemsize))
     return described

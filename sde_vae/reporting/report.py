@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sde_vae.files import write_text
+from sde_vae.printing import printable
 from sde_vae.reporting.style import STYLE
 from sde_vae.reporting.tables import Table, figure, headline, tables
 
@@ -108,7 +109,7 @@ def write_report(path: Path, title: str, metrics: dict[str, Any], run: dict[str,
     made = _made(run | ({"weights of metric networks": weights} if weights else {}))
     last = [Section("all", "All metrics", _metrics(metrics)), Section("made", "How it was made", made)]
     contents = "\n".join(
-        f'<li><a href="#{section.anchor}">{html.escape(section.heading)}</a></li>'
+        f'<li><a href="#{section.anchor}">{_text(section.heading)}</a></li>'
         for section in (*of_tables, *of_figures, *last)
     )
     lead = headline(metrics)
@@ -117,9 +118,9 @@ def write_report(path: Path, title: str, metrics: dict[str, Any], run: dict[str,
         f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="data:,">
-<title>{html.escape(title)}</title><style>{STYLE}</style></head><body>
-<h1>{html.escape(title)}</h1>
-{f'<p class="headline">{html.escape(lead)}</p>' if lead else ""}
+<title>{_text(title)}</title><style>{STYLE}</style></head><body>
+<h1>{_text(title)}</h1>
+{f'<p class="headline">{_text(lead)}</p>' if lead else ""}
 <nav><ul>
 {contents}
 </ul></nav>
@@ -138,17 +139,17 @@ def write_report(path: Path, title: str, metrics: dict[str, Any], run: dict[str,
 
 def _html(sections: list[Section]) -> str:
     return "\n".join(
-        f'<section id="{s.anchor}"{" class=span" * s.wide}><h2>{html.escape(s.heading)}</h2>\n{s.content}</section>'
+        f'<section id="{s.anchor}"{" class=span" * s.wide}><h2>{_text(s.heading)}</h2>\n{s.content}</section>'
         for s in sections
     )
 
 
 def _table(number: int, table: Table) -> Section:
     """A table; on a phone each row is a block, with the heading of each cell beside it."""
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in ("", *table.head))
-    cell = lambda name, values: f'<td data-head="{html.escape(name)}">{html.escape(figure(*values))}</td>'
+    head = "".join(f"<th>{_text(name)}</th>" for name in ("", *table.head))
+    cell = lambda name, values: f'<td data-head="{_text(name)}">{_text(figure(*values))}</td>'
     rows = "\n".join(
-        f"<tr><th>{html.escape(name)}</th>{''.join(map(cell, table.head, cells))}</tr>" for name, cells in table.rows
+        f"<tr><th>{_text(name)}</th>{''.join(map(cell, table.head, cells))}</tr>" for name, cells in table.rows
     )
     content = f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n{rows}\n</tbody></table></div>'
     return Section(f"table-{number}", table.title, content, wide=len(table.head) > NARROW)
@@ -156,15 +157,15 @@ def _table(number: int, table: Table) -> Section:
 
 def _figure(file: Path, heading: str, caption: str) -> Section:
     data = base64.b64encode(file.read_bytes()).decode()
-    content = f"""<figure><img alt="{html.escape(caption)}" src="data:image/png;base64,{data}">
-<figcaption>{html.escape(caption)}</figcaption></figure>"""
+    content = f"""<figure><img alt="{_text(caption)}" src="data:image/png;base64,{data}">
+<figcaption>{_text(caption)}</figcaption></figure>"""
     return Section(file.stem, heading, content)
 
 
 def _metrics(metrics: dict[str, Any]) -> str:
     names = [name for name in metrics if not name.endswith("_stderr") and not name.startswith("weights/")]
     rows = "\n".join(
-        f"<div><dt><code>{html.escape(name)}</code></dt><dd>{_value(metrics[name], metrics.get(f'{name}_stderr'))}</dd></div>"
+        f"<div><dt><code>{_text(name)}</code></dt><dd>{_value(metrics[name], metrics.get(f'{name}_stderr'))}</dd></div>"
         for name in names
     )
     return f'<dl class="metrics">{rows}</dl>'
@@ -173,12 +174,17 @@ def _metrics(metrics: dict[str, Any]) -> str:
 def _made(run: dict[str, Any]) -> str:
     def value(value: Any) -> str:
         if not isinstance(value, dict):
-            return html.escape(str(value))
-        items = (f"<li><code>{html.escape(k)}</code> {html.escape(str(v))}</li>" for k, v in value.items())
+            return _text(str(value))
+        items = (f"<li><code>{_text(k)}</code> {_text(str(v))}</li>" for k, v in value.items())
         return f"<ul>{''.join(items)}</ul>"
 
-    return f'<dl class="made">{"".join(f"<dt>{html.escape(k)}</dt><dd>{value(v)}</dd>" for k, v in run.items())}</dl>'
+    return f'<dl class="made">{"".join(f"<dt>{_text(k)}</dt><dd>{value(v)}</dd>" for k, v in run.items())}</dl>'
 
 
 def _value(value: Any, error: float | None) -> str:
-    return html.escape(figure(value, error) if isinstance(value, float) else str(value))
+    return _text(figure(value, error) if isinstance(value, float) else str(value))
+
+
+def _text(text: str) -> str:
+    """Return a text as HTML; what no page can show is escaped."""
+    return html.escape(printable(text))

@@ -1,14 +1,15 @@
 """Checkpoints by orbax, with checksums of what was written.
 
 orbax restores a flipped byte without an error, and takes a stray directory for the latest step. Each checkpoint therefore holds
-a small JSON item with the stage's name, and the shape, type and checksum of every array. A restore checks them all. It falls
+a description (`training.description`) with the shape, type and checksum of every array. A restore checks them all. It falls
 back to the newest checkpoint that is whole, and names those that it skips. The fields of the TrainState are separate items, so
 that an EMA can be read without the optimiser that it was trained with.
 """
 
+import contextlib
+import shutil
 import warnings
-import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,25 +17,26 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, NotWritten
 from sde_vae.training import ema_files
+from sde_vae.training.description import META, Damaged, Description, as_meta, describe, read_description, steps
+from sde_vae.training.quiet_orbax import quieten
 from sde_vae.training.train_state import TrainState
 from sde_vae.training.workdir import EMA_FILE
 from sde_vae.types import Params
 
-META = "meta"
-
-
-class Damaged(Exception):
-    """A checkpoint is damaged or incomplete."""
-
 
 class Checkpoints:
-    """The checkpoints of one stage, under WORKDIR/STAGE/checkpoints/STEP. The context manager waits for the writes at its end."""
+    """The checkpoints of one stage, under WORKDIR/STAGE/checkpoints/STEP. The context manager waits for the writes at its end.
 
-    def __init__(self, directory: Path, stage: str, keep: int = 3):
-        self.directory, self.stage = Path(directory).absolute(), stage
+    `record` is kept with each: the config that the stage is trained with, and what it stands on. Raises NotWritten if a checkpoint
+    cannot be written.
+    """
+
+    def __init__(self, directory: Path, stage: str, keep: int = 3, record: dict[str, Any] | None = None):
+        self.directory, self.stage, self.record = Path(directory).absolute(), stage, record
         self.directory.mkdir(parents=True, exist_ok=True)
+        quieten()
         self._manager = ocp.CheckpointManager(
             self.directory,
             options=ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True),
@@ -45,7 +47,8 @@ class Checkpoints:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._manager.close()
+        with self._written():
+            self._manager.close()
 
     def save(self, state: TrainState, data: dict[str, Any] | None = None) -> None:
         """Write a checkpoint in the background, with `data`, the state of the data iterator in JSON.
@@ -54,9 +57,31 @@ class Checkpoints:
         """
         # On a CPU device_get returns views, and what has a view is not overwritten: a donated state would be kept twice.
         host = jax.tree.map(np.array, jax.device_get(state))
-        meta = {"stage": self.stage, "data": data, "leaves": describe(host._asdict())}
+        self._require_room(sum(a.nbytes for a in jax.tree.leaves(host)))
+        meta = as_meta(Description(self.stage, int(host.step), describe(host._asdict()), data, self.record))
         items = {name: ocp.args.StandardSave(value) for name, value in host._asdict().items()}
-        self._manager.save(int(host.step), args=ocp.args.Composite(**items, **{META: ocp.args.JsonSave(meta)}))
+        with self._written():
+            self._manager.save(int(host.step), args=ocp.args.Composite(**items, **{META: ocp.args.JsonSave(meta)}))
+
+    def _require_room(self, size: int) -> None:
+        """Raise NotWritten if the disk has no room for a checkpoint of `size` bytes."""
+        free, needed = shutil.disk_usage(self.directory).free, room_for(size)
+        if free < needed:
+            raise NotWritten(
+                f"{self.directory}: no room for a checkpoint ({free / 1e6:,.1f} MB free, {needed / 1e6:,.1f} MB needed); free some, then "
+                "the same command goes on from the newest"
+            )
+
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[None]:
+        """Turn whatever orbax raises of a write, now or in the background, into NotWritten."""
+        try:
+            yield
+        except Exception as error:
+            raise NotWritten(
+                f"{self.directory}: a checkpoint cannot be written ({_one_line(error)}); free some room, then the same command goes "
+                "on from the newest that is whole"
+            ) from error
 
     def restore_latest(self, abstract: TrainState) -> TrainState | None:
         """Return the newest state that is whole, or None.
@@ -66,10 +91,10 @@ class Checkpoints:
         """
         for path in _leftovers(self.directory):
             warnings.warn(f"skipping {path}: a checkpoint that was never finished", stacklevel=2)
-        for step in _steps(self.directory):
+        for step in steps(self.directory):
             path = self.directory / str(step)
             try:
-                return TrainState(**_restore(path, self.stage, abstract._asdict()))
+                return TrainState(**_restore(path, self.stage, abstract._asdict())[0])
             except Damaged as error:
                 aside = _aside(path)
                 warnings.warn(f"skipping {path}: {error}; moved to {aside.name}", stacklevel=2)
@@ -79,15 +104,24 @@ class Checkpoints:
 
     def data_state(self, step: int) -> dict[str, Any] | None:
         """Return the state of the data iterator that `save` wrote at this step."""
-        return _read(self.directory / str(step), {META: ocp.args.JsonRestore()})[META].get("data")
+        return read_description(self.directory / str(step)).data
+
+
+def room_for(size: int) -> int:
+    """Return the bytes on disk of a checkpoint whose arrays have `size` bytes, with what orbax adds to them."""
+    return int(1.1 * size) + 2**18
 
 
 class Trained(NamedTuple):
-    """The result of a trained stage: EMA parameters on the host, their step, and the state of the data iterator, or None."""
+    """The result of a trained stage: EMA parameters on the host, their step, and the state of the data iterator, or None.
+
+    `record` is what its checkpoint keeps of the config and of what it stood on: None in one of version 0.1, and empty in a released run.
+    """
 
     params: Params
     step: int
     data: dict[str, Any] | None
+    record: dict[str, Any] | None = None
 
 
 def load_ema(directory: Path, stage: str, abstract: Params, field: str) -> Trained:
@@ -98,46 +132,37 @@ def load_ema(directory: Path, stage: str, abstract: Params, field: str) -> Train
     if not directory.is_dir():
         file = directory.parent / EMA_FILE
         if file.is_file():
-            return Trained(*ema_files.read_ema(file, stage, abstract, field))
+            return Trained(*ema_files.read_ema(file, stage, abstract, field), {})
         raise BadInput(f"{field}: expected checkpoints of the stage {stage!r} in {directory}, found no such folder")
-    for step in _steps(directory):
+    for step in steps(directory):
         try:
-            path = directory / str(step)
-            params = _restore(path, stage, {"ema_params": abstract})["ema_params"]
-            return Trained(params, step, _read(path, {META: ocp.args.JsonRestore()})[META].get("data"))
+            wanted = {"ema_params": abstract, "step": jax.ShapeDtypeStruct((), np.int32)}
+            items, found = _restore(directory / str(step), stage, wanted)
+            return Trained(items["ema_params"], step, found.data, found.record)
         except Damaged as error:
             warnings.warn(f"skipping {directory / str(step)}: {error}", stacklevel=2)
     found = ", ".join(sorted(p.name for p in directory.iterdir())) or "nothing"
     raise BadInput(f"{field}: expected a whole checkpoint of the stage {stage!r} in {directory}, found {found}")
 
 
-def describe(tree: Any) -> dict[str, dict[str, Any]]:
-    """Return path -> shape, dtype and checksum (CRC-32) of every array."""
-    return {
-        jax.tree_util.keystr(path): {"shape": list(np.shape(a)), "dtype": str(np.asarray(a).dtype), "crc32": _crc32(a)}
-        for path, a in jax.tree_util.tree_leaves_with_path(tree)
-    }
+def _restore(path: Path, stage: str, abstract: dict[str, Any]) -> tuple[dict[str, Any], Description]:
+    """Return the items named in `abstract`, "step" among them, checked, and the description.
 
-
-def _crc32(a: Any) -> int:
-    return zlib.crc32(np.ascontiguousarray(a).tobytes())
-
-
-def _restore(path: Path, stage: str, abstract: dict[str, Any]) -> dict[str, Any]:
-    """Return the items named in `abstract`, checked. Raises Damaged, or BadInput for a checkpoint of another stage or network."""
-    meta = _read(path, {META: ocp.args.JsonRestore()})[META]
-    if not isinstance(meta, dict) or not {"stage", "leaves"} <= meta.keys():
-        raise Damaged("its description is not readable")
-    if meta["stage"] != stage:
-        raise BadInput(f"{path}: expected a checkpoint of the stage {stage!r}, found one of {meta['stage']!r}")
-    _check_shapes(path, abstract, meta["leaves"])
+    Raises Damaged, also for a copy under another step's name, or BadInput for a checkpoint of another stage or network.
+    """
+    found = read_description(path)
+    if found.stage != stage:
+        raise BadInput(f"{path}: expected a checkpoint of the stage {stage!r}, found one of {found.stage!r}")
+    _check_shapes(path, abstract, found.leaves)
     # Without a sharding, orbax restores an array to the device that it was saved from, here the host.
     host = jax.tree.map(lambda a: np.empty(a.shape, a.dtype), abstract)
     items = _read(path, {name: ocp.args.StandardRestore(value) for name, value in host.items()})
     for name, leaf in describe(items).items():
-        if leaf["crc32"] != meta["leaves"][name]["crc32"]:
+        if leaf["crc32"] != found.leaves[name]["crc32"]:
             raise Damaged(f"the checksum of {name} is wrong")
-    return items
+    if int(items["step"]) != int(path.name) or found.step not in (None, int(path.name)):
+        raise Damaged(f"it is of step {int(items['step'])}, under the name of another")
+    return items, found
 
 
 def _read(path: Path, args: dict[str, Any]) -> dict[str, Any]:
@@ -146,7 +171,11 @@ def _read(path: Path, args: dict[str, Any]) -> dict[str, Any]:
             return dict(reader.restore(path.absolute(), args=ocp.args.Composite(**args)).items())
     # orbax passes on any error of its readers (ValueError, FileNotFoundError, XlaRuntimeError, bare Exception).
     except Exception as error:
-        raise Damaged(f"it can't be read ({type(error).__name__}: {str(error).splitlines()[0][:120]})") from error
+        raise Damaged(f"it can't be read ({_one_line(error)})") from error
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
 
 
 def _check_shapes(path: Path, abstract: dict[str, Any], found: dict[str, dict[str, Any]]) -> None:
@@ -168,10 +197,6 @@ def _check_shapes(path: Path, abstract: dict[str, Any], found: dict[str, dict[st
 
 def _show(leaf: tuple[list[int], str] | None) -> str:
     return "absent" if leaf is None else f"{leaf[1]}{leaf[0]}"
-
-
-def _steps(directory: Path) -> list[int]:
-    return sorted((int(p.name) for p in directory.iterdir() if p.is_dir() and p.name.isdigit()), reverse=True)
 
 
 def _leftovers(directory: Path) -> Iterable[Path]:

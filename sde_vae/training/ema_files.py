@@ -14,7 +14,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, reason, shortened
 from sde_vae.files import write_bytes
 from sde_vae.types import Params
 
@@ -47,25 +47,33 @@ def read_ema(path: Path, stage: str, abstract: Params, field: str) -> tuple[Para
             arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
         if facts.pop("crc32") != _checksum(arrays, facts):
             raise ValueError("its checksum is wrong")
+        _check_facts(facts, arrays)
     # Whatever its readers meet.
     except Exception as error:
-        raise BadInput(
-            f"{field}: {path} is damaged ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}); "
-            "copy or install it again"
-        ) from error
+        raise BadInput(f"{field}: {path} is damaged ({reason(error)}); copy or install it again") from error
     if facts["stage"] != stage:
         raise BadInput(
-            f"{field}: expected parameters of the stage {stage!r} in {path}, found those of {facts['stage']!r}"
+            f"{field}: expected parameters of the stage {stage!r} in {path}, found those of {shortened(repr(facts['stage']))}"
         )
     expected = {name: (list(a.shape), str(a.dtype)) for name, a in _named(abstract).items()}
     found = {name: (list(a.shape), facts["dtypes"][name]) for name, a in arrays.items()}
     if wrong := sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)):
         raise BadInput(
-            f"{field}: {path} is of another network: expected {wrong[0]} to be {expected.get(wrong[0], 'absent')}, "
-            f"found {found.get(wrong[0], 'absent')} ({len(wrong)} arrays differ); use the config that it was trained with"
+            f"{field}: {path} is of another network: expected {shortened(wrong[0])} to be {expected.get(wrong[0], 'absent')}, "
+            f"found {shortened(str(found.get(wrong[0], 'absent')))} ({len(wrong)} arrays differ); use the config that it was trained with"
         )
     leaves = [arrays[name].astype(facts["dtypes"][name]) for name in expected]
     return jax.tree.unflatten(jax.tree.structure(abstract), leaves), facts["step"], facts["data"]
+
+
+def _check_facts(facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Raise ValueError unless the facts are of the types that `write_ema` gives them."""
+    kinds = {"stage": str, "step": int, "data": dict | None, "dtypes": dict}
+    for name, kind in kinds.items():
+        if name not in facts or not isinstance(facts[name], kind):
+            raise ValueError(f"its metadata have no {name}")
+    if facts["dtypes"].keys() != arrays.keys() or not all(isinstance(t, str) for t in facts["dtypes"].values()):
+        raise ValueError("its metadata do not have the types of its arrays")
 
 
 def _named(tree: Params) -> dict[str, Any]:

@@ -2,12 +2,9 @@
 
 import contextlib
 import math
-import signal
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
+from typing import Any
 
 import jax
 from tqdm import tqdm
@@ -15,6 +12,8 @@ from tqdm import tqdm
 from sde_vae.data.dataset import Images
 from sde_vae.data.pipeline import prefetch
 from sde_vae.errors import Diverged
+from sde_vae.keys import stream
+from sde_vae.signals import StopRequest
 from sde_vae.training.checkpoints import Checkpoints
 from sde_vae.training.logs import MetricsLog
 from sde_vae.training.parallel import parallelise
@@ -23,50 +22,17 @@ from sde_vae.training.train_state import abstract_state, init_state, make_update
 from sde_vae.types import Frozen, Metrics
 
 
-class Stopped(Exception):
-    """SIGTERM arrived inside `StopRequest.at_once`."""
-
-
-class StopRequest:
-    """A context in which SIGTERM sets `requested` instead of ending the process. It restores the old handler at its end."""
-
-    def __init__(self) -> None:
-        self.requested = self._at_once = False
-
-    def __enter__(self) -> "StopRequest":
-        # Python allows handlers in the main thread only; elsewhere SIGTERM ends the process as ever.
-        self._installed = threading.current_thread() is threading.main_thread()
-        if self._installed:
-            self._old = signal.signal(signal.SIGTERM, self._handle)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._installed:
-            signal.signal(signal.SIGTERM, self._old)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-        self._raise()
-
-    @contextlib.contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Raise Stopped as soon as SIGTERM arrives. Use it for work that keeps its own results."""
-        self._at_once = True
-        try:
-            self._raise()
-            yield
-        finally:
-            self._at_once = False
-
-    def _raise(self) -> None:
-        if self.requested and self._at_once:
-            raise Stopped
-
-
 def train_stage(
-    stage: Stage, frozen: Frozen, directory: Path, stop: StopRequest, synthetic: Images | None = None
+    stage: Stage,
+    frozen: Frozen,
+    directory: Path,
+    stop: StopRequest,
+    synthetic: Images | None = None,
+    record: dict[str, Any] | None = None,
 ) -> bool:
     """Train one stage to its last step. Returns True when done, or False if `stop` was requested, with the state saved.
+
+    Each checkpoint keeps `record`, JSON: the config, and what the stage stands on.
 
     Raises Diverged, which names the step, the term of the loss and the last good checkpoint. A checkpoint is saved only after
     all losses up to it have been found finite.
@@ -78,9 +44,9 @@ def train_stage(
         jax.local_devices(),
         f"config.stages.{stage.name}.batch_size",
     )
-    init_key, train_key = jax.random.split(jax.random.key(stage.seed))
+    init_key, train_key = (stream(stage.seed, f"{purpose}/{stage.name}") for purpose in ("initialise", "train"))
 
-    with Checkpoints(directory / "checkpoints", stage.name, stage.keep) as checkpoints:
+    with Checkpoints(directory / "checkpoints", stage.name, stage.keep, record) as checkpoints:
         state = checkpoints.restore_latest(abstract_state(stage.method, stage.optimiser))
         if state is None:
             state, start = init_state(stage.method, stage.optimiser, init_key), 0

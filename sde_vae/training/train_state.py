@@ -18,7 +18,7 @@ Update = Callable[["TrainState", Params, PRNGKey, Batch], tuple["TrainState", Me
 
 
 class TrainState(NamedTuple):
-    """The data of training. The key of a step is fold_in(seed key, step): no key is kept, and resuming is exact."""
+    """The data of training. The key of a step is fold_in(key of the stage, step): no key is kept, and resuming is exact."""
 
     step: jax.Array  # int32, the number of updates made
     params: Params

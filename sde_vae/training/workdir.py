@@ -11,6 +11,7 @@ from typing import Any
 
 from sde_vae.errors import BadInput
 from sde_vae.files import write_json
+from sde_vae.training.description import newest_record
 from sde_vae.training.renamed_fields import renamed
 
 STAGES = ("prior", "encoder", "correction", "latent")
@@ -21,11 +22,16 @@ OF_LOOP = ("steps", "checkpoint_every", "log_every", "preview_every")
 FREE = (
     "parallel",
     "keep_checkpoints",
+    "retrain",
     "data.dir",
     "data.cache",
     "data.workers",
     # What it changes in the data is found by their fingerprint.
     "data.skip_corrupt",
+    "data.fit",
+    "data.background",
+    "data.to_grey",
+    "data.follow_links",
     "sampling.",
     "eval.",
     *(f"stages.{stage}.{field}" for stage in STAGES for field in OF_LOOP),
@@ -97,18 +103,43 @@ def claim(workdir: Path, config: Flat, defaults: Flat, data: dict[str, Any], tra
 def check(workdir: Path, config: Flat, defaults: Flat) -> None:
     """Raise BadInput, naming the field, if the checkpoints in `workdir` were trained with another config.
 
-    FREE fields may differ, and those that only a stage without checkpoints reads (OF_STAGE).
+    FREE fields may differ, and those that only a stage without checkpoints reads (OF_STAGE). The fields are compared with config.json,
+    and with what the newest checkpoint of each stage keeps of them.
     """
-    if not has_checkpoints(workdir) or not (workdir / "config.json").exists():
-        return
+    begun = [stage for stage in STAGES if has_checkpoints(workdir, stage)]
+    if begun and (workdir / "config.json").exists():
+        of_others = tuple(field for stage, fields in OF_STAGE.items() if stage not in begun for field in fields)
+        _compare(read_config(workdir), config, defaults, of_others, f"{workdir}")
+    for stage in begun:
+        _, record = newest_record(workdir / stage / "checkpoints") or (0, None)
+        check_record(record, config, defaults, stage, workdir)
+
+
+def check_record(record: dict[str, Any] | None, config: Flat, defaults: Flat, stage: str, workdir: Path) -> None:
+    """Raise BadInput, naming the field, if a checkpoint of `stage` with this record was trained with another config."""
+    kept = (record or {}).get("config")
+    if isinstance(kept, dict):
+        _compare(renamed(kept), config, defaults, _of_other_stages(stage), f"the stage {stage} in {workdir}")
+
+
+def to_keep(config: Flat, stage: str) -> Flat:
+    """Return the fields that a checkpoint of `stage` keeps: those that decide what it learns."""
+    without = (*FREE, *_of_other_stages(stage))
+    return {name: value for name, value in as_json(config).items() if not name.startswith(without)}
+
+
+def _of_other_stages(stage: str) -> tuple[str, ...]:
+    return tuple(field for other, fields in OF_STAGE.items() if other != stage for field in fields)
+
+
+def _compare(old: Flat, new: Flat, defaults: Flat, free: tuple[str, ...], what: str) -> None:
+    """Raise BadInput for the first field whose value differs and may not."""
     # A field that an older config lacks had its default: the default of a new field keeps the old behaviour.
-    old, new = as_json(defaults) | read_config(workdir), as_json(config)
-    begun = lambda stage: has_checkpoints(workdir, stage)
-    free = (*FREE, *(field for stage, fields in OF_STAGE.items() if not begun(stage) for field in fields))
+    old, new = as_json(defaults) | old, as_json(new)
     for name in sorted(old.keys() | new.keys()):
-        if old.get(name) != new.get(name) and not name.startswith(free):
+        if old.get(name) != new.get(name) and not name.startswith((*FREE, *free)):
             raise BadInput(
-                f"config.{name}: got {new.get(name)!r}, but {workdir} was trained with {old.get(name)!r}; "
+                f"config.{name}: got {new.get(name)!r}, but {what} was trained with {old.get(name)!r}; "
                 "set that value, or take another --workdir (to use a trained run as it is, give --workdir without --config)"
             )
 
@@ -120,7 +151,11 @@ def check_prior(other: Path, expected: Flat, field: str) -> None:
     """
     if not (other / "config.json").exists():
         return
-    theirs = read_config(other, field)
+    check_alike(read_config(other, field), expected, other, field)
+
+
+def check_alike(theirs: Flat, expected: Flat, other: Path, field: str) -> None:
+    """Raise BadInput, naming `field`, if the config `theirs` of the run in `other` has another value of one of these fields."""
     for name, value in expected.items():
         if theirs.get(name) != value:
             raise BadInput(
@@ -133,8 +168,8 @@ def read_facts(workdir: Path, field: str = "--workdir") -> dict[str, Any]:
     """Return what WORKDIR/config.json holds. Raises BadInput, naming `field`, if that is not the config of a run."""
     path = workdir / "config.json"
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"{field}: {path} is not the config of a run; expected a trained workdir") from error
     if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
         raise BadInput(f"{field}: {path} is not the config of a run; expected a trained workdir")

@@ -13,6 +13,7 @@ from sde_vae.data.dataset import Dataset, Split
 from sde_vae.errors import BadInput
 from sde_vae.methods.latent_prior import Moments
 from sde_vae.training.train_state import init_state, make_update
+from sde_vae.training.workdir import flatten
 from sde_vae.types import Batch
 
 CONFIGS = sorted(p.stem for p in EXAMPLES.glob("[!_]*_*.py"))
@@ -21,6 +22,9 @@ STAGES = {
     "scorevae_lifted": ["prior", "encoder"],
     "diffusevae": ["prior", "encoder"],
     "scorevae_plus": ["prior", "encoder", "correction"],
+    # The paper's.
+    "scorevae_celeba64": ["prior", "encoder", "correction"],
+    "scorevae_cifar10": ["prior", "encoder", "correction"],
 }
 # Every field that the contract promises, so that one override works on any config.
 CONTRACT = [
@@ -75,14 +79,81 @@ def test_config_builds_and_its_train_steps_trace(name):
         assert metrics["loss"].shape == ()
 
 
-def test_celeba64_has_the_papers_size():
-    """The widest level is 3 x 128 channels at 4x4, and a flat map of it goes to 512 means and 512 log-variances."""
-    experiment = build(load_config("scorevae_celeba64"))
-    method = experiment.final.method
+@pytest.mark.parametrize(("name", "features", "latent"), [("celeba64", 384, 512), ("cifar10", 256, 384)])
+def test_the_papers_configs_have_its_sizes(name, features, latent):
+    """The widest level of CelebA is 3 x 128 channels at 4x4, and a flat map of it goes to 512 means and 512 log-variances."""
+    experiment = build(load_config(f"scorevae_{name}_paper"))
+    method, (*size, _) = experiment.stages[1].method, experiment.shape
     encoder = jax.eval_shape(method.init, jax.random.key(0))
-    assert encoder["mean"]["kernel"].shape == encoder["log_var"]["kernel"].shape == (4 * 4 * 384, 512)
-    q = jax.eval_shape(method.encode, encoder, {}, jax.ShapeDtypeStruct((2, 64, 64, 3), jnp.float32))
-    assert q.mean.shape == (2, 512)
+    assert encoder["mean"]["kernel"].shape == encoder["log_var"]["kernel"].shape == (4 * 4 * features, latent)
+    q = jax.eval_shape(method.encode, encoder, {}, jax.ShapeDtypeStruct((2, *size, 3), jnp.float32))
+    assert q.mean.shape == (2, latent)
+
+
+PAPER = {
+    "seed": 42,
+    "sde.name": "vp",
+    "sde.t_min": 1e-3,
+    "sde.beta_min": 0.1,
+    "sde.beta_max": 20.0,
+    "model.prediction": "noise",
+    "model.encoder.input": "x_t",
+    "model.encoder.num_statistics": 0,
+    "model.correction.body": "unet",
+    **{f"model.{net}.channels": 128 for net in ("prior", "encoder", "correction")},
+    **{f"model.{net}.attention": (16,) for net in ("prior", "encoder", "correction")},
+    "loss.beta": 0.01,
+    "loss.log_density": "quadratic",
+    "optim.ema_decay": 0.9999,
+    "optim.clip": 1.0,
+    "optim.decay": "constant",
+    "stages.prior.weight": "simple",
+    "stages.encoder.weight": "likelihood",
+    "stages.correction.weight": "likelihood",
+    **{f"stages.{stage}.times": "uniform_t" for stage in ("prior", "encoder", "correction")},
+    "stages.prior.batch_size": 256,
+    "stages.encoder.batch_size": 256,
+    "stages.prior.warmup": 5000,
+    "sampling.solver": "euler_maruyama",
+    "sampling.grid": "uniform_t",
+    "sampling.steps": 1000,
+    "sampling.guidance": 1.0,
+}
+OF_CELEBA = {
+    "data.image_size": 64,
+    "model.latent_dim": 512,
+    **{f"model.{net}.multipliers": (1, 1, 2, 2, 3) for net in ("prior", "encoder", "correction")},
+    **{f"model.{net}.blocks": 2 for net in ("prior", "encoder", "correction")},
+    **{f"model.{net}.dropout": 0.0 for net in ("prior", "encoder", "correction")},
+    **{f"stages.{stage}.learning_rate": 1e-4 for stage in ("prior", "encoder", "correction")},
+    **{f"stages.{stage}.warmup": 5000 for stage in ("encoder", "correction")},
+    "stages.correction.batch_size": 256,
+}
+OF_CIFAR = {
+    "data.image_size": 32,
+    "model.latent_dim": 384,
+    **{f"model.{net}.multipliers": (1, 2, 2, 2) for net in ("prior", "encoder", "correction")},
+    **{f"model.{net}.blocks": 4 for net in ("prior", "encoder", "correction")},
+    **{f"model.{net}.dropout": 0.1 for net in ("prior", "encoder", "correction")},
+    **{f"stages.{stage}.learning_rate": 2e-4 for stage in ("prior", "encoder", "correction")},
+    **{f"stages.{stage}.warmup": 2500 for stage in ("encoder", "correction")},
+    "stages.correction.batch_size": 32,
+}
+
+
+@pytest.mark.parametrize(("name", "own"), [("celeba64", OF_CELEBA), ("cifar10", OF_CIFAR)])
+def test_the_papers_configs_have_its_fields(name, own):
+    config = flatten(load_config(f"scorevae_{name}_paper").to_dict())
+    expected = PAPER | own
+    assert {field: config[field] for field in expected} == expected
+
+
+@pytest.mark.parametrize("name", ["celeba64", "cifar10"])
+def test_our_own_configs_decode_in_fewer_evaluations(name):
+    config = load_config(f"scorevae_{name}")
+    assert 20 * (config.sampling.steps + 1) < load_config(f"scorevae_{name}_paper").sampling.steps + 100
+    assert config.stages.correction.steps == 0
+    assert config.model.encoder.num_statistics == config.model.latent_dim
 
 
 @pytest.mark.parametrize(
@@ -152,7 +223,7 @@ def test_celeba64_has_the_papers_size():
             "inception",
             "config.eval.extractor: unknown name 'inception'; known: efflite0, fid, none, pixels",
         ),
-        ("model.prior.channels", 6, "config.model.prior.channels: got 6, expected a multiple of 4"),
+        ("model.prior.channels", 3, "config.model.prior.channels: got 3, expected a whole number from 4 to 2048"),
     ],
 )
 def test_bad_values_are_refused(field, value, message):
@@ -233,9 +304,9 @@ def test_data_of_another_shape_or_name_is_refused():
     config.data.image_size = 16
     with pytest.raises(BadInput, match=r"got 16, 1, but the images of digits are 8x8x1"):
         build(config).load()
-    config.data.name = "cifar"
+    config.data.name = "svhn"
     with pytest.raises(
-        BadInput, match=r"config.data.name \(or tfds:NAME\): unknown name 'cifar'; known: avatars, celeba"
+        BadInput, match=r"config.data.name \(or tfds:NAME\): unknown name 'svhn'; known: avatars, celeba"
     ):
         build(config).load()
     with pytest.raises(BadInput, match=r"config.data.dir: not given; expected .*img_align_celeba"):

@@ -60,8 +60,7 @@ def test_an_sde_that_builds_has_falling_log_snr_and_finite_grids(name, grid):
                     config = set_fields(default_config(), changes)
                     try:
                         sde = build_sde(config.sde)
-                    except BadInput as error:
-                        assert str(error).startswith("config.sde")
+                    except BadInput:
                         refused += 1
                         continue
                     built += 1

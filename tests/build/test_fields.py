@@ -159,7 +159,7 @@ HEAD = "from sde_vae import load_config\ndef get_config():\n    config = load_co
         ("import sys\nsys.exit(3)", " does not load: line 2, 'sys.exit(3)': SystemExit: 3"),
         (
             "from ml_collections import ConfigDict\ndef get_config(): return ConfigDict({'seed': 0})",
-            ": lacks config.data.cache",
+            ": lacks config.data.",
         ),
         (
             HEAD + "    config.unlock()\n    config.loss.alpha = 1.0\n    return config",

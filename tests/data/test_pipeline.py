@@ -1,5 +1,10 @@
 """Batches: a function of seed and step, whoever reads them, and never of other data in silence."""
 
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -26,6 +31,35 @@ def test_a_batch_is_a_function_of_seed_and_step():
 
 def test_worker_processes_change_nothing():
     np.testing.assert_array_equal(pixels(PIPELINE._replace(workers=2), 3, 9), pixels(PIPELINE, 3, 9))
+
+
+READS = """
+import multiprocessing
+import numpy as np
+from sde_vae.data.pipeline import Pipeline
+if __name__ == "__main__":
+    images = np.zeros((20, 64, 64, 1), np.uint8)
+    for _ in Pipeline(images, 256, batch_size=4, seed=0, workers=2).batches(0, 10**9):
+        print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
+def test_workers_end_with_a_parent_that_was_killed(tmp_path):
+    """Nor does their shared memory stay."""
+    segments = lambda: {path.name for path in Path("/dev/shm").glob("psm_*")}
+    (tmp_path / "reads.py").write_text(READS)
+    before = segments()
+    process = subprocess.Popen([sys.executable, str(tmp_path / "reads.py")], stdout=subprocess.PIPE, text=True)
+    # The second is started with the first batch.
+    while len(workers := process.stdout.readline().split()) < 2:
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) or segments() - before:
+        assert time.monotonic() < deadline, (workers, segments() - before)
+        time.sleep(0.05)
 
 
 def test_hosts_share_a_batch_without_overlap_or_gap():

@@ -5,15 +5,17 @@ import numpy as np
 import pytest
 
 from sde_vae.data.dataset import to_model, to_unit
-from sde_vae.data.datasets import counterfactuals as rendered
 from sde_vae.data.datasets.avatar_factors import FACTORS, factors
+from sde_vae.data.datasets.counterfactuals import counterfactuals
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.diffusion.sdes import VP
 from sde_vae.evaluators.context import Attributes, EvalContext, EvalData, MetricNetworks, make_context
-from sde_vae.evaluators.edit_targets import Target, choose_targets
+from sde_vae.evaluators.edit_targets import Target, choose_targets, class_columns
 from sde_vae.evaluators.edits import edits
 from sde_vae.evaluators.interpolation import interpolation
+from sde_vae.evaluators.latent_factors import class_labels
 from sde_vae.evaluators.latent_prior import latent_prior, latent_priors
+from sde_vae.evaluators.latents import plot_latents
 from sde_vae.evaluators.neighbours import neighbours
 from sde_vae.evaluators.traversal import traversal
 from sde_vae.inference.decoding import Decoder
@@ -263,10 +265,38 @@ def test_targets_are_the_values_nearest_to_half_of_the_images():
     assert found == [Target(0, value) for value in (1, 2, 0)]
 
 
-def test_an_edit_leads_to_the_counterfactual(faces, monkeypatch):
+def test_fractions_are_measurements_and_no_classes(faces, tmp_path):
+    """Neither rounded nor taken for classes, by edits, probes, neighbours and plots; a class beside them is used as before."""
+    given = faces.data.attributes
+    halves = lambda rows: np.concatenate([rows[:, :1] / 2, rows], axis=1).astype(np.float32)
+    names = ("half", *given.names)
+    attributes = Attributes(names, halves(given.train), halves(given.test), {"first": ("no", "a / yes")})
+    assert class_columns(attributes) == [1, 2, 3]
+    assert [labels.name for labels in class_labels(attributes)] == list(given.names)
+    context = faces._replace(data=faces.data._replace(attributes=attributes))
+    found = dict(edits(context))
+    assert not any("half" in name for name in found)
+    # The names of values, in words that a metric may have.
+    assert {"latent/edit/first_a-yes/success", "latent/edit/first_no/success"} & found.keys()
+    of_class = faces._replace(data=faces.data._replace(attributes=given))
+    assert dict(neighbours(context)) == dict(neighbours(of_class))
+    alone = Attributes(("half",), halves(given.train)[:, :1], halves(given.test)[:, :1])
+    context = faces._replace(data=faces.data._replace(attributes=alone))
+    assert not dict(edits(context))
+    assert not dict(neighbours(context))
+    plot_latents(context, context.encode(context.data.test))
+
+
+def test_the_name_of_a_data_set_changes_no_edit(faces):
+    """Only a data set that brings its own drawing has counterfactuals, whatever its name."""
+    plain, named = (dict(edits(faces._replace(data=faces.data._replace(name=name)))) for name in ("flat", "avatars"))
+    assert plain == named
+
+
+def test_an_edit_leads_to_the_counterfactual(faces):
     """Balanced, independent attributes, and a code that is linear in them: strength 1 leads from one value to the other."""
     draw = lambda face_of, size: to_levels(image(face(np.array(list(face_of.values())))))[0]
-    monkeypatch.setattr(rendered, "RENDERERS", {"flat": draw})
+    faces = faces._replace(data=faces.data._replace(render=draw))
     both = lambda attributes, targets: [Target(0, 1), Target(1, 1)]
     found = dict(edits(faces, choose=both))
     figure = lambda name, k: found[f"latent/edit/{name}/{k}"]
@@ -282,9 +312,9 @@ def test_an_edit_leads_to_the_counterfactual(faces, monkeypatch):
     assert (faces.figures / "edits.png").exists()
 
 
-def test_a_decoder_that_ignores_its_code_edits_nothing(faces, monkeypatch):
+def test_a_decoder_that_ignores_its_code_edits_nothing(faces):
     draw = lambda face_of, size: to_levels(image(face(np.array(list(face_of.values())))))[0]
-    monkeypatch.setattr(rendered, "RENDERERS", {"flat": draw})
+    faces = faces._replace(data=faces.data._replace(render=draw))
     context = faces._replace(decode=lambda z, *_: np.zeros((len(z), *SHAPE), np.float32))
     found = dict(edits(context))
     for k in (0.5, 1, 1.5):
@@ -320,12 +350,12 @@ def test_avatars_are_rendered(tmp_path):
         dict(zip(FACTORS, map(int, rows[i]), strict=True)) | {name: value} for i in which
     ]
     which = np.array([3, 1])
-    images = rendered.counterfactuals("avatars", changed(which, "mouth", 2), 16, 256)
-    assert rendered.value_name("avatars", "mouth", 2) == FACTORS["mouth"][2]
+    images = counterfactuals(render, changed(which, "mouth", 2), 16, 256)
+    assert Attributes(tuple(FACTORS), rows, rows, FACTORS).value_name("mouth", 2) == FACTORS["mouth"][2]
     for image_, seed in zip(images, which, strict=True):
         expected = counterfactual(int(seed), "mouth", FACTORS["mouth"][2], 16)
         np.testing.assert_array_equal(image_, to_unit(to_model(expected, 256)))
     nose = list(FACTORS).index("nose")
     unchanged = [changed([i], "nose", int(rows[i, nose]))[0] for i in seeds]
-    same = rendered.counterfactuals("avatars", unchanged, 16, 256)
+    same = counterfactuals(render, unchanged, 16, 256)
     np.testing.assert_array_equal(same, to_unit(to_model(test, 256)))

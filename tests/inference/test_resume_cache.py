@@ -1,5 +1,7 @@
 """An evaluation that is stopped goes on where it was, and never with what belongs to another one."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -45,13 +47,40 @@ def test_pieces_of_another_key_are_thrown_away(tmp_path):
     assert ResumeCache(tmp_path / "p", {"step": 2, "shape": (2, 3)}).values("a", lambda: {"x": 2.0}) == {"x": 2.0}
 
 
-def test_a_damaged_piece_is_made_again(tmp_path):
+def test_a_damaged_piece_is_made_again_and_said(tmp_path):
+    """Whatever byte is flipped: what comes back is the array that was kept, or is made again with a warning."""
     cache = ResumeCache(tmp_path / "p", {})
-    cache.array("a", range(5), lambda: np.arange(3))
-    path = tmp_path / "p" / "a" / "000000_000005.npy"
-    path.write_bytes(path.read_bytes()[:-4])
-    np.testing.assert_array_equal(cache.array("a", range(5), lambda: np.arange(5)), np.arange(5))
-    (tmp_path / "p" / "b.json").write_text("{")
-    assert cache.values("b", lambda: {"y": 1}) == {"y": 1}
+    kept = np.arange(5, dtype=np.float32)
+    cache.array("a", range(5), lambda: kept)
+    path = tmp_path / "p" / "a" / "000000_000005.npz"
+    whole = path.read_bytes()
+    again = 0
+    for content in (whole[:-4], b"", *(flipped(whole, at) for at in range(0, len(whole), 3))):
+        path.write_bytes(content)
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            got = cache.array("a", range(5), lambda: -kept)
+        assert np.array_equal(got, -kept if found else kept)
+        again += len(found)
+    assert again > len(whole) / 6
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1]", b"null", b"7", b'"x"', b"\xff", b'{"x": 1.0}', b"[" * 9999])
+def test_damaged_values_are_made_again_and_said(tmp_path, content):
+    cache = ResumeCache(tmp_path / "p", {})
+    (tmp_path / "p" / "b.json").write_bytes(content)
+    with pytest.warns(UserWarning, match=r"b\.json: damaged .*; made again"):
+        assert cache.values("b", lambda: {"y": 1}) == {"y": 1}
+    assert cache.values("b", lambda: {"y": 2}) == {"y": 1}
+
+
+def test_values_that_are_not_finite_are_returned_and_not_kept(tmp_path):
+    cache = ResumeCache(tmp_path / "p", {})
+    assert cache.values("b", lambda: {"y": float("inf")}) == {"y": float("inf")}
+    assert cache.values("b", lambda: {"y": 1.0}) == {"y": 1.0}
     cache.discard()
     assert not (tmp_path / "p").exists()
+
+
+def flipped(raw, at):
+    return raw[:at] + bytes([raw[at] ^ 4]) + raw[at + 1 :]

@@ -13,8 +13,9 @@ from sde_vae.data.dataset import to_model
 from sde_vae.errors import BadInput
 from sde_vae.inference.batched_map import batched_map
 from sde_vae.inference.sampling import from_prior, make_sampler
-from sde_vae.inference.synthetic import synthetic_images
-from sde_vae.training.loop import Stopped, StopRequest
+from sde_vae.inference.synthetic import SUM, synthetic_images
+from sde_vae.keyed_folder import held_key, write_key
+from sde_vae.signals import Stopped, StopRequest
 
 pytestmark = pytest.mark.usefixtures("one_device")
 
@@ -105,18 +106,33 @@ def test_what_cannot_be_read_is_named(tmp_path, file):
         sample(tmp_path, Sampling())
 
 
-def test_a_signal_does_not_wait_where_nothing_would_be_lost():
-    with StopRequest() as stop:
-        with stop.at_once(), pytest.raises(Stopped):
-            os.kill(os.getpid(), signal.SIGTERM)
-        # Nor does one that came before.
-        with pytest.raises(Stopped), stop.at_once():
-            pytest.fail("went on")
-    with StopRequest() as stop:
-        with stop.at_once():
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.requested
+def test_a_signal_stops_between_two_batches_and_the_rest_is_sampled_later(tmp_path):
+    class Signalled(Sampling):
+        def value(self, index):
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().value(index)
+
+    with StopRequest() as stop, pytest.raises(Stopped):
+        synthetic_images(tmp_path / "synthetic", N, LEVELS, SOURCE, {"solver": "a"}, Signalled(), stop.check)
+    assert stop.name == "SIGINT"
+    rest = Sampling()
+    np.testing.assert_array_equal(sample(tmp_path, rest), IMAGES)
+    assert rest.sampled == 2
+
+
+def test_a_flipped_bit_is_refused_and_images_without_a_checksum_are_said(tmp_path):
+    sample(tmp_path, Sampling())
+    path = tmp_path / "synthetic" / "images.npy"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:])
+    with pytest.raises(BadInput, match=r"can't be read \(its checksum is wrong\); remove it"):
+        sample(tmp_path, Sampling())
+    path.write_bytes(whole)
+    key = held_key(tmp_path / "synthetic")
+    del key[SUM]
+    write_key(tmp_path / "synthetic", key)
+    with pytest.warns(UserWarning, match="of an earlier version, without a checksum"):
+        np.testing.assert_array_equal(sample(tmp_path, Sampling()), IMAGES)
 
 
 def small():

@@ -5,10 +5,11 @@ import os
 import re
 import subprocess
 import sys
-from importlib.metadata import packages_distributions
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import sde_vae
 from sde_vae import errors
@@ -41,6 +42,49 @@ def test_every_import_is_a_declared_dependency():
     installed = packages_distributions()
     missing = {name for name in third if not declared & {normal(d) for d in installed.get(name, [name])}}
     assert not missing
+
+
+LOCKS = sorted(ROOT.glob("requirements*.lock"))
+
+
+def locked():
+    """(requirement, its hashes) of every line of the lock files."""
+    for path in LOCKS:
+        for line in path.read_text().replace("\\\n", " ").splitlines():
+            if line and not line.startswith("#"):
+                requirement, *hashes = line.split("--hash=")
+                yield Requirement(requirement), [h.strip() for h in hashes]
+
+
+def test_every_locked_package_has_one_version_and_hashes():
+    for requirement, hashes in locked():
+        assert [s.operator for s in requirement.specifier] == ["=="], requirement
+        assert hashes, requirement
+        assert all(re.fullmatch("sha256:[0-9a-f]{64}", h) for h in hashes), requirement
+    assert "lpips" in {requirement.name for requirement, _ in locked()}
+
+
+def test_no_lock_names_an_address():
+    assert not [path for path in LOCKS if "//" in path.read_text()]
+
+
+def test_the_lock_files_have_all_that_an_install_asks_for():
+    """Else `make`, which installs without dependencies, would leave it out. torchvision is left out on purpose."""
+    names = {normal(requirement.name) for requirement, _ in locked()}
+    waiting, seen = [("sde_vae", extra) for extra in ("", "test", "dev")], set()
+    while waiting:
+        name, extra = waiting.pop()
+        if (name, extra) in seen or name == "torchvision":
+            continue
+        seen.add((name, extra))
+        try:
+            found = [Requirement(text) for text in distribution(name).requires or []]
+        except PackageNotFoundError:
+            continue
+        for needed in found:
+            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                waiting += [(normal(needed.name), e) for e in ("", *needed.extras)]
+    assert {name for name, _ in seen} - names <= {"sde_vae"}
 
 
 def test_the_version_is_said_once():

@@ -1,6 +1,6 @@
 """Install a wheel in a clean environment, outside the clone, and do there what README does: `python tests/packaging/try_wheel.py WHEEL`.
 
-`make package` runs it on the wheel that it has built. No test runner is needed, and nothing but the wheel is installed.
+`make package` runs it on the wheel that it has built. No test runner is needed, and nothing is installed but the wheel and what `requirements.lock` has.
 """
 
 import json
@@ -70,7 +70,11 @@ def five_lines() -> str:
 def try_wheel(wheel: Path, folder: Path) -> None:
     with step("install"):
         environment = Environment(folder)
-        environment.run("pip", "install", "-q", "-c", str(ROOT / "requirements.lock"), str(wheel))
+        locked = ("--require-hashes", "--no-deps", "-r", str(ROOT / "requirements.lock"))
+        environment.run("pip", "install", "-q", *locked)
+        environment.run("pip", "install", "-q", "--no-deps", str(wheel))
+        # The wheel asks for nothing that the lock file does not have.
+        environment.run("pip", "check")
     before = environment.installed()
     with step("the five lines of README"):
         shown = environment.run("python", "-c", five_lines() + "print(sde_vae.__file__, x.shape)")

@@ -1,5 +1,6 @@
 """The report in a browser: everything is in the page, it fits a phone, a desktop and print, and it asks nothing of a network."""
 
+import io
 import shutil
 
 import numpy as np
@@ -257,3 +258,54 @@ def test_the_tables_of_the_latent_space_hold_no_more_than_there_is():
     # Images that cannot be rendered again, and one attribute.
     (edits,) = tables({"latent/edit/success/0": 0.1, "latent/edit/success/1": 0.9})
     assert (edits.head, len(edits.rows)) == (["success ↑"], 2)
+
+
+# Formulas, terminal escapes, bytes that are not UTF-8, HTML, text from right to left, long and empty.
+NAMES = (
+    *("$", "$x_{", "a$b$c", r"\frac$$", "x\x1b[31m", "\udcff", "_hidden", "<b>&", "\u202eright", "x" * 3000),
+    *("a\nb", "a/b", "\0", "{x}", "%s", ""),
+)
+
+
+def draw(figure):
+    """Lay out every text of a figure, in few pixels."""
+    figure.savefig(io.BytesIO(), dpi=20)
+
+
+def test_names_from_the_data_are_shown_and_never_act(tmp_path):
+    """In every figure that takes names, and in the page."""
+    bars = plots.Bars("KL", "dimension", "nats", np.ones(3), np.ones(3, bool))
+    for i, name in enumerate(NAMES[:9]):
+        values = np.arange(12) if i % 2 else np.arange(12) % 2
+        draw(plots.bars_and_scatter(bars, plots.Scatter("z", "x", "y", np.zeros((12, 2)), (name, values))))
+    draw(plots.rows({f"{name}: 1": np.zeros((2, 4, 4, 1)) for name in NAMES}))
+    draw(plots.heat_map(plots.HeatMap("t", "x", "colour", [*NAMES], [*NAMES], np.eye(len(NAMES)))))
+    panel = lambda name: plots.Panel("t", "x", "y", {f"x{name}": ([1, 2], [1, 2])}, {f"c{name}": 1.0}, True)
+    draw(plots.lines([panel(name) for name in NAMES[:6]]))
+    draw(plots.curves({name: [{"step": i, f"loss/{name}": 1.0} for i in range(3)] for name in NAMES[4:8]}))
+    for name in NAMES:
+        metrics = {f"latent/probe_accuracy/{name}": 0.5, f"latent/edit/{name}_1/success": 0.5, "split": name}
+        write_report(tmp_path / "report.html", name, metrics, {name: {name: name}})
+        page = (tmp_path / "report.html").read_text()
+        assert "<b>" not in page
+        assert all(c.isprintable() or c == "\n" for c in page)
+
+
+@pytest.mark.parametrize("name", ["$", "a$b$c", r"\$x$", "x_{"])
+def test_a_plotted_name_is_no_formula(name):
+    shown = next(text for text in plots.rows({name: np.zeros((1, 4, 4, 1))}).findobj(Text) if text.get_text())
+    assert shown._preprocess_math(shown.get_text()) == (name, False)
+
+
+@pytest.mark.parametrize(
+    "logged",
+    [
+        {},
+        {"prior": []},
+        {"prior": [{"step": 1, "loss": None}], "encoder": []},
+        {"prior": [{"step": 1}, {"step": 2, "loss": 1.0}]},
+    ],
+)
+def test_curves_of_an_empty_log_or_of_rows_without_a_loss_are_a_figure(logged, tmp_path):
+    plots.curves(logged, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 0

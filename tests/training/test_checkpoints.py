@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, NotWritten
 from sde_vae.methods.method import Method
 from sde_vae.training.checkpoints import Checkpoints, load_ema
+from sde_vae.training.description import Damaged, newest_record, read_description
 from sde_vae.training.train_state import adam, constant, init_state
 
 # A read that fails leaves one of orbax's own coroutines behind, which complains when it is collected.
@@ -49,7 +50,7 @@ def same(a, b):
 def test_round_trip_bit_for_bit(tmp_path):
     write(tmp_path, [1, 2])
     same(read(tmp_path), state_at(2))
-    ema, step, data = load_ema(tmp_path, "prior", jax.eval_shape(lambda: state_at(0).ema_params), "field")
+    ema, step, data, _ = load_ema(tmp_path, "prior", jax.eval_shape(lambda: state_at(0).ema_params), "field")
     assert (step, data) == (2, {"next_batch": 2})
     same(ema, state_at(2).ema_params)
 
@@ -150,3 +151,44 @@ def test_the_description_is_plain_json(tmp_path):
     meta = json.loads((tmp_path / "1" / "meta" / "metadata").read_text())
     assert meta["stage"] == "prior"
     assert meta["leaves"]["['params']['w']"]["shape"] == [4, 3]
+
+
+def test_a_flipped_bit_of_the_description_is_damage_and_never_another_network(tmp_path):
+    write(tmp_path, [1])
+    path = tmp_path / "1" / "meta" / "metadata"
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 3):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        with pytest.raises(Damaged):
+            read_description(tmp_path / "1")
+
+
+def test_a_description_of_version_0_1_is_read(tmp_path):
+    write(tmp_path, [1])
+    path = tmp_path / "1" / "meta" / "metadata"
+    meta = json.loads(path.read_text())
+    path.write_text(json.dumps({name: meta[name] for name in ("stage", "data", "leaves")}))
+    same(read(tmp_path), state_at(1))
+    assert newest_record(tmp_path) == (1, None)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_copy_under_a_later_step_is_skipped(tmp_path, old):
+    write(tmp_path, [1, 2])
+    shutil.copytree(tmp_path / "1", tmp_path / "9")
+    if old:
+        path = tmp_path / "9" / "meta" / "metadata"
+        meta = json.loads(path.read_text())
+        path.write_text(json.dumps({name: meta[name] for name in ("stage", "data", "leaves")}))
+    with pytest.warns(UserWarning, match=r"skipping .*/9: it is of step 1, under the name of another$"):
+        assert load_ema(tmp_path, "prior", jax.eval_shape(lambda: state_at(0).ema_params), "field").step == 2
+    with pytest.warns(
+        UserWarning, match=r"skipping .*/9: it is of step 1, under the name of another; moved to 9\.damaged"
+    ):
+        same(read(tmp_path), state_at(2))
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000}))
+    with pytest.raises(NotWritten, match=r"no room for a checkpoint \(0\.0 MB free, 0\.3 MB needed\)"):
+        write(tmp_path, [1])

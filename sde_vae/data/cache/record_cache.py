@@ -4,7 +4,7 @@ A cache is a folder of three files:
 
     images.array_record   one uncompressed record of H W C bytes for each image
     attributes.npy        one row for each image, if there are attributes
-    meta.json             the key of the contents, and a SHA-256 of the images
+    meta.json             the key of the contents, what was changed and left out, and SHA-256s of all three files
 
 The folder's name has a digest of the key, so that another source, size or filter has another folder. A folder is written under
 another name and renamed when it is complete. The folder that a killed process leaves (`*.building-*`) is not used, and the next
@@ -16,6 +16,7 @@ import json
 import re
 import shutil
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,16 +29,20 @@ from sde_vae.data.cache.cache_folders import cache_errors, discard, remove_aband
 from sde_vae.data.io.records import Records
 from sde_vae.errors import BadInput
 
-VERSION = 2  # of the files' layout; part of every digest
+VERSION = 3  # of the files' layout; part of every digest
 # Groups of one record, because a reader reads whole groups. Not compressed: zstd is slow and hardly shrinks pictures.
 WRITER = "group_size:1,uncompressed"
 
 
 class Picture(NamedTuple):
-    """A uint8 image [H, W, C] and its row of attributes, or None. All pictures of a cache have attributes, or none has."""
+    """A uint8 image [H, W, C], its row of attributes, or None, and kinds of what decoding changed in it.
+
+    All pictures of a cache have attributes, or none has.
+    """
 
     image: np.ndarray
     attributes: np.ndarray | None = None
+    changes: tuple[str, ...] = ()
 
 
 class Skipped(NamedTuple):
@@ -47,11 +52,12 @@ class Skipped(NamedTuple):
 
 
 class Cache(NamedTuple):
-    """Images, attributes [len(images), columns] or None, and the lines of the pictures that were left out, in order."""
+    """Images, attributes [len(images), columns] or None, the lines of the pictures that were left out, in order, and kind -> count of changes."""
 
     images: Records
     attributes: np.ndarray | None
     skipped: tuple[str, ...]
+    changes: dict[str, int]
 
 
 def cached(folder: Path, key: dict[str, Any], total: int, make: Callable[[], Iterator[Picture | Skipped]]) -> Cache:
@@ -83,6 +89,7 @@ def _build(path: Path, key: dict[str, Any], total: int, pictures: Iterator[Pictu
     shape: tuple[int, ...] | None = None
     rows: list[np.ndarray] = []
     n, skipped = 0, []
+    changes: Counter[str] = Counter()
     digest = hashlib.sha256()
     writer = ArrayRecordWriter(str(records), WRITER)
     try:
@@ -100,6 +107,7 @@ def _build(path: Path, key: dict[str, Any], total: int, pictures: Iterator[Pictu
             with cache_errors(path.parent):
                 writer.write(record)
             rows += [] if item.attributes is None else [item.attributes]
+            changes.update(item.changes)
             n += 1
     finally:
         with cache_errors(path.parent):
@@ -111,9 +119,10 @@ def _build(path: Path, key: dict[str, Any], total: int, pictures: Iterator[Pictu
     with cache_errors(path.parent):
         if rows:
             np.save(path / "attributes.npy", np.stack(rows), allow_pickle=False)
-        meta = {"key": key, "n": n, "shape": shape, "attributes": bool(rows), "skipped": skipped}
+        meta = {"key": key, "n": n, "shape": shape, "skipped": skipped, "changes": changes}
+        meta |= {"attributes": _digest(path / "attributes.npy") if rows else None}
         meta |= {"bytes": _size(records), "sha256": digest.hexdigest()}
-        (path / "meta.json").write_text(json.dumps(meta, indent=1))
+        (path / "meta.json").write_text(json.dumps({**meta, "check": _check(meta)}, indent=1))
 
 
 def _existing(path: Path, key: dict[str, Any]) -> Cache | None:
@@ -125,7 +134,7 @@ def _existing(path: Path, key: dict[str, Any]) -> Cache | None:
         return None
     try:
         return _open(path, key)
-    except (FileNotFoundError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError) as error:
         warnings.warn(f"cache {path}: {error}; built again", stacklevel=3)
         discard(path)
         return None
@@ -145,14 +154,33 @@ def _open(path: Path, key: dict[str, Any]) -> Cache:
     meta = json.loads((path / "meta.json").read_text())
     if meta["key"] != key:
         raise ValueError("its key is another one")
+    if meta.pop("check") != _check(meta):
+        raise ValueError("meta.json has another checksum")
     records = path / "images.array_record"
     if _size(records) != meta["bytes"]:
         raise ValueError(f"{records.name} has {_size(records)} bytes instead of {meta['bytes']}")
     images = Records(records, meta["n"], tuple(meta["shape"]), meta["sha256"])
-    attributes = np.load(path / "attributes.npy", allow_pickle=False) if meta["attributes"] else None
+    attributes = _attributes(path / "attributes.npy", meta["attributes"]) if meta["attributes"] else None
     if attributes is not None and len(attributes) != len(images):
         raise ValueError(f"attributes.npy has {len(attributes)} rows instead of {len(images)}")
-    return Cache(images, attributes, tuple(meta["skipped"]))
+    return Cache(images, attributes, tuple(meta["skipped"]), meta["changes"])
+
+
+def _attributes(path: Path, digest: str) -> np.ndarray:
+    """Read the attributes; one changed bit would move a picture to another split."""
+    if _digest(path) != digest:
+        raise ValueError(f"{path.name} has another checksum")
+    return np.load(path, allow_pickle=False)
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check(meta: dict[str, Any]) -> str:
+    """Return a SHA-256 of what meta.json holds beside it."""
+    return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
 
 
 def _size(path: Path) -> int:

@@ -1,59 +1,126 @@
-"""Read an attributes.csv: a header, then a line for each picture, with its file name and numbers.
+"""Read an attributes.csv: a header, then a line for each picture, with its file name and values.
 
-file,smiling,age
-a.png,1,34
-train/b.png,0,51.5
+file,smiling,age,kind
+a.png,yes,34,cat
+train/b.png,no,51.5,dog
+
+A column holds numbers, or truth values, or labels. The separator is a comma, a semicolon or a tab.
 """
 
 import csv
 import io
+import re
+from pathlib import PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 
+from sde_vae.data.io.formats import shown
 from sde_vae.errors import BadInput
 
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
+# Pairs of words for 0 and 1, in upper or lower case.
+TRUTH = (("false", "true"), ("no", "yes"))
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
+DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
 
-def parse(data: bytes, where: str, names: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return (names of the columns, numbers as float32 [len(names), columns]), with row i for the picture names[i].
 
-    Raises BadInput, with the line's number, unless every picture has one line, and every line a picture and finite numbers.
+class Table(NamedTuple):
+    """The names of the columns, their values as float32 [n, columns], and column -> the words for its values 0, 1, ..."""
 
-    >>> parse(b"file,age\\na.png,34", "attributes.csv", ["a.png"])
-    (('age',), array([[34.]], dtype=float32))
+    names: tuple[str, ...]
+    values: np.ndarray
+    words: dict[str, tuple[str, ...]]
+
+
+def parse(data: bytes, where: str, names: list[str]) -> Table:
+    """Return the attributes of the pictures `names`, in this order.
+
+    Raises BadInput, with the line's number, unless every picture has one line, and every line a picture and a value in each column.
+
+    >>> parse(b"file;age;kind\\na.png;34,5;cat", "attributes.csv", ["a.png"])
+    Table(names=('age', 'kind'), values=array([[34.5,  0. ]], dtype=float32), words={'kind': ('cat',)})
     """
-    try:
-        reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
-        lines = [(reader.line_num, line) for line in reader if line]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{where}: not a CSV file in UTF-8 ({error})") from None
+    separator, lines = _lines(data, where)
     header = [cell.strip() for cell in lines[0][1]] if lines else []
     columns = tuple(header[1:])
-    if not columns or not all(columns) or len(set(columns)) < len(columns):
+    if not columns or not all(columns) or len(set(columns)) < len(columns) or not all(map(str.isprintable, columns)):
         raise BadInput(
-            f"{where}: line 1 must be the word file and different names of attributes, got {','.join(header)!r}"
+            f"{where}: line 1 must be the word file and different names of attributes, separated by comma, semicolon or tab, got "
+            f"{shown(separator.join(header))!r}"
         )
-    rows: dict[str, np.ndarray] = {}
+    rows: dict[str, tuple[int, list[str]]] = {}
     for number, (name, *cells) in lines[1:]:
+        name = _as_path(name)
         if name in rows:
-            raise BadInput(f"{where}: line {number}: a second line for {name!r}")
-        rows[name] = _numbers(cells, f"{where}: line {number}: {name!r}", columns)
+            raise BadInput(f"{where}: line {number}: a second line for {shown(name)!r}")
+        if len(cells) != len(columns):
+            raise BadInput(
+                f"{where}: line {number}: {shown(name)!r} has {len(cells)} values, and the header {len(columns)} names (separated by a "
+                f"{SEPARATORS[separator]})"
+            )
+        rows[name] = (number, [cell.strip() for cell in cells])
     _require_same(where, names, rows)
-    return columns, np.stack([rows[name] for name in names])
+    ordered = [rows[name] for name in names]
+    found = [
+        _column([(number, cells[k]) for number, cells in ordered], f"{where}: {name}", separator)
+        for k, name in enumerate(columns)
+    ]
+    words = {name: words for name, (_, words) in zip(columns, found, strict=True) if words}
+    return Table(columns, np.stack([values for values, _ in found], axis=1), words)
 
 
-def _numbers(cells: list[str], line: str, columns: tuple[str, ...]) -> np.ndarray:
-    if len(cells) != len(columns):
-        raise BadInput(f"{line} has {len(cells)} numbers, and the header {len(columns)} names")
+def _lines(data: bytes, where: str) -> tuple[str, list[tuple[int, list[str]]]]:
+    """Return (the separator, (number, cells) of each line that is not empty): the separator that the header has most of."""
     try:
-        numbers = np.array([float(cell) for cell in cells], np.float64)
-    except ValueError as error:
-        raise BadInput(f"{line}: {error}") from None
-    if not np.all(np.abs(numbers) <= np.finfo(np.float32).max):  # false for NaN too
-        raise BadInput(f"{line}: {','.join(cells)} are not all finite")
+        text = data.decode("utf-8-sig")
+        header = text.partition("\n")[0]
+        separator = max(SEPARATORS, key=header.count)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        return separator, [(reader.line_num, line) for line in reader if any(cell.strip() for cell in line)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"{where}: not a CSV file in UTF-8 ({error})") from None
+
+
+def _column(cells: list[tuple[int, str]], where: str, separator: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return (values float32 [n], the words for 0, 1, ... where the column has words)."""
+    if separator != ",":
+        cells = [(n, c.replace(",", ".") if DECIMAL_COMMA.fullmatch(c) else c) for n, c in cells]
+    for number, cell in cells:
+        if not cell:
+            raise BadInput(f"{where}: line {number} has no value: give every picture one")
+    given = [cell for _, cell in cells]
+    numeric = [NUMBER.fullmatch(cell) is not None for cell in given]
+    if all(numeric):
+        return _numbers(cells, where), ()
+    if any(numeric):
+        number, word = cells[numeric.index(False)]
+        raise BadInput(
+            f"{where}: line {number} has {shown(word)!r}, and other lines have numbers: give numbers alone, or words alone"
+        )
+    for words in TRUTH:
+        if {cell.casefold() for cell in given} <= set(words):
+            return np.array([words.index(cell.casefold()) for cell in given], np.float32), words
+    words = tuple(sorted({shown(cell) for cell in given}))
+    places = {word: i for i, word in enumerate(words)}
+    return np.array([places[shown(cell)] for cell in given], np.float32), words
+
+
+def _numbers(cells: list[tuple[int, str]], where: str) -> np.ndarray:
+    numbers = np.array([float(cell) for _, cell in cells], np.float64)
+    wrong = np.flatnonzero(~(np.abs(numbers) <= np.finfo(np.float32).max))  # of NaN too
+    if len(wrong):
+        number, cell = cells[wrong[0]]
+        raise BadInput(f"{where}: line {number} has {cell}, which is not a finite float32")
     return numbers.astype(np.float32)
 
 
-def _require_same(where: str, names: list[str], rows: dict[str, np.ndarray]) -> None:
+def _as_path(name: str) -> str:
+    """The name with "/", as the pictures have it."""
+    return PurePosixPath(name.strip().replace("\\", "/")).as_posix()
+
+
+def _require_same(where: str, names: list[str], rows: dict[str, tuple[int, list[str]]]) -> None:
     missing = [n for n in names if n not in rows]
     extra = sorted(rows.keys() - set(names))
     if missing:
@@ -63,4 +130,4 @@ def _require_same(where: str, names: list[str], rows: dict[str, np.ndarray]) -> 
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return shown(", ".join(names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 
@@ -45,18 +46,20 @@ def drawn(options: DataOptions, seeds: dict[str, range]) -> Dataset:
     require()
     if options.channels != 3:
         raise BadInput(f"config.data.channels: got {options.channels}; avatars are in colour: set it to 3")
-    if not SIZES[0] <= options.image_size <= SIZES[1]:
-        raise BadInput(
-            f"config.data.image_size: got {options.image_size}; avatars are drawn at {SIZES[0]} to {SIZES[1]}"
-        )
-    return Dataset("avatars", {name: _split(options, name, s) for name, s in seeds.items()}, attributes=tuple(FACTORS))
+    size, width = options.size
+    if size != width:
+        raise BadInput(f"config.data.image_size: got {options.image_size}; avatars are square: give one number")
+    if not SIZES[0] <= size <= SIZES[1]:
+        raise BadInput(f"config.data.image_size: got {size}; avatars are drawn at {SIZES[0]} to {SIZES[1]}")
+    splits = {name: _split(options.cache, size, name, s) for name, s in seeds.items()}
+    return Dataset("avatars", splits, attributes=tuple(FACTORS), values=FACTORS, render=render)
 
 
-def _split(options: DataOptions, name: str, seeds: range) -> Split:
+def _split(folder: Path, size: int, name: str, seeds: range) -> Split:
     key = {
-        "name": f"avatars-{name}-{options.image_size}",
+        "name": f"avatars-{name}-{size}",
         "seeds": [seeds.start, seeds.stop, seeds.step],
-        "size": options.image_size,
+        "size": size,
         "factors": FACTORS,
         "half_without": HALF_WITHOUT,
         "frame": FRAME,
@@ -64,8 +67,8 @@ def _split(options: DataOptions, name: str, seeds: range) -> Split:
         **{package: version(package) for package in ("python-avatars", "resvg-py")},
     }
     processes = min(os.cpu_count() or 1, len(seeds) // FACES_PER_PROCESS)
-    make = functools.partial(pictures, seeds, options.image_size, processes)
-    cache = cached(options.cache, key, len(seeds), make)
+    make = functools.partial(pictures, seeds, size, processes)
+    cache = cached(folder, key, len(seeds), make)
     return Split(cache.images, cache.attributes)
 
 

@@ -4,17 +4,21 @@ import gzip
 import math
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sde_vae.data.dataset import DataOptions, Dataset, Split
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, reason
 
 # The folder of Debian's package dataset-fashion-mnist.
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 # The last images of the official training set: there is no official validation split.
 VALID = 5000
 MAX_BYTES = 2**30  # of one file's array; EMNIST, the largest data set in this format, has half of that
+# Of a gzip file: MNIST's deflate by a factor of 4 to 10, and the limit of deflate is 1,032.
+MAX_RATIO = 200
+CHUNK = 2**24  # bytes read at once
 MAGIC = {1: b"\0\0\x08\x01", 3: b"\0\0\x08\x03"}
 
 
@@ -58,13 +62,26 @@ def read_idx(path: Path, rank: int) -> np.ndarray:
         with gzip.open(found) if found == gz else open(found, "rb") as file:
             shape = _shape(found, file.read(4 + 4 * rank), rank)
             size = math.prod(shape)
-            data = file.read(size + 1)  # and no more: a gzip file can inflate without end
+            most = found.stat().st_size * (MAX_RATIO if found == gz else 1)
+            # No more than is there or was declared: a gzip file can inflate without end.
+            data = _read_most(file, min(size, most) + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise BadInput(f"{found}: can't be read ({error}); get it anew") from error
+        raise BadInput(f"{found}: can't be read ({reason(error)}); get it anew") from error
+    if len(data) > most:
+        raise BadInput(f"{found}: inflates over {MAX_RATIO} times: looks like a bomb; get it anew")
     if len(data) != size:
         read = f"found {len(data)}; truncated?" if len(data) < size else "found more; get it anew"
         raise BadInput(f"{found}: expected {size} bytes for {shape}, {read}")
     return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _read_most(file: Any, size: int) -> bytes:
+    """Return up to `size` bytes. One read of them all would take the memory before it finds how many there are."""
+    parts = []
+    while size > 0 and (part := file.read(min(size, CHUNK))):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
 
 
 def _shape(path: Path, header: bytes, rank: int) -> tuple[int, ...]:

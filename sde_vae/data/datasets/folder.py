@@ -1,9 +1,8 @@
-"""The user's own images: a folder or a .zip of PNG and JPEG files.
+"""The user's own images: a folder or a .zip of picture files.
 
-Pictures are found at any depth and sorted by name. If there is a folder train/ at the top, the splits are train/, valid/ and
-test/. Otherwise a tenth of the pictures each is held out for valid and test, always the same; with fewer than ten pictures none
-is. If all files lie in one folder of another name, that folder is the top. Folders that look like splits, without a train/, are
-refused, because their pictures would be mixed. An `attributes.csv` at the top holds numbers for every picture.
+Pictures are found at any depth and sorted by name. If they lie in folders train/, valid/ and test/, these are the splits.
+Otherwise a tenth of the pictures each is held out for valid and test, always the same; with fewer than ten pictures none is. The
+folders below the splits, or at the top, are classes: the attribute `label`. An `attributes.csv` holds further attributes.
 """
 
 from pathlib import Path
@@ -12,64 +11,96 @@ import numpy as np
 
 from sde_vae.data.cache.record_cache import Cache, Picture, cached
 from sde_vae.data.dataset import DataOptions, Dataset, Split, make_splits
-from sde_vae.data.datasets.attributes_csv import parse
+from sde_vae.data.datasets.attributes_csv import Table, parse
+from sde_vae.data.datasets.picture_folders import NO_SPLIT, SPLITS, Folders, read_folders, top_of
 from sde_vae.data.io.archive import Files, fingerprint, open_files
+from sde_vae.data.io.changes import change_notes
 from sde_vae.data.io.decode import Unfit, pictures, preparation
+from sde_vae.data.io.formats import EXPECTED, is_picture, left_out, shown
 from sde_vae.data.io.records import Subset
 from sde_vae.errors import BadInput
 
-ENDINGS = (".png", ".jpg", ".jpeg")
-SPLITS = ("train", "valid", "test")
-LIKE_SPLITS = ("train", "training", "valid", "validation", "val", "test")  # in upper or lower case
-NO_SPLIT = -1  # instead of a split's number
 CSV = "attributes.csv"
+LABEL = "label"
 
 
 def folder(options: DataOptions) -> Dataset:
     """Return the data set of a folder or a .zip. The attributes are float32.
 
-    Raises BadInput, which names the file, for a bad file. With options.skip_corrupt bad pictures are left out and listed.
+    Raises BadInput, which names the file, for a bad file. With options.skip_corrupt bad pictures are left out and listed. What is left
+    out or converted otherwise is in the notes.
     """
-    path = require_path(options.dir, "a folder or a .zip of PNG or JPEG files")
-    with open_files(path) as files:
-        top = _top(files.names)
-        names = [n.removeprefix(top) for n in files.names if n.startswith(top) and n.lower().endswith(ENDINGS)]
-        if not names:
-            raise BadInput(f"config.data.dir: {path} has no {', '.join(ENDINGS)} file")
-        columns, table = _attributes(files, top, names)
+    path = require_path(options.dir, "a folder or a .zip of picture files")
+    with open_files(path, options.follow_links) as files:
+        whole = picture_names(files, "config.data.dir")
+        top = top_of(whole)
+        names = [n.removeprefix(top) for n in whole]
+        folders = read_folders(names, f"{path}/{top}".rstrip("/"))
+        table, used = _attributes(files, top, whole)
+        columns, values = _all_attributes(table, folders)
         # Only the cache knows which pictures are good. It therefore holds their splits too, as a further column.
-        rows = np.concatenate([_split_numbers(names, path, top)[:, None], table], axis=1)
+        rows = np.concatenate([folders.splits[:, None], values], axis=1)
+        digest = fingerprint(path, options.follow_links)
         cache = cached(
             options.cache,
-            {"name": path.stem, "path": str(path.resolve()), "files": fingerprint(path), **preparation(options)},
+            {"name": shown(path.stem), "path": str(path.resolve()), "files": digest, **preparation(options)},
             len(names),
-            lambda: pictures([f"{path}/{top}{n}" for n in names], lambda i: files.read(top + names[i]), options, rows),
+            lambda: pictures(
+                [f"{path}/{n}" for n in whole], lambda i: files.read(whole[i]), options, rows, options.fit == "none"
+            ),
         )
-    return Dataset(path.name, _splits(cache), attributes=columns, skipped=cache.skipped)
+        others = left_out((n for n in files.names if not is_picture(n) and n != used), files.ignored)
+    name = shown(path.name)
+    words = table.words if LABEL in table.names else table.words | {LABEL: folders.classes}
+    return Dataset(
+        name,
+        _splits(cache, mixed=folders.labels is not None),
+        attributes=columns,
+        skipped=cache.skipped,
+        notes=(
+            *([f"{name}: left out: {others}"] if others else []),
+            *change_notes(name, cache.changes, len(names)),
+            *([f"{name}: {folders.note}"] if folders.note else []),
+            *_attribute_notes(name, columns, words),
+        ),
+        values={column: tuple(map(shown, words[column])) for column in columns if column in words},
+    )
 
 
 def read_pictures(path: Path, options: DataOptions) -> tuple[list[str], np.ndarray]:
-    """Return (names, uint8 images [n, H, W, C]) of all PNG and JPEG files below a folder or in a zip, sorted by name.
+    """Return (names, uint8 images [n, H, W, C]) of all pictures below a folder or in a zip, sorted by name.
 
-    The images are cropped and resized as in `options`; the sizes of the files may differ. Raises BadInput, which names the file,
-    for a file that cannot be read. With options.skip_corrupt such files are left out, and their number is printed.
+    The images are prepared as in `options`; the sizes of the files may differ. Raises BadInput, which names the file,
+    for a file that cannot be read. With options.skip_corrupt such files are left out. What was left out or converted is printed.
     """
-    with open_files(path) as files:
-        names = [name for name in files.names if name.lower().endswith(ENDINGS)]
-        other = len(files.names) - len(names)
-        if not names:
-            raise BadInput(f"--input: {path} has no {', '.join(ENDINGS)} file")
+    with open_files(path, options.follow_links) as files:
+        names = picture_names(files, "--input")
+        others = left_out((n for n in files.names if not is_picture(n)), files.ignored)
         try:
             found = list(pictures([f"{path}/{n}" for n in names], lambda i: files.read(names[i]), options, alike=False))
         except Unfit as error:
             raise BadInput(
-                f"--input: {error} (of this trained run that cannot be changed: convert the pictures)"
+                f"--input: {error} (config.data.channels and crop of a trained run cannot be changed)"
             ) from error
-    kept = [(name, item.image) for name, item in zip(names, found, strict=True) if isinstance(item, Picture)]
-    for count, why in ((other, f"with other endings than {', '.join(ENDINGS)}"), (len(names) - len(kept), "corrupt")):
-        if count:
-            print(f"{path}: {count} files left out, {why}")
-    return [name for name, _ in kept], np.stack([image for _, image in kept])
+    kept = [(name, item) for name, item in zip(names, found, strict=True) if isinstance(item, Picture)]
+    where = shown(path)
+    if others:
+        print(f"note: {where}: left out: {others}")
+    if len(kept) < len(names):
+        print(f"note: {where}: left out: {len(names) - len(kept)} corrupt pictures (config.data.skip_corrupt)")
+    kinds = [kind for _, item in kept for kind in item.changes]
+    for line in change_notes(where, {kind: kinds.count(kind) for kind in kinds}, len(names)):
+        print(f"note: {line}")
+    return [name for name, _ in kept], np.stack([item.image for _, item in kept])
+
+
+def picture_names(files: Files, field: str) -> list[str]:
+    """Return the names of the pictures of a source. Raises BadInput, which says what there is instead, if there is none."""
+    names = [name for name in files.names if is_picture(name)]
+    if not names:
+        others = left_out(files.names, files.ignored) or "no files at all"
+        raise BadInput(f"{field}: {shown(files.where)} has no picture in {EXPECTED}; it has {others}")
+    return names
 
 
 def require_path(path: Path | None, expected: str) -> Path:
@@ -77,7 +108,7 @@ def require_path(path: Path | None, expected: str) -> Path:
     if path is None:
         raise BadInput(f"config.data.dir: not given; expected {expected}")
     if not path.exists():
-        raise BadInput(f"config.data.dir: {path} does not exist; expected {expected}")
+        raise BadInput(f"config.data.dir: {shown(path)} does not exist; expected {expected}")
     return path
 
 
@@ -88,9 +119,13 @@ def split_by_number(cache: Cache, names: tuple[str, ...]) -> dict[str, Split]:
     return {name: _split(cache, index) for name, index in parts.items() if len(index)}
 
 
-def _splits(cache: Cache) -> dict[str, Split]:
+def _splits(cache: Cache, mixed: bool) -> dict[str, Split]:
+    """The splits. With `mixed`, valid and test are shuffled: the first of them, which are evaluated, would be of one class."""
     if _table(cache)[0, 0] != NO_SPLIT:
-        return split_by_number(cache, SPLITS)
+        parts = {name: np.flatnonzero(_table(cache)[:, 0] == i) for i, name in enumerate(SPLITS)}
+        if mixed:
+            parts |= {name: np.random.default_rng(0).permutation(parts[name]) for name in ("valid", "test")}
+        return {name: _split(cache, index) for name, index in parts.items() if len(index)}
     n = len(cache.images)
     if n < 10:
         return {"train": _split(cache, np.arange(n))}
@@ -111,33 +146,40 @@ def _split(cache: Cache, index: np.ndarray) -> Split:
     return Split(Subset(cache.images, index), attributes if attributes.size else None)
 
 
-def _top(names: tuple[str, ...]) -> str:
-    """Return the one folder that holds all files, with its "/", or ""."""
-    first, slash, _ = names[0].partition("/") if names else ("", "", "")
-    alone = slash and first not in SPLITS and all(n.startswith(f"{first}/") for n in names)
-    return f"{first}/" if alone else ""
+def _all_attributes(table: Table, folders: Folders) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return (names of the attributes, their values [n, columns]): the classes of the folders first, then those of the table.
+
+    A column `label` of the table replaces the folders' classes.
+    """
+    if folders.labels is None or LABEL in table.names:
+        return table.names, table.values
+    return (LABEL, *table.names), np.concatenate([folders.labels[:, None], table.values], axis=1)
 
 
-def _split_numbers(names: list[str], path: Path, top: str) -> np.ndarray:
-    """Return the number of each picture's split, or NO_SPLIT: float32 [n]."""
-    tops = [n.partition("/")[0] for n in names]
-    if "train" not in tops:
-        for folder in (top, *(f"{top}{t}/" for t in sorted(set(tops)))):
-            if folder.rstrip("/").rpartition("/")[2].casefold() in LIKE_SPLITS:
-                expected = ", ".join(f"{s}/" for s in SPLITS)
-                raise BadInput(
-                    f"config.data.dir: {path} has {folder}, which looks like a split, but no train/: expected {expected}; "
-                    "rename it"
-                )
-        return np.full(len(names), NO_SPLIT, np.float32)
-    for name, top in zip(names, tops, strict=True):
-        if top not in SPLITS:
-            raise BadInput(f"{path}/{name}: outside of {', '.join(f'{s}/' for s in SPLITS)}, while there is a train/")
-    return np.array([SPLITS.index(top) for top in tops], np.float32)
+def _attributes(files: Files, top: str, names: list[str]) -> tuple[Table, str | None]:
+    """Return (the attributes of the pictures, the name of their file), with no columns and None if there is no attributes.csv.
+
+    It lies in the folder that holds all pictures, or above it. Its names are relative to either.
+    """
+    parts = top.split("/")[:-1]
+    for depth in range(len(parts), -1, -1):
+        place = "".join(f"{part}/" for part in parts[:depth])
+        if place + CSV in files.names:
+            data, where = files.read(place + CSV), shown(f"{files.where}/{place}{CSV}")
+            try:
+                return parse(data, where, [n.removeprefix(place) for n in names]), place + CSV
+            except BadInput:
+                if place == top:
+                    raise
+            return parse(data, where, [n.removeprefix(top) for n in names]), place + CSV
+    return Table((), np.zeros((len(names), 0), np.float32), {}), None
 
 
-def _attributes(files: Files, top: str, names: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return (names of the attributes, their table [n, columns]), with no columns if there is no attributes.csv."""
-    if top + CSV not in files.names:
-        return (), np.zeros((len(names), 0), np.float32)
-    return parse(files.read(top + CSV), f"{files.where}/{top}{CSV}", names)
+def _attribute_notes(name: str, columns: tuple[str, ...], words: dict[str, tuple[str, ...]]) -> list[str]:
+    """A line for each attribute of words: how many there are, and the first."""
+    listed = {
+        c: ", ".join(map(shown, words[c][:5])) + (", ..." if len(words[c]) > 5 else "") for c in columns if c in words
+    }
+    return [
+        f"{name}: the attribute {column} has {len(words[column])} values: {text}" for column, text in listed.items()
+    ]

@@ -3,6 +3,7 @@
 from sde_vae.data.dataset import DataOptions, Dataset
 from sde_vae.data.datasets.avatars import avatars
 from sde_vae.data.datasets.celeba import celeba
+from sde_vae.data.datasets.cifar10 import cifar10
 from sde_vae.data.datasets.digits import digits
 from sde_vae.data.datasets.fashion_mnist import fashion_mnist
 from sde_vae.data.datasets.folder import folder
@@ -15,6 +16,7 @@ DATASETS = {
     "mnist5k": mnist5k,
     "fashion_mnist": fashion_mnist,
     "celeba": celeba,
+    "cifar10": cifar10,
     "folder": folder,
     "avatars": avatars,
 }
@@ -31,7 +33,7 @@ def load(name: str, options: DataOptions) -> Dataset:
     else:
         loader = choose(f"config.data.name (or {TFDS}NAME)", name, DATASETS)
     data = loader(options)
-    if data.shape != (options.image_size, options.image_size, options.channels):
+    if data.shape != (*options.size, options.channels):
         raise BadInput(
             f"config.data.image_size, config.data.channels: got {options.image_size}, {options.channels}, but the images of "
             f"{data.name} are {'x'.join(map(str, data.shape))}"

@@ -14,6 +14,7 @@ import numpy as np
 from sde_vae.data.cache.record_cache import Cache, Picture, Skipped, cached
 from sde_vae.data.dataset import DataOptions, Dataset, Split
 from sde_vae.data.datasets.folder import require_path
+from sde_vae.data.datasets.tfds_features import check_features, check_inside
 from sde_vae.data.datasets.tfds_folder import FORMAT, check_shards, command, prepared, tfds_errors
 from sde_vae.data.io.archive import fingerprint
 from sde_vae.data.io.decode import pictures, preparation
@@ -35,6 +36,7 @@ def tfds(name: str) -> Callable[[DataOptions], Dataset]:
         root = require_path(options.dir, f"a folder with {name} as {FORMAT}; to make one: {command(name, 'DIR')}")
         library = _library()
         path = prepared(root, name)
+        check_features(path, name)  # before the library reads them
         with tfds_errors(path, path, name):
             builder = library.builder_from_directory(str(path))
             features = dict(_flat(builder.info.features))
@@ -47,6 +49,9 @@ def tfds(name: str) -> Callable[[DataOptions], Dataset]:
             raise BadInput(f"{path}: has no split train; it has {', '.join(found) or 'none'}")
         wanted = {theirs: ours for theirs, ours in SPLITS.items() if theirs in found}
         for theirs in wanted:
+            with tfds_errors(path, path, name):
+                files = list(map(str, found[theirs].filepaths))
+            check_inside(files, path)
             check_shards(found[theirs], path, name)
         caches = {
             ours: _cache(library, builder, features, theirs, path, name, options) for theirs, ours in wanted.items()

@@ -1,26 +1,31 @@
-"""Decode PNG and JPEG bytes to uint8 images of one size, strictly, in order, with a few threads.
+"""Decode picture files to uint8 images of one size, strictly, in order, with a few threads.
 
-EXIF orientation is applied, as in a viewer. Only lossless conversions are made: grey to three equal channels, a palette to its
-colours, and alpha that is 1 everywhere to none. The centre crop and then the antialiased resize follow. A picture that has the
-right size is not changed.
+EXIF orientation is applied, as in a viewer. Then come the centre crop, the conversion to the channels of the images, and the
+antialiased resize. What loses anything is done only where an option allows it, and all of it is counted. A picture that has the
+right size and channels is not changed.
 """
 
-import io
+import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from sde_vae.data.cache.record_cache import Picture, Skipped
 from sde_vae.data.dataset import DataOptions
+from sde_vae.data.io.fit import FITS, Unfit, cropped, kind_of, resized
+from sde_vae.data.io.formats import shown
+from sde_vae.data.io.open_picture import has_colour, load, open_header, simple
 from sde_vae.errors import BadInput, choose
 
-FORMATS = ("PNG", "JPEG")
-MAX_PIXELS = 2**26  # 8192 x 8192; Pillow warns for larger pictures
+# Pictures of more pixels are decoded one at a time, all in one thread: a pixel takes 4 to 9 bytes, and the memory that a thread has
+# freed stays its own. The limit is Pillow's, for which see `open_header`.
+MANY_PIXELS = 2**24
+AHEAD_BYTES = 2**28  # of images that wait for their turn
 FILTERS = {
     "box": Image.Resampling.BOX,
     "bilinear": Image.Resampling.BILINEAR,
@@ -28,39 +33,85 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-GREY, COLOUR = ("1", "L", "LA"), ("RGB", "RGBA", "P", "PA")
-MODES = {1: "L", 3: "RGB"}
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 class Decoded(NamedTuple):
-    """A uint8 image [size, size, C], and the kind of the file: its size and grey or colour, equal for all files of a data set."""
+    """A uint8 image [H, W, C]; the size of the file's picture, which may have to be equal for all; and what was changed."""
 
     image: np.ndarray
     kind: str
+    changes: tuple[str, ...] = ()
 
 
-class Unfit(BadInput):
-    """The options do not fit a good picture. `kind` is as in Decoded."""
+def decode(data: bytes, name: str, options: DataOptions, single: Executor | None = None) -> Decoded:
+    """Decode one file and prepare it by `options`; one with MANY_PIXELS in the one thread of `single`, where that is given.
 
-    def __init__(self, message: str, kind: str):
-        super().__init__(message)
-        self.kind = kind
-
-
-def decode(data: bytes, name: str, options: DataOptions) -> Decoded:
-    """Decode one file and prepare it by `options`.
-
-    Raises BadInput, which names the file, for anything but an undamaged PNG or JPEG, and Unfit if the options do not fit it.
+    Raises BadInput, which names the file, for anything but an undamaged picture, and Unfit if the options do not fit it.
     """
-    picture, kind = _open(data, name)
+    header = open_header(data, name)
+    if single is None or header.width * header.height <= MANY_PIXELS:
+        return _prepared(header, name, options)
+    return single.submit(_prepared, header, name, options).result()
+
+
+def _prepared(header: Image.Image, name: str, options: DataOptions) -> Decoded:
+    """Decode a picture, of which the header is read, and prepare it by `options`."""
     mode, resampling = _mode_and_filter(options)
-    if options.channels == 1 and picture.mode in COLOUR:
-        raise Unfit(f"{name}: is in colour ({picture.mode}), and config.data.channels is 1: set it to 3", kind)
-    picture = _cropped(picture.convert(mode), name, options.crop, kind)
-    size = (options.image_size, options.image_size)
-    if picture.size != size:
-        picture = picture.resize(size, resampling)
-    return Decoded(np.asarray(picture).reshape(*size, options.channels), kind)
+    size = options.size
+    opened = load(header, name)
+    kind = kind_of(opened.picture)
+    part = cropped(opened.picture, name, options.crop, options.fit, size)
+    # A crop has the images' shape already.
+    cut = options.fit == "cover" and not options.crop and part.size != opened.picture.size
+    part, changes = simple(opened._replace(picture=part), name)
+    part, more = _in_mode(part, name, mode, options, kind)
+    padded = options.fit == "contain" and part.width * size[0] != part.height * size[1]
+    enlarged = part.width < size[1] and part.height < size[0]
+    flags = {"cover": cut, "contain": padded, "enlarged": enlarged}
+    part = resized(part, options.fit, size, resampling, _colour(options, len(mode)))
+    changes += (*more, *(change for change, holds in flags.items() if holds))
+    return Decoded(np.asarray(part).reshape(*size, options.channels), kind, changes)
+
+
+def _in_mode(
+    picture: Image.Image, name: str, mode: str, options: DataOptions, kind: str
+) -> tuple[Image.Image, tuple[str, ...]]:
+    """Return (a picture in `mode`, what was changed). Raises BadInput where that would lose something unasked."""
+    changes: tuple[str, ...] = ()
+    if mode == "L" and picture.mode.startswith("RGB"):
+        if not has_colour(picture):
+            changes += ("colourless",)
+        elif options.to_grey:
+            changes += ("to_grey",)
+        else:
+            raise Unfit(
+                f"{name}: is in colour, and config.data.channels is 1: set it to 3, or config.data.to_grey=True to convert",
+                kind,
+            )
+        picture = picture.convert("LA" if picture.mode == "RGBA" else "L")
+    if mode != "L" and picture.mode in ("L", "LA"):
+        changes += ("grey",)
+        picture = picture.convert("RGBA" if picture.mode == "LA" else "RGB")
+    if mode == "RGBA" and picture.mode == "RGB":
+        changes += ("opaque",)
+    if mode != "RGBA" and picture.mode in ("LA", "RGBA"):
+        if options.background is None:
+            raise BadInput(
+                f"{name}: is transparent in places: set config.data.background, such as 255 for white, or config.data.channels=4"
+            )
+        behind = _colour(options, len(mode))
+        canvas = Image.new(mode, picture.size, behind[0] if len(behind) == 1 else behind)
+        canvas.paste(picture, mask=picture.getchannel("A"))
+        picture, changes = canvas, (*changes, "flattened")
+    return (picture if picture.mode == mode else picture.convert(mode)), changes
+
+
+def _colour(options: DataOptions, channels: int) -> tuple[int, ...]:
+    """The background in so many channels: black if none is set, and opaque."""
+    given = options.background or (0,)
+    colour = given * min(channels, 3) if len(given) == 1 else given
+    return (*colour, 255) if channels == 4 and len(colour) == 3 else colour
 
 
 def pictures(
@@ -72,99 +123,81 @@ def pictures(
 ) -> Iterator[Picture | Skipped]:
     """Decode read(0), read(1), ... in order, with attributes[i] for image i.
 
-    With `alike`, a file of another size or number of channels than the first good one is an error. Raises BadInput for a bad
+    With `alike`, a file whose picture has another size than the first good one is an error. Raises BadInput for a bad
     file. With options.skip_corrupt a Skipped is yielded instead, unless the options do not fit, or more than half of the files
     are bad.
     """
     _mode_and_filter(options)  # wrong options are an error, whatever skip_corrupt is
     first: tuple[str, str] | None = None
     skipped = []
+    names = [shown(name) for name in names]
 
     def decode_file(i: int) -> Decoded | BadInput:
         try:
-            return decode(read(i), names[i], options)
+            return decode(read(i), names[i], options, single)
         except BadInput as error:
             return error
 
-    for i, item in enumerate(_in_order(decode_file, len(names))):
-        # Checked first: options that fit the other files need not fit a file of another kind.
-        if alike and first and isinstance(item, Decoded | Unfit) and item.kind != first[1]:
-            item = BadInput(f"{names[i]}: is {item.kind}, while {first[0]} is {first[1]}: all must be alike")
-        if isinstance(item, Decoded):
-            first = first or (names[i], item.kind)
-            yield Picture(item.image, None if attributes is None else attributes[i])
-            continue
-        if isinstance(item, Unfit):
-            raise item
-        if not options.skip_corrupt:
-            raise BadInput(f"{item} (config.data.skip_corrupt=True leaves such files out)")
-        skipped.append(str(item))
-        yield Skipped(skipped[-1])
+    height, width = options.size
+    found = _in_order(decode_file, len(names), height * width * options.channels)
+    with ThreadPoolExecutor(1) as single, contextlib.closing(found):
+        for i, item in enumerate(found):
+            # Checked first: options that fit the other files need not fit a file of another kind.
+            if alike and first and isinstance(item, Decoded | Unfit) and item.kind != first[1]:
+                item = BadInput(
+                    f"{names[i]}: is {item.kind}, while {first[0]} is {first[1]}: all must be alike with config.data.fit=none; cover cuts "
+                    "them to one shape, contain pads them"
+                )
+            if isinstance(item, Decoded):
+                first = first or (names[i], item.kind)
+                yield Picture(item.image, None if attributes is None else attributes[i], item.changes)
+                continue
+            if isinstance(item, Unfit):
+                raise item
+            if not options.skip_corrupt:
+                raise BadInput(f"{item} (config.data.skip_corrupt=True leaves such files out)")
+            skipped.append(str(item))
+            yield Skipped(skipped[-1])
     if 2 * len(skipped) > len(names):  # possibly the first file is the bad one
         raise BadInput(
             f"config.data.dir: {len(skipped)} of {len(names)} files cannot be used: {'; '.join(skipped[:3])}"
         )
 
 
-def preparation(options: DataOptions) -> dict[str, int | str | bool]:
+def preparation(options: DataOptions) -> dict[str, int | str | bool | tuple[int, ...] | None]:
     """Return the part of a cache's key that describes the preparation of the pictures."""
-    fields = ("image_size", "channels", "crop", "filter", "skip_corrupt")
+    fields = ("image_size", "channels", "crop", "filter", "skip_corrupt", "fit", "background", "to_grey")
     return {field: getattr(options, field) for field in fields}
 
 
 def _mode_and_filter(options: DataOptions) -> tuple[str, Image.Resampling]:
-    """Return Pillow's mode and filter. Raises BadInput for unknown ones."""
+    """Return Pillow's mode and filter. Raises BadInput for options that are wrong for any picture."""
     if options.channels not in MODES:
-        raise BadInput(f"config.data.channels: got {options.channels}, expected 1 (grey) or 3 (colour)")
+        raise BadInput(f"config.data.channels: got {options.channels}, expected 1 (grey), 3 (colour) or 4 (and alpha)")
+    choose("config.data.fit", options.fit, dict.fromkeys(FITS))
+    if options.background and len(options.background) not in (1, min(options.channels, 3)):
+        raise BadInput(
+            f"config.data.background: got {options.background}, expected one number, or one for each of "
+            f"{min(options.channels, 3)} channels"
+        )
     return MODES[options.channels], choose("config.data.filter", options.filter, FILTERS)
 
 
-def _open(data: bytes, name: str) -> tuple[Image.Image, str]:
-    """Return (picture, kind). Raises BadInput for a damaged file, or one that 8-bit grey or RGB cannot hold."""
-    try:
-        picture = Image.open(io.BytesIO(data), formats=FORMATS)
-        if picture.width * picture.height > MAX_PIXELS:
-            raise Image.DecompressionBombError(f"{picture.width}x{picture.height} is over {MAX_PIXELS} pixels")
-        wide = ";16" in str(
-            [tile[3] for tile in picture.tile]
-        )  # 16 bits; Pillow would drop the lower ones without an error
-        picture.load()
-        picture = ImageOps.exif_transpose(picture)
-        alpha = np.asarray(picture.convert("RGBA").getchannel("A")).min() if picture.has_transparency_data else 255
-    except UnidentifiedImageError:
-        raise BadInput(f"{name}: not a PNG or JPEG") from None
-    except Exception as error:  # Pillow's decoders raise many types of errors
-        raise BadInput(f"{name}: corrupt or truncated ({error})") from None
-    if wide or picture.mode not in GREY + COLOUR:
-        mode = f"{picture.mode} with 16 bits" if wide else picture.mode
-        raise BadInput(f"{name}: is of mode {mode}, which 8-bit grey or RGB cannot hold: convert it")
-    if alpha < 255:
-        raise BadInput(f"{name}: is transparent in places: flatten it onto a background")
-    picture.info.pop("transparency", None)  # otherwise Pillow warns that it is lost
-    return picture, f"{picture.width}x{picture.height} {'grey' if picture.mode in GREY else 'colour'}"
+def _in_order(function: Callable[[int], Decoded | BadInput], n: int, size: int) -> Generator[Decoded | BadInput]:
+    """Yield function(0), ..., function(n - 1) from threads, a bounded number ahead. Pillow decodes without the GIL.
 
-
-def _cropped(picture: Image.Image, name: str, crop: int, kind: str) -> Image.Image:
-    width, height = picture.size
-    if crop > min(width, height):
-        raise Unfit(f"{name}: is {width}x{height}, smaller than config.data.crop={crop}", kind)
-    if crop == 0 and width != height:
-        raise Unfit(
-            f"{name}: is {width}x{height}, not square: set config.data.crop, to {min(width, height)} or less", kind
-        )
-    side = crop or width
-    left, top = (width - side) // 2, (height - side) // 2
-    return picture.crop((left, top, left + side, top + side))
-
-
-def _in_order(function: Callable[[int], Decoded | BadInput], n: int) -> Iterator[Decoded | BadInput]:
-    """Yield function(0), ..., function(n - 1) from threads, a bounded number ahead. Pillow decodes without the GIL."""
+    Images have `size` bytes.
+    """
     workers = min(8, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers) as pool:
+    ahead = max(workers, min(16 * workers, AHEAD_BYTES // size))
+    pool = ThreadPoolExecutor(workers)
+    try:
         waiting: deque[Future] = deque()
         for i in range(n):
             waiting.append(pool.submit(function, i))
-            if len(waiting) >= 16 * workers:
+            if len(waiting) >= ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:  # after an error what waits is not decoded
+        pool.shutdown(cancel_futures=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Real
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from sde_vae.metrics.principal_components import fit_pca
@@ -16,7 +16,7 @@ AttributeClassifier = Callable[[np.ndarray], dict[int, np.ndarray]]
 
 def fit_attribute_classifier(
     images: Float[np.ndarray, "n height width channels"],
-    labels: Integer[np.ndarray, "n attributes"],
+    labels: Real[np.ndarray, "n attributes"],
     columns: Sequence[int],
 ) -> AttributeClassifier:
     """Fit a classifier of the attributes `columns` to images on [0, 1]. Each attribute has at least two values among the images.

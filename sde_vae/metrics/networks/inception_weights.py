@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, shortened
 from sde_vae.metrics.networks.inception import BN_EPSILON, CLASSES, FEATURES, SIDE, Inception
 from sde_vae.pretrained.arrays import read_arrays
 from sde_vae.types import Params
@@ -54,7 +54,9 @@ def read_state(path: Path) -> State:
     for name, shape in (body | head).items():
         _check(path, state, name, shape)
     if unknown := sorted(set(state) - set(body) - set(head)):
-        raise BadInput(f"{path}: {unknown[0]!r} ({len(unknown)} such arrays) has no place in the FID's Inception-v3")
+        raise BadInput(
+            f"{path}: {shortened(repr(unknown[0]))} ({len(unknown)} such arrays) has no place in the FID's Inception-v3"
+        )
     return {name: state[name].astype(np.float32) for name in body}
 
 
@@ -108,9 +110,10 @@ def _check(path: Path, state: State, name: str, shape: tuple[int, ...]) -> None:
     array = state[name]
     if array.shape != shape:
         raise BadInput(f"{path}: array {name!r}: expected shape {list(shape)}, found {list(array.shape)}; {advice}")
-    if not np.issubdtype(array.dtype, np.floating):
+    if not jnp.issubdtype(array.dtype, jnp.floating):
         raise BadInput(f"{path}: array {name!r}: expected floats, found {array.dtype}; {advice}")
-    if not np.all(np.isfinite(array)) or (name.endswith("running_var") and np.min(array) < 0):
+    # NaN is not below anything.
+    if not np.all(np.abs(array) <= np.finfo(np.float32).max) or (name.endswith("running_var") and np.min(array) < 0):
         raise BadInput(
             f"{path}: array {name!r}: expected finite values, and variances from zero up; fetch the file again"
         )

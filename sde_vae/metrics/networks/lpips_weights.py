@@ -86,12 +86,14 @@ def _checked(net: Net, layers: Params, heads: tuple, source: str) -> Weights:
     shapes = {"net": variables["params"], "heads": tuple(np.empty((1, 1, m.shape[-1], 1)) for m in maps)}
 
     def check(path: tuple, wanted: Any, array: np.ndarray | None) -> np.ndarray:
+        place = jax.tree_util.keystr(path, simple=True, separator="/")
         if array is None or array.shape != wanted.shape:
             found = "nothing" if array is None else f"shape {array.shape}"
-            place = jax.tree_util.keystr(path, simple=True, separator="/")
             raise BadInput(
                 f"{source}: found {found} for {place}, expected shape {wanted.shape}: not LPIPS 0.1's weights"
             )
+        if not jnp.issubdtype(array.dtype, jnp.floating) or not np.all(np.abs(array) <= np.finfo(np.float32).max):
+            raise BadInput(f"{source}: {place} holds other than finite floats ({array.dtype}); fetch the file again")
         return np.asarray(array, np.float32)
 
     found = jax.tree_util.tree_map_with_path(check, shapes, {"net": layers, "heads": heads})

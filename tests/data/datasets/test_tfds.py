@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from sde_vae.data.datasets.tfds import tfds
+from sde_vae.data.datasets.tfds_features import CLASSES
 from sde_vae.errors import BadInput
 from tests.helpers.files import encoded, noise, options, stacked
 
@@ -242,3 +243,114 @@ def test_a_broken_picture_is_named_or_left_out(tmp_path):
     kept = [i for i in range(TRAIN) if i != 3]
     np.testing.assert_array_equal(labels[:, 0], kept)
     np.testing.assert_array_equal(images, np.stack([np.asarray(Image.open(io.BytesIO(whole[i]))) for i in kept]))
+
+
+EVIL = "sde_vae_evil.sub.module.Feature"
+OWN = "tensorflow_datasets.core.features"
+
+
+def legacy(kind, content=None):
+    return {"type": kind, "content": {} if content is None else content}
+
+
+def proto(kind, **content):
+    return {"pythonClassName": kind, **content}
+
+
+TOP = f"{OWN}.features_dict.FeaturesDict"
+HOSTILE = {
+    "at the top": proto(EVIL, featuresDict={}),
+    "at the top, by the field's own name": {"python_class_name": EVIL},
+    "in a dict": proto(TOP, featuresDict={"features": {"x": proto(EVIL, tensor={})}}),
+    "in a sequence": proto(
+        TOP,
+        featuresDict={
+            "features": {
+                "x": proto(f"{OWN}.sequence_feature.Sequence", sequence={"feature": proto(EVIL)}),
+            }
+        },
+    ),
+    "in JSON in JSON": proto(TOP, jsonFeature={"json": json.dumps({"x": legacy(EVIL)})}),
+    "twice in JSON": proto(TOP, jsonFeature={"json": json.dumps({"x": legacy(TOP, {"y": legacy(EVIL)})})}),
+    "legacy": legacy(EVIL),
+    "legacy, in a dict": legacy(TOP, {"x": legacy(EVIL)}),
+    "legacy, in a sequence": legacy(f"{OWN}.sequence_feature.Sequence", {"feature": legacy(EVIL), "length": 1}),
+    "a feature called type": legacy(TOP, {"type": legacy(EVIL)}),
+    "a test of the library": proto(f"{OWN}.image_feature_test.FeaturesTest"),
+    "a module of the library": proto("tensorflow_datasets.scripts.cli.main.X"),
+    "with control characters": proto("sde_vae_evil\x1b[31m.x\n.Y" + "z" * 500),
+    "without a dot": proto("sde_vae_evil"),
+    "empty": proto(""),
+}
+
+
+def hostile(root, features=None, info=None):
+    """The prepared folder with another features.json, or with other fields in its dataset_info.json."""
+    path = root / "cifar10" / "3.0.2"
+    if features is not None:
+        (path / "features.json").write_text(json.dumps(features))
+    if info is not None:
+        known = json.loads((path / INFO).read_text())
+        (path / INFO).write_text(json.dumps(known | info(known)))
+    return root
+
+
+@pytest.fixture
+def evil(tmp_path, monkeypatch):
+    """A package on the search path that the files name; gives a function that says whether any of it was imported."""
+    for folder in ("sde_vae_evil", "sde_vae_evil/sub"):
+        (tmp_path / "path" / folder).mkdir(parents=True)
+        (tmp_path / "path" / folder / "__init__.py").write_text("")
+    (tmp_path / "path" / "sde_vae_evil" / "sub" / "module.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path / "path")
+    yield lambda: [name for name in sys.modules if name.startswith("sde_vae_evil")]
+    for name in [name for name in sys.modules if name.startswith("sde_vae_evil")]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_features_json_imports_nothing(tmp_path, prepared, evil, case):
+    root = hostile(shutil.copytree(prepared, tmp_path / "tfds"), HOSTILE[case])
+    before = set(sys.modules)
+    message = refused(r"features\.json: names the feature class '.*', expected one of tensorflow-datasets' own", root)
+    assert message.isprintable()
+    assert len(message) < 600
+    assert not evil()
+    assert set(sys.modules) == before
+
+
+def test_the_cases_are_hostile_without_the_check(tmp_path, prepared, evil, monkeypatch):
+    """The library itself imports the module, for each form of the file that it reads."""
+    monkeypatch.setattr("sde_vae.data.datasets.tfds.check_features", lambda path, name: None)
+    for case in ("at the top", "in a dict", "in JSON in JSON", "legacy, in a dict"):
+        with pytest.raises(BadInput):
+            load(hostile(shutil.copytree(prepared, tmp_path / case), HOSTILE[case]))
+        assert evil(), case
+        for name in evil():
+            del sys.modules[name]
+
+
+def test_a_module_in_dataset_info_is_not_imported(tmp_path, prepared, evil):
+    root = shutil.copytree(prepared, tmp_path / "tfds")
+    hostile(root, info=lambda known: {"moduleName": "sde_vae_evil.sub.module"})
+    assert len(load(root).split("train").images) == TRAIN
+    assert not evil()
+
+
+@pytest.mark.parametrize("template", ["/etc/passwd", "../x-{SPLIT}", "{DATASET}/../../x"])
+def test_records_outside_of_the_folder_are_refused(tmp_path, prepared, template):
+    def info(known):
+        return {"splits": [split | {"filepathTemplate": template} for split in known["splits"]]}
+
+    refused("not in this folder|damaged", hostile(shutil.copytree(prepared, tmp_path / "tfds"), info=info))
+
+
+def test_a_file_of_labels_is_not_read(tmp_path, prepared):
+    label = legacy(f"{OWN}.class_label_feature.ClassLabel", {"names_file": "/etc/passwd"})
+    root = hostile(shutil.copytree(prepared, tmp_path / "tfds"), legacy(TOP, {"label": label}))
+    refused("names a file of labels, '/etc/passwd', which is not read", root)
+
+
+def test_the_allowed_classes_are_the_library_s():
+    found = {n for n in library.features.FeatureConnector._registered_features if n.startswith(f"{OWN}.")}
+    assert {n for n in found if "_test" not in n} == CLASSES

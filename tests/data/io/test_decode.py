@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from sde_vae.data.cache.record_cache import Picture, Skipped
-from sde_vae.data.io import decode as module
 from sde_vae.data.io.decode import FILTERS, decode, pictures
 from sde_vae.errors import BadInput
 from tests.helpers.files import encoded, noise, options, smooth
@@ -81,18 +80,29 @@ def test_orientation_is_applied():
 @pytest.mark.parametrize(
     ("data", "changes", "message"),
     [
-        (b"", {}, "not a PNG or JPEG"),
-        (b"<svg/>", {}, "not a PNG or JPEG"),
-        (encoded(noise(1)[0], "BMP"), {}, "not a PNG or JPEG"),
-        (encoded(noise(1)[0], "GIF"), {}, "not a PNG or JPEG"),
-        (encoded(noise(1)[0]), {"channels": 1}, r"in colour \(RGB\), and config.data.channels is 1"),
-        (encoded(noise(1, channels=4)[0]), {}, "transparent in places"),
+        (b"", {}, "not a picture in PNG, JPEG"),
+        (b"<svg/>", {}, "not a picture in PNG, JPEG"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", {}, "not a picture in PNG, JPEG"),
+        (encoded(Image.new("RGB", (8, 8)), "PCX"), {}, "not a picture in PNG, JPEG"),
+        (
+            encoded(noise(1)[0]),
+            {"channels": 1},
+            r"in colour, .*channels is 1: set it to 3, or config.data.to_grey=True",
+        ),
+        (encoded(noise(1, channels=4)[0]), {}, "transparent in places: set config.data.background"),
         (encoded(Image.fromarray(noise(1)[0]).quantize(4), transparency=0), {}, "transparent in places"),
-        (encoded(Image.new("CMYK", (8, 8)), "JPEG"), {}, "is of mode CMYK"),
-        (encoded(Image.new("I;16", (8, 8))), {}, "is of mode I;16"),
-        (encoded(noise(1, 8, 9)[0]), {}, "is 9x8, not square: set config.data.crop, to 8 or less"),
-        (encoded(noise(1)[0]), {"crop": 9}, "is 8x8, smaller than config.data.crop=9"),
+        (encoded(Image.new("F", (8, 8)), "TIFF"), {}, "is of mode F"),
+        (encoded(Image.new("I", (8, 8)), "TIFF"), {}, "is of mode I"),
+        (encoded(Image.new("LAB", (8, 8)), "TIFF"), {}, "is of mode LAB"),
+        (encoded(noise(1, 8, 9)[0]), {"fit": "none"}, "is 9x8, not square, .*set it to cover .* or contain"),
+        (encoded(noise(1)[0]), {"crop": 9}, "is 8x8, smaller than config.data.crop=9: .*crop=0"),
         (encoded(noise(1, 9, 9)[0]), {"filter": "nearest"}, "config.data.filter: unknown name 'nearest'"),
+        (encoded(noise(1, 9, 9)[0]), {"fit": "stretch"}, "config.data.fit: unknown name 'stretch'"),
+        (
+            encoded(noise(1)[0]),
+            {"background": (1, 2)},
+            "config.data.background: got .*one number, or one for each of 3",
+        ),
         (encoded(noise(1)[0]), {"channels": 2}, "config.data.channels: got 2, expected 1"),
     ],
 )
@@ -103,35 +113,34 @@ def test_bad_input_is_named(data, changes, message):
     assert "\n" not in str(error.value)
 
 
-def png16(colour_type, channels):
-    """A black PNG of 8x8 with 16 bits per channel, by the specification: Pillow writes none in colour."""
+def png16(colour_type, values):
+    """A PNG of 8x8 with 16 bits per channel, by the specification: Pillow writes none in colour."""
     header = struct.pack(">IIBBBBB", 8, 8, 16, colour_type, 0, 0, 0)
-    body = zlib.compress(8 * (b"\0" + 8 * channels * b"\0\0"))
+    body = zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in values))
     chunks = [(b"IHDR", header), (b"IDAT", body), (b"IEND", b"")]
     packed = [struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks]
     return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
 
 @pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
-def test_16_bits_are_refused_and_not_cut_to_8(colour_type, channels):
-    data = png16(colour_type, channels)
-    with Image.open(io.BytesIO(data)) as picture:
-        picture.load()  # a whole file
-    with pytest.raises(BadInput, match=r"a\.png: is of mode .* with 16 bits, which 8-bit grey or RGB cannot hold"):
-        read(data)
+def test_of_16_bits_the_upper_8_are_read_and_it_is_said(colour_type, channels):
+    values = np.random.default_rng(0).integers(0, 65536, (8, 8, channels))
+    values[..., -1] = 65535 if channels in (2, 4) else values[..., -1]
+    found = decode(png16(colour_type, values), "a.png", options(None, None))
+    colours = values[..., : 1 if channels < 3 else 3] >> 8
+    np.testing.assert_array_equal(found.image, np.broadcast_to(colours, (8, 8, 3)))
+    assert "16_bits" in found.changes
 
 
-def test_a_decompression_bomb_is_refused_before_it_is_decoded(monkeypatch):
-    """By our own limit, and by Pillow's, which warns first: a few kilobytes that declare gigabytes."""
-    data = bytearray(encoded(Image.new("1", (60_000, 2))))
-    monkeypatch.setattr(module, "MAX_PIXELS", 60_000)
-    with pytest.raises(BadInput, match="over 60000 pixels"):
-        read(bytes(data))
-    monkeypatch.undo()
+def test_a_decompression_bomb_is_refused_before_it_is_decoded():
+    """A few kilobytes that declare gigabytes."""
+    data = encoded(Image.new("1", (60_000, 2)))
     for side in (10_000, 60_000):  # Pillow: a warning for the one, an error for the other
-        header = b"IHDR" + side.to_bytes(4) + side.to_bytes(4) + bytes(data[24:29])
-        bomb = bytes(data[:12]) + header + zlib.crc32(header).to_bytes(4) + bytes(data[33:])
-        with pytest.raises(BadInput, match=r"pixels"):
+        header = b"IHDR" + side.to_bytes(4) + side.to_bytes(4) + data[24:29]
+        bomb = data[:12] + header + zlib.crc32(header).to_bytes(4) + data[33:]
+        with pytest.raises(
+            BadInput, match=rf"a\.png: has {side**2} pixels, over the limit of {Image.MAX_IMAGE_PIXELS}"
+        ):
             read(bomb)
 
 
@@ -145,9 +154,8 @@ def test_pictures_come_in_order_with_their_attributes():
 
 
 ODD = {
-    "other size": (encoded(noise(1, 16, 16)[0]), "c.png: is 16x16 colour, while a.png is 8x8 colour"),
-    "other channels": (encoded(noise(1, channels=1)[0]), "c.png: is 8x8 grey, while a.png is 8x8 colour"),
-    "not square": (encoded(noise(1, 8, 9)[0]), "c.png: is 9x8 colour, while a.png is 8x8 colour"),
+    "other size": (encoded(noise(1, 16, 16)[0]), "c.png: is 16x16, while a.png is 8x8"),
+    "not square": (encoded(noise(1, 8, 9)[0]), "c.png: is 9x8, while a.png is 8x8"),
     "truncated": (encoded(noise(1)[0])[:-40], "c.png: corrupt or truncated"),
 }
 
@@ -169,7 +177,7 @@ def test_an_odd_one_is_an_error_or_left_out(case):
 UNFIT = {
     "colour": (encoded(noise(1)[0]), {"channels": 1}, "config.data.channels is 1: set it to 3"),
     "crop": (encoded(noise(1)[0]), {"crop": 9}, "smaller than config.data.crop=9"),
-    "oblong": (encoded(noise(1, 8, 9)[0]), {}, "not square: set config.data.crop"),
+    "oblong": (encoded(noise(1, 8, 9)[0]), {"fit": "none"}, "not square, and config.data.fit is none"),
 }
 
 
@@ -200,10 +208,53 @@ def test_more_than_half_skipped_is_an_error(bad, refused, alike):
 
 def test_a_first_file_that_is_the_odd_one():
     data = [encoded(x) for x in (noise(1, 9, 9)[0], *noise(3))]
-    with pytest.raises(BadInput, match=r"3 of 4 files cannot be used: 1\.png: is 8x8 colour, while 0\.png is 9x9"):
+    with pytest.raises(BadInput, match=r"3 of 4 files cannot be used: 1\.png: is 8x8, while 0\.png is 9x9"):
         list(pictures([f"{i}.png" for i in range(4)], data.__getitem__, options(None, None, skip_corrupt=True)))
 
 
 def test_a_wrong_option_is_not_the_fault_of_the_files():
     with pytest.raises(BadInput, match=r"^config.data.filter"):
         list(pictures(["a.png"], lambda i: b"", options(None, None, filter="nearest", skip_corrupt=True)))
+
+
+@pytest.mark.parametrize(
+    ("size", "crop"), [((64, 48), 140), ((48, 64), 140), ((16, 24), 150), ((3, 1), 200), (64, 140)]
+)
+def test_a_rectangle_is_cropped_to_its_shape_and_resized(size, crop):
+    """config.data.crop is the longer side of the crop, which has the shape of the images and is in the centre."""
+    x = smooth(218, 178)
+    rows, columns = (size, size) if isinstance(size, int) else size
+    high, wide = (round(crop * side / max(rows, columns)) for side in (rows, columns))
+    top, left = (218 - high) // 2, (178 - wide) // 2
+    expected = Image.fromarray(x[top : top + high, left : left + wide]).resize((columns, rows), FILTERS["bilinear"])
+    found = read(encoded(x), crop=crop, image_size=size)
+    assert found.shape == (rows, columns, 3)
+    np.testing.assert_array_equal(found, np.asarray(expected))
+
+
+def test_a_picture_of_the_right_shape_needs_no_crop():
+    x = smooth(8, 12)
+    np.testing.assert_array_equal(read(encoded(x), image_size=(8, 12)), x)
+    halved = Image.fromarray(x).resize((6, 4), FILTERS["bilinear"])
+    np.testing.assert_array_equal(read(encoded(x), image_size=(4, 6)), np.asarray(halved))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size", "crop", "message"),
+    [
+        (
+            8,
+            12,
+            (12, 8),
+            0,
+            r"is 12x8, not of the shape 8x12 \(width x height\), and config.data.fit is none: set it to",
+        ),
+        (8, 12, (8, 8), 0, "is 12x8, not square, and config.data.fit is none: set it to cover"),
+        (8, 12, (4, 4), 9, "is 12x8, smaller than config.data.crop=9"),
+        (8, 12, (4, 8), 13, "is 12x8, smaller than config.data.crop=13"),
+        (8, 12, (8, 4), 9, "is 12x8, smaller than config.data.crop=9"),
+    ],
+)
+def test_a_picture_that_a_rectangle_does_not_fit(height, width, size, crop, message):
+    with pytest.raises(BadInput, match=f"a.png: {message}"):
+        read(encoded(smooth(height, width)), image_size=size, crop=crop, fit="none")

@@ -1,0 +1,81 @@
+"""What is wrong with the data, the devices or the evaluation is found before training: nothing is written."""
+
+import importlib.metadata
+
+import numpy as np
+import pytest
+
+from benchmarks.faults.config_walk import TINY
+from sde_vae.build.config import set_fields
+from sde_vae.build.experiment import build
+from sde_vae.build.fields import default_config
+from sde_vae.build.readiness import require_ready
+from sde_vae.commands.train import train
+from sde_vae.data.dataset import Dataset, Split
+from sde_vae.errors import BadInput
+
+
+def config_with(**changes):
+    return set_fields(default_config(), TINY | {name.replace("__", "."): value for name, value in changes.items()})
+
+
+def images(**sizes):
+    return Dataset("mine", {name: Split(np.zeros((n, 8, 8, 1), np.uint8)) for name, n in sizes.items()})
+
+
+@pytest.mark.parametrize("stage", ["prior", "encoder", "correction", "latent"])
+def test_a_batch_is_checked_in_every_stage_before_anything_is_written(stage, tmp_path, one_device):
+    steps = {f"stages__{name}__steps": 1 for name in ("correction", "latent")}
+    config = config_with(**steps, **{f"stages__{stage}__batch_size": 5000})
+    with pytest.raises(BadInput, match=rf"config\.stages\.{stage}\.batch_size: got 5000, but digits has 1077 images"):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_that_the_devices_do_not_divide_is_refused_before_anything_is_written(tmp_path, use_devices):
+    use_devices(4)
+    with pytest.raises(BadInput, match=r"config\.stages\.encoder\.batch_size: got 6, which 4 devices do not divide"):
+        train(config_with(stages__encoder__batch_size=6), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"eval__extractor": "fid"}, r"config\.eval\.fid_weights: expected the file"),
+        ({"eval__extractor": "fid", "eval__fid_weights": "nowhere.pth"}, "nowhere.pth: cannot be read"),
+        ({"eval__lpips": "alex", "eval__lpips_dir": "nowhere"}, r"config\.eval\.lpips_dir: expected alex\.pth"),
+        ({"eval__prior": "nowhere"}, r"config\.eval\.prior: nowhere does not exist"),
+    ],
+)
+def test_a_file_of_the_evaluation_that_is_missing_is_refused_before_anything_is_written(changes, message, tmp_path):
+    with pytest.raises(BadInput, match=message):
+        train(config_with(stages__prior__batch_size=8, **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("field", "value"), [("eval__lpips", "alex"), ("eval__extractor", "efflite0")])
+def test_an_extra_of_the_evaluation_that_is_missing_is_refused_with_two_ways_out(field, value, monkeypatch):
+    def absent(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", absent)
+    monkeypatch.setattr(importlib.metadata, "files", absent)
+    config = config_with(**{field: value})
+    with pytest.raises(BadInput, match=r"is not installed; run: pip install .*, or do without: config\.eval\."):
+        require_ready(config, build(config), images(train=100, test=100))
+
+
+def test_few_images_and_short_stages_are_said():
+    config = config_with(eval__extractor="pixels")
+    ready = lambda data, config=config: require_ready(config, build(config), data)
+    assert ready(images(train=100, test=4)) == []
+    assert ready(images(train=100, test=3)) == [
+        "note: the split test has 3 images: without 4, --mode eval leaves out distances of sets"
+    ]
+    assert ready(images(train=100, valid=9)) == [
+        "note: mine has no images for config.eval.split=test: --mode eval will need another split, train or valid"
+    ]
+    assert ready(images(train=100, test=4), config_with(stages__encoder__warmup=2)) == [
+        "note: encoder ends at step 1, before its learning rate has risen: config.stages.encoder.warmup is 2"
+    ]
