@@ -45,8 +45,8 @@ def norm(p, x):
 
 
 def noise_level(p, log_snr, channels):
-    """DDPM's embedding of 1000 steps: here logSNR of -20 to 20."""
-    step = (log_snr.clamp(-20, 20) + 20) * 25
+    """DDPM's embedding of 1000 steps: here logSNR of -20 to 20, and on at the same rate to +-33.27."""
+    step = (log_snr.clamp(-33.27, 33.27) + 20) * 25
     rates = 10_000.0 ** (-torch.arange(channels // 2, dtype=torch.float64) / (channels // 2 - 1))
     angles = step[:, None] * rates
     return two_layers(p, torch.cat([angles.sin(), angles.cos()], dim=1))
@@ -83,7 +83,7 @@ def down_path(p, x, level, latent, channels, multipliers, blocks, at_sizes):
             maps.append(conv(p.next("Conv3x3"), F.avg_pool2d(maps[-1], 2)))
         for _ in range(blocks):
             h = block(p.next("ResBlock"), maps[-1], channels * multiplier, level, latent)
-            maps.append(attention(p.next("Attention"), h) if h.shape[2] in at_sizes else h)
+            maps.append(attention(p.next("Attention"), h) if min(h.shape[2:]) in at_sizes else h)
     return maps
 
 
@@ -97,7 +97,7 @@ def up_path(p, h, maps, level, latent, channels, multipliers, blocks, at_sizes):
         for _ in range(blocks + 1):
             beside = torch.cat([h, maps.pop()], dim=1) if maps else h
             h = block(p.next("ResBlock"), beside, channels * multipliers[i], level, latent)
-            h = attention(p.next("Attention"), h) if h.shape[2] in at_sizes else h
+            h = attention(p.next("Attention"), h) if min(h.shape[2:]) in at_sizes else h
         if i:
             h = conv(p.next("Conv3x3"), F.interpolate(h, scale_factor=2, mode="nearest"))
     return F.silu(norm(p.next("GroupNorm"), h))

@@ -17,7 +17,9 @@ from tests.helpers.unet_twin import loud_parameters
 SIZES = {"channels": 8, "multipliers": (1, 2), "blocks": 1}
 SHAPE, N, LATENT = (8, 8, 3), 3, 5
 # Within the embedding's range and beyond both of its ends.
-LOG_SNR = jnp.array([-31.0, 3.7, 24.0])
+LOG_SNR = jnp.array([-41.0, 3.7, 36.0])
+# Without a rate there is no dropout, whatever the keys.
+KEYS = jax.random.split(jax.random.key(0), N)
 
 
 def inputs(*shape, seed=0):
@@ -38,7 +40,7 @@ def test_unet(condition, attention):
     net = network(UNet(**SIZES, attention=attention), SHAPE, **({"z": (LATENT,)} if more else {}))
     params, x = loud_parameters(net), inputs(*SHAPE)
     expected = twin.unet(params, x, LOG_SNR, more.get("z"), more.get("keep"), **SIZES, at_sizes=attention)
-    agrees(jax.jit(net.apply)(params, x, LOG_SNR, **more), expected)
+    agrees(jax.jit(net.apply)(params, x, LOG_SNR, KEYS, **more), expected)
 
 
 def test_encoder():
@@ -46,7 +48,7 @@ def test_encoder():
     net = network(Encoder(HalfUNet(**sizes, attention=(4,)), LATENT, log_var_bound=1.5), shape)
     params, x = loud_parameters(net), inputs(*shape)
     mean, log_var = twin.encoder(params, x, LOG_SNR, 1.5, **sizes, at_sizes=(4,))
-    found = jax.jit(net.apply)(params, x, LOG_SNR)
+    found = jax.jit(net.apply)(params, x, LOG_SNR, KEYS)
     agrees(found.mean, mean)
     agrees(found.log_var, log_var)
 
@@ -66,7 +68,7 @@ def test_decoder():
 def test_correction_head():
     net = network(CorrectionHead(8, 2, 3), (4, 4, 12), z=(LATENT,))
     params, features, z = loud_parameters(net), inputs(4, 4, 12), inputs(LATENT, seed=1)
-    agrees(jax.jit(net.apply)(params, features, LOG_SNR, z=z), twin.head(params, features, LOG_SNR, z, 8, 2))
+    agrees(jax.jit(net.apply)(params, features, LOG_SNR, KEYS, z=z), twin.head(params, features, LOG_SNR, z, 8, 2))
 
 
 def test_mlp():
