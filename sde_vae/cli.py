@@ -14,7 +14,7 @@ from sde_vae.build.unread import unread
 from sde_vae.build.workdirs import check_same_model, find_workdir, trained_config
 from sde_vae.errors import BadInput, choose, exit_code
 from sde_vae.printing import printable_output
-from sde_vae.signals import leaving
+from sde_vae.training.signals import leaving
 
 if TYPE_CHECKING:
     from sde_vae.run import Run

@@ -30,7 +30,7 @@ PACKAGE = ROOT / "sde_vae"
 # From the ground to the roof. Decoding to images and the encoding of data sets take the pixel conversions of data/, so data/, metrics/
 # and pretrained/ stand below inference/ and training/.
 FLOORS = [
-    ("printing", "errors", "types", "arrays", "devices", "runtime", "keys", "files", "keyed_folder", "signals"),
+    ("printing", "errors", "types", "arrays", "devices", "runtime", "keys", "files", "keyed_folder"),
     ("diffusion",),
     ("solvers", "bounds"),
     ("nets",),

@@ -21,12 +21,12 @@ from sde_vae.inference.sampling import from_prior, make_sampler
 from sde_vae.inference.synthetic import synthetic_images
 from sde_vae.keys import stream
 from sde_vae.methods.method import abstract_params, required
-from sde_vae.signals import Stopped, StopRequest
 from sde_vae.training import workdir
 from sde_vae.training.checkpoints import room_for
 from sde_vae.training.description import describe, newest_record
 from sde_vae.training.lock import locked
 from sde_vae.training.loop import train_stage
+from sde_vae.training.signals import Stopped, StopRequest
 from sde_vae.training.stage import Stage
 from sde_vae.training.train_state import abstract_state
 

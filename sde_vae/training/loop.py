@@ -13,10 +13,10 @@ from sde_vae.data.dataset import Images
 from sde_vae.data.pipeline import prefetch
 from sde_vae.errors import Diverged
 from sde_vae.keys import stream
-from sde_vae.signals import StopRequest
 from sde_vae.training.checkpoints import Checkpoints
 from sde_vae.training.logs import MetricsLog
 from sde_vae.training.parallel import parallelise
+from sde_vae.training.signals import StopRequest
 from sde_vae.training.stage import Stage
 from sde_vae.training.train_state import abstract_state, init_state, make_update
 from sde_vae.types import Frozen, Metrics

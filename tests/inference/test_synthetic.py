@@ -15,7 +15,7 @@ from sde_vae.inference.batched_map import batched_map
 from sde_vae.inference.sampling import from_prior, make_sampler
 from sde_vae.inference.synthetic import SUM, synthetic_images
 from sde_vae.keyed_folder import held_key, write_key
-from sde_vae.signals import Stopped, StopRequest
+from sde_vae.training.signals import Stopped, StopRequest
 
 pytestmark = pytest.mark.usefixtures("one_device")
 

@@ -6,10 +6,10 @@ import pytest
 
 from sde_vae.data.pipeline import Pipeline
 from sde_vae.methods.method import abstract_params
-from sde_vae.signals import StopRequest
 from sde_vae.training import loop, parallel
 from sde_vae.training.checkpoints import load_ema
 from sde_vae.training.loop import train_stage
+from sde_vae.training.signals import StopRequest
 from sde_vae.training.stage import Stage
 from sde_vae.training.train_state import adam, cosine, init_state, make_update
 from tests.helpers.programs import compilations

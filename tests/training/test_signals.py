@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from sde_vae.signals import SIGNALS, Stopped, StopRequest
+from sde_vae.training.signals import SIGNALS, Stopped, StopRequest
 
 # libc's sleep: the interpreter is not asked until it returns, as within a compilation.
 DEAF = """
 import ctypes, sys
-from sde_vae.signals import StopRequest, leaving
+from sde_vae.training.signals import StopRequest, leaving
 context = StopRequest() if sys.argv[1] == "asked" else leaving("left; the rest is kept")
 with context:
     print("ready", flush=True)
