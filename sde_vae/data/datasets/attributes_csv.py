@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sde_vae.data.io.formats import shown
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, shortened
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 # Pairs of words for 0 and 1, in upper or lower case.
@@ -47,23 +47,23 @@ def parse(data: bytes, where: str, names: list[str]) -> Table:
     if not columns or not all(columns) or len(set(columns)) < len(columns) or not all(map(str.isprintable, columns)):
         raise BadInput(
             f"{where}: line 1 must be the word file and different names of attributes, separated by comma, semicolon or tab, got "
-            f"{shown(separator.join(header))!r}"
+            f"{_brief(separator.join(header))!r}"
         )
     rows: dict[str, tuple[int, list[str]]] = {}
     for number, (name, *cells) in lines[1:]:
         name = _as_path(name)
         if name in rows:
-            raise BadInput(f"{where}: line {number}: a second line for {shown(name)!r}")
+            raise BadInput(f"{where}: line {number}: a second line for {_brief(name)!r}")
         if len(cells) != len(columns):
             raise BadInput(
-                f"{where}: line {number}: {shown(name)!r} has {len(cells)} values, and the header {len(columns)} names (separated by a "
+                f"{where}: line {number}: {_brief(name)!r} has {len(cells)} values, and the header {len(columns)} names (separated by a "
                 f"{SEPARATORS[separator]})"
             )
         rows[name] = (number, [cell.strip() for cell in cells])
     _require_same(where, names, rows)
     ordered = [rows[name] for name in names]
     found = [
-        _column([(number, cells[k]) for number, cells in ordered], f"{where}: {name}", separator)
+        _column([(number, cells[k]) for number, cells in ordered], f"{where}: {_brief(name)}", separator)
         for k, name in enumerate(columns)
     ]
     words = {name: words for name, (_, words) in zip(columns, found, strict=True) if words}
@@ -96,7 +96,7 @@ def _column(cells: list[tuple[int, str]], where: str, separator: str) -> tuple[n
     if any(numeric):
         number, word = cells[numeric.index(False)]
         raise BadInput(
-            f"{where}: line {number} has {shown(word)!r}, and other lines have numbers: give numbers alone, or words alone"
+            f"{where}: line {number} has {_brief(word)!r}, and other lines have numbers: give numbers alone, or words alone"
         )
     for words in TRUTH:
         if {cell.casefold() for cell in given} <= set(words):
@@ -111,7 +111,7 @@ def _numbers(cells: list[tuple[int, str]], where: str) -> np.ndarray:
     wrong = np.flatnonzero(~(np.abs(numbers) <= np.finfo(np.float32).max))  # of NaN too
     if len(wrong):
         number, cell = cells[wrong[0]]
-        raise BadInput(f"{where}: line {number} has {cell}, which is not a finite float32")
+        raise BadInput(f"{where}: line {number} has {_brief(cell)}, which is not a finite float32")
     return numbers.astype(np.float32)
 
 
@@ -130,4 +130,9 @@ def _require_same(where: str, names: list[str], rows: dict[str, tuple[int, list[
 
 
 def _some(names: list[str]) -> str:
-    return shown(", ".join(names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return _brief(", ".join(names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _brief(text: str) -> str:
+    """A text of the file as a message shows it."""
+    return shortened(shown(text))

@@ -17,6 +17,8 @@ ORIENTATION = 0x0112  # of EXIF
 FILTERS_OF_WARNINGS = threading.Lock()
 # Modes with 8 bits, after `simple`: grey and colour, without and with alpha.
 SIMPLE = ("L", "LA", "RGB", "RGBA")
+# The longest side of a JPEG. Decoders hold whole rows, several times.
+LONGEST_SIDE = 65_535
 
 
 class Opened(NamedTuple):
@@ -32,7 +34,7 @@ def open_header(data: bytes, name: str) -> Image.Image:
         with FILTERS_OF_WARNINGS, warnings.catch_warnings():
             # Pillow warns of a picture that is too large, and goes on.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return Image.open(io.BytesIO(data), formats=FORMATS)
+            header = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
         raise BadInput(f"{name}: not a picture in {EXPECTED}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -42,6 +44,11 @@ def open_header(data: bytes, name: str) -> Image.Image:
         ) from None
     except Exception as error:  # Pillow's decoders raise many types of errors
         raise _damaged(name, error) from None
+    if max(header.size) > LONGEST_SIDE:
+        raise BadInput(
+            f"{name}: is {header.width}x{header.height}, over the limit of {LONGEST_SIDE} for a side: cut it"
+        )
+    return header
 
 
 def load(picture: Image.Image, name: str) -> Opened:

@@ -144,6 +144,13 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded():
             read(bomb)
 
 
+def test_a_row_that_is_too_long_is_refused_before_it_is_decoded():
+    wide = io.BytesIO()
+    Image.new("1", (65_536, 1)).save(wide, "png")
+    with pytest.raises(BadInput, match=r"a\.png: is 65536x1, over the limit of 65535 for a side: cut it"):
+        read(wide.getvalue())
+
+
 def test_pictures_come_in_order_with_their_attributes():
     x = noise(100)
     data = [encoded(a) for a in x]
