@@ -109,7 +109,10 @@ BY_SIGMOID = any_of(
         for stage, reader in zip(STAGES, (TRAINS_PRIOR, DENOISES, CORRECTED, TRAINS_LATENT), strict=True)
     )
 )._replace(text="a stage that is trained has such a weight")
-SOLVES = any_of(unless("method", "beta_vae"), given("synthetic.n"), TRAINS_LATENT)
+# beta_vae alone decodes in one pass.
+SOLVES = any_of(unless("method", "beta_vae"), given("synthetic.n"), TRAINS_LATENT)._replace(
+    text="the model has a solver"
+)
 OF_FILES = unless("data.name", "digits", "mnist5k", "avatars")
 OF_PICTURES = unless("data.name", "digits", "mnist5k", "avatars", "fashion_mnist", "cifar10")
 
@@ -118,7 +121,9 @@ def _solver(*names: str) -> Reader:
     return all_of(SOLVES, only("sampling.solver", *names))
 
 
-USES_ODE = any_of(_solver("ode"), all_of(SOLVES, only("sampling.inverter", "ode")))
+USES_ODE = any_of(_solver("ode"), all_of(SOLVES, only("sampling.inverter", "ode")))._replace(
+    text="the model has a solver, and sampling.solver or sampling.inverter is ode"
+)
 
 
 def _unet(who: str, reader: Reader, **more: Field) -> Section:

@@ -26,7 +26,8 @@ def only(name: str, *values: Any) -> Reader:
 
 def unless(name: str, *values: Any) -> Reader:
     """The configs whose field `name` has none of `values`."""
-    return Reader(f"{name} is not {_listed(values)}", lambda config: value_of(config, name) not in values)
+    text = f"is none of {', '.join(map(str, values))}" if len(values) > 1 else f"is not {values[0]}"
+    return Reader(f"{name} {text}", lambda config: value_of(config, name) not in values)
 
 
 def given(name: str) -> Reader:

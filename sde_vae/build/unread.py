@@ -15,11 +15,11 @@ def unread(config: ConfigDict, names: Iterable[str]) -> list[str]:
 
     >>> from sde_vae.build.config import load_config
     >>> unread(load_config("scorevae_digits"), ["sde.sigma_max", "sde.beta_max"])
-    ['note: config.sde.sigma_max is not read: it is only where sde.name is ve']
+    ['note: config.sde.sigma_max has no effect here: it is read only where sde.name is ve']
     """
     known = fields()
     return [
-        f"note: config.{name} is not read: it is only where {known[name].reader.text}"
+        f"note: config.{name} has no effect here: it is read only where {known[name].reader.text}"
         for name in names
         if not known[name].reader.holds(config)
     ]

@@ -31,7 +31,7 @@ def test_every_choice_of_a_field_is_allowed(name):
     for choice in allowed.names:
         config = default_config()
         config.update_from_flattened_dict({name: (choice,) if isinstance(default, tuple) else choice})
-        checked(config)
+        assert flatten(checked(config).to_dict())[name] == ((choice,) if isinstance(default, tuple) else choice)
 
 
 def test_the_default_config_is_the_fields_and_is_allowed():

@@ -65,7 +65,9 @@ def test_every_field_is_read_by_some_config_and_most_by_all_that_declare_it():
 def test_a_field_that_is_set_and_not_read_is_named_with_what_reads_it(capsys):
     words = ["--config", "scorevae_digits", "--mode", "train", "--config.sde.sigma_max=9", "--config.sde.beta_max=9"]
     cli.parse(words)
-    assert capsys.readouterr().out == ("note: config.sde.sigma_max is not read: it is only where sde.name is ve\n")
+    assert capsys.readouterr().out == (
+        "note: config.sde.sigma_max has no effect here: it is read only where sde.name is ve\n"
+    )
     # The values of a config file do not count.
     cli.parse(["--config", "scorevae_digits", "--mode", "train", "--config.method=beta_vae"])
     assert capsys.readouterr().out == ""
@@ -96,7 +98,7 @@ def test_a_field_that_is_set_and_not_read_is_named_with_what_reads_it(capsys):
 def test_what_a_config_does_not_read(changes, name):
     config = set_fields(load_config("default"), changes)
     (note,) = unread(config, [name])
-    assert note.startswith(f"note: config.{name} is not read: it is only where ")
+    assert note.startswith(f"note: config.{name} has no effect here: it is read only where ")
 
 
 def test_attention_at_a_size_that_never_occurs_is_said():
