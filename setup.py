@@ -72,6 +72,7 @@ setup(
             "basedpyright",
             "beartype>=0.23",
             "build",
+            "diffusers==0.42.1",  # the original of our twins; torch is not among its requirements
             "ipykernel",
             "nbclient",
             "nbformat",

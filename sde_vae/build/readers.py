@@ -26,7 +26,7 @@ def only(name: str, *values: Any) -> Reader:
 
 def unless(name: str, *values: Any) -> Reader:
     """The configs whose field `name` has none of `values`."""
-    text = f"is none of {', '.join(map(str, values))}" if len(values) > 1 else f"is not {values[0]}"
+    text = f"is {'none of' if len(values) > 1 else 'not'} {', '.join(map(str, values))}"
     return Reader(f"{name} {text}", lambda config: value_of(config, name) not in values)
 
 
