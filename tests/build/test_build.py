@@ -170,7 +170,7 @@ def test_our_own_configs_decode_in_fewer_evaluations(name):
         (
             "method",
             "score_vea",
-            "config.method: unknown name 'score_vea', did you mean 'score_vae'?; known: beta_vae, diff_decoder, diffuse_vae, pdae, score_vae",
+            "config.method: unknown name 'score_vea', did you mean 'score_vae'?; known: beta_vae, diff_decoder, diffuse_vae, pdae, prior, score_vae",
         ),
         (
             "sde.name",
@@ -292,6 +292,18 @@ def test_a_correction_on_the_priors_features_is_a_small_one():
         params = jax.eval_shape(correction.method.init, jax.random.key(0))
         sizes[body] = sum(leaf.size for leaf in jax.tree.leaves(params))
     assert 0 < 5 * sizes["head"] < sizes["unet"]
+
+
+def test_an_up_path_stands_on_the_u_net_of_this_project():
+    config = load_config("pdae_digits")
+    up_path = jax.eval_shape(build(config).final.method.init, jax.random.key(0))
+    config.model.prior.body = "unet2d"
+    with pytest.raises(BadInput, match=r"^config\.model\.shift\.body: got up_path, expected unet: "):
+        build(config)
+    config.model.shift.body = "unet"
+    unet = jax.eval_shape(build(config).final.method.init, jax.random.key(0))
+    assert "DownPath_0" in unet["shift"]
+    assert "DownPath_0" not in up_path["shift"]
 
 
 def test_the_level_at_which_a_prior_finishes_a_vae_is_the_configs(monkeypatch):

@@ -1,0 +1,2 @@
+def find(path, scheduler=""):
+    return None
