@@ -119,7 +119,7 @@ def test_rivals_and_uncorrected_rows(tmp_path):
         **dict.fromkeys(
             ("score_vae", "score_vae_plus", "score_vae_plus_head", "lifted", "lifted_plus"), "beta_vae_0.01"
         ),
-        **dict.fromkeys(("lifted_latent", "swapped", "diffuse_vae", "diff_decoder_0.01"), "beta_vae_0.01"),
+        **dict.fromkeys(("lifted_latent", "swapped", "diffuse_vae", "diff_decoder_0.01", "pdae_0.01"), "beta_vae_0.01"),
         **dict.fromkeys(("lifted_synthetic", "diff_decoder_0.01_synthetic"), synthetic),
         **dict.fromkeys(("beta_vae_learnt", "score_vae_bound"), "beta_vae_1"),
     }
@@ -128,6 +128,17 @@ def test_rivals_and_uncorrected_rows(tmp_path):
         "score_vae_plus_head": "score_vae",
         "lifted_plus": "lifted",
     }
+
+
+def test_a_latent_that_is_a_point_has_no_kl_and_no_bound(plain):
+    assert {row.name for row in TABLES["compare"].rows(plain) if row.hidden} == {"diff_decoder_0", "pdae"}
+
+
+def test_pdaes_rows_are_the_papers_and_one_of_the_tables_beta_and_weight(plain):
+    rows = {row.name: set_fields(plain, row.changes) for row in TABLES["compare"].rows(plain)}
+    of = lambda c: (c.loss.beta, c.stages.encoder.weight, c.model.shift.body, c.model.shift.output)
+    assert of(rows["pdae"]) == (0.0, "pdae", "up_path", "score")
+    assert of(rows["pdae_0.01"]) == (0.01, plain.stages.encoder.weight, "up_path", "velocity")
 
 
 def test_bad_input_is_refused_by_name():
