@@ -1,5 +1,7 @@
 """PDAE: its optimum is the gradient of log p(z | x_t), it starts as its prior, and it trains on a prior that stays as it is."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,12 +48,14 @@ def method_of(body, dropout=0.0, guidance=1.0, shift=shifts_score, beta=0.1):
     return pdae(SDE, p, image_posterior(), net, shift, TIMES, WEIGHT, kl_penalty(beta), guidance)
 
 
+@cache
 def frozen_prior():
-    return {"prior": awake(jax.jit(image_methods()[0].init)(jax.random.key(0)))}
+    return {"prior": awake(image_methods()[0].init(jax.random.key(0)))}
 
 
-def initial(method):
-    return jax.jit(method.init)(jax.random.key(1))
+@cache
+def initial(body):
+    return method_of(body).init(jax.random.key(1))
 
 
 class World:
@@ -130,8 +134,7 @@ def test_the_papers_shift_of_the_mean_is_a_shift_of_the_noise_by_sigma(x64):
 
 def test_before_training_it_is_its_prior(body):
     frozen, x, t = frozen_prior(), image_batch().x, jnp.linspace(0.01, 1, 16)
-    method = method_of(body)
-    params = initial(method)
+    method, params = method_of(body), initial(body)
     ours = jax.jit(method.score(params, frozen, jnp.ones((16, LATENT))))(x, t)
     np.testing.assert_array_equal(ours, jax.jit(method.unconditional(params, frozen))(x, t))
     # And the first update of the shift network moves it.
@@ -143,7 +146,7 @@ def test_before_training_it_is_its_prior(body):
 def test_encoder_and_shift_are_trained_and_the_prior_is_not(body, beta):
     method, frozen = method_of(body, beta=beta), frozen_prior()
     of = lambda params, frozen: method.loss(params, frozen, jax.random.key(3), image_batch())[0]
-    to_params, to_frozen = jax.jit(jax.grad(of, argnums=(0, 1)))(awake(initial(method), 0.2), frozen)
+    to_params, to_frozen = jax.jit(jax.grad(of, argnums=(0, 1)))(awake(initial(body), 0.2), frozen)
     assert all(np.all(np.asarray(g) == 0) for g in jax.tree.leaves(to_frozen))
     assert all(np.any(np.asarray(g) != 0) for g in jax.tree.leaves(to_params))
 
@@ -172,7 +175,7 @@ def test_the_shared_down_path_is_the_priors():
 
 def test_it_depends_on_z_and_on_the_shared_features():
     method, frozen = method_of("up_path"), frozen_prior()
-    params, x, t, z = awake(initial(method), 0.2), image_batch().x, jnp.full(16, 0.5), jnp.ones((16, LATENT))
+    params, x, t, z = awake(initial("up_path"), 0.2), image_batch().x, jnp.full(16, 0.5), jnp.ones((16, LATENT))
     shift = jax.jit(
         lambda frozen, z: method.score(params, frozen, z)(x, t) - method.unconditional(params, frozen)(x, t)
     )
@@ -184,7 +187,7 @@ def test_it_depends_on_z_and_on_the_shared_features():
 def test_the_output_is_a_shift_of_the_score_or_of_the_velocity(body):
     frozen, x, z, t = frozen_prior(), image_batch().x, jnp.ones((16, LATENT)), jnp.linspace(SDE.t_min, SDE.T, 16)
     score, velocity = (method_of(body, shift=shift) for shift in (shifts_score, shifts_velocity))
-    params = awake(initial(score), 0.2)
+    params = awake(initial(body), 0.2)
     output = jax.jit(shift_networks()[body].residual)(params["shift"], frozen["prior"], x, t, z, None)
     at = lambda score: jax.jit(score)(x, t)
     prior = at(score.unconditional(params, frozen))
@@ -200,7 +203,7 @@ def test_the_output_is_a_shift_of_the_score_or_of_the_velocity(body):
 def test_guidance_applies_when_decoding_and_not_in_training(body):
     frozen, x, t, z = frozen_prior(), image_batch().x, jnp.full(16, 0.5), jnp.ones((16, LATENT))
     plain, guided = method_of(body), method_of(body, guidance=3.0)
-    params = awake(initial(plain), 0.2)
+    params = awake(initial(body), 0.2)
     losses = [jax.jit(m.loss)(params, frozen, jax.random.key(2), image_batch())[0] for m in (plain, guided)]
     assert losses[0] == losses[1]
     prior = jax.jit(plain.unconditional(params, frozen))(x, t)
@@ -211,7 +214,7 @@ def test_guidance_applies_when_decoding_and_not_in_training(body):
 def test_dropout_is_on_in_training_and_only_then(body):
     frozen, x, t, z = frozen_prior(), image_batch().x, jnp.full(16, 0.5), jnp.ones((16, LATENT))
     never, often = method_of(body), method_of(body, dropout=0.5)
-    params = awake(initial(never), 0.2)
+    params = awake(initial(body), 0.2)
     loss = lambda method: float(jax.jit(method.loss)(params, frozen, jax.random.key(3), image_batch())[0])
     assert abs(loss(never) - loss(often)) > 1e-4 * loss(never)
     np.testing.assert_array_equal(*(jax.jit(m.score(params, frozen, z))(x, t) for m in (never, often)))
