@@ -5,9 +5,16 @@ import dataclasses
 from ml_collections import ConfigDict
 
 from sde_vae.diffusion import sdes
+from sde_vae.diffusion.rectified_flow import RectifiedFlow
 from sde_vae.errors import BadInput, choose
 
-SDES = {"vp": sdes.VP, "cosine_vp": sdes.CosineVP, "sub_vp": sdes.SubVP, "ve": sdes.VE}
+SDES = {
+    "vp": sdes.VP,
+    "cosine_vp": sdes.CosineVP,
+    "sub_vp": sdes.SubVP,
+    "ve": sdes.VE,
+    "rectified_flow": RectifiedFlow,
+}
 
 
 def build_sde(config: ConfigDict) -> sdes.SDE:

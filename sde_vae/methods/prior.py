@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from sde_vae.arrays import expand, keys_of
 from sde_vae.diffusion.losses import denoising
-from sde_vae.diffusion.scores import noise_of_velocity, score_of_noise
+from sde_vae.diffusion.scores import noise_of_flow, noise_of_velocity, score_of_noise
 from sde_vae.diffusion.sdes import SDE
 from sde_vae.diffusion.time_samplers import TimeSampler
 from sde_vae.diffusion.weights import Weight
@@ -29,6 +29,11 @@ def predicts_noise(sde: SDE, output: Points, x: Points, t: PerExample) -> Points
 def predicts_velocity(sde: SDE, output: Points, x: Points, t: PerExample) -> Points:
     """Return eps_hat for an output that is the velocity. At high noise eps_hat is then accurate from the first update on."""
     return noise_of_velocity(sde, output, x, t)
+
+
+def predicts_flow(sde: SDE, output: Points, x: Points, t: PerExample) -> Points:
+    """Return eps_hat for an output that is the flow eps - x_0, as in flow matching. It too is accurate at high noise."""
+    return noise_of_flow(sde, output, x, t)
 
 
 def precondition(sde: SDE, network: Network, params: Params, x: Points, t: PerExample, *rest: Any, **more: Any) -> Any:
