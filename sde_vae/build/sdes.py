@@ -25,7 +25,7 @@ def build_sde(config: ConfigDict) -> sdes.SDE:
     cls = choose("config.sde.name", config.name, SDES)
     values = {field.name: config[field.name] for field in dataclasses.fields(cls) if field.name in config}
     for low, high in (("sigma_min", "sigma_max"), ("log_snr_min", "log_snr_max")):
-        if low in values and not values[low] < values[high]:
+        if {low, high} <= values.keys() and not values[low] < values[high]:
             raise BadInput(f"config.sde.{low}: got {values[low]}, expected below config.sde.{high}, {values[high]}")
     sde = cls(**values)
     if wrong := sdes.fault_of(sde):
