@@ -36,9 +36,21 @@ class Field(NamedTuple):
 
 Section = dict[str, Any]  # name -> Field or Section
 
-SDES = ("vp", "cosine_vp", "sub_vp", "ve")
+SDES = ("vp", "cosine_vp", "sub_vp", "ve", "rectified_flow")
 TIMES = ("uniform_t", "uniform_log_snr")
-WEIGHTS = ("likelihood", "simple", "simple_velocity", "simple_beta", "p2", "min_snr", "sigmoid", "velocity")
+PREDICTIONS = ("noise", "velocity", "flow")
+WEIGHTS = (
+    "likelihood",
+    "simple",
+    "simple_velocity",
+    "simple_beta",
+    "p2",
+    "min_snr",
+    "sigmoid",
+    "velocity",
+    "flow",
+    "flow_logit_normal",
+)
 METHODS = ("prior", "score_vae", "beta_vae", "diffuse_vae", "diff_decoder")
 SOLVERS = (
     "euler_maruyama",
@@ -211,7 +223,7 @@ FIELDS: Section = {
         "t_min": Field(1e-3, "smallest time of training and sampling", number(0, 1, above=True, below=True)),
         "beta_min": Field(0.1, "noise rate at t = 0", number(0, 1000), only("sde.name", "vp", "sub_vp")),
         "beta_max": Field(20.0, "noise rate at t = T", number(0, 1000, above=True), only("sde.name", "vp", "sub_vp")),
-        "log_snr_min": Field(-10.0, "logSNR at t = T", LOG_SNR, only("sde.name", "cosine_vp")),
+        "log_snr_min": Field(-10.0, "logSNR at t = T", LOG_SNR, only("sde.name", "cosine_vp", "rectified_flow")),
         "log_snr_max": Field(20.0, "logSNR at t = 0", LOG_SNR, only("sde.name", "cosine_vp")),
         "sigma_min": Field(0.01, "noise at t = 0", number(0, 1e6, above=True), only("sde.name", "ve")),
         "sigma_max": Field(50.0, "noise at t = T", number(0, 1e6, above=True), only("sde.name", "ve")),
@@ -222,7 +234,7 @@ FIELDS: Section = {
         "prediction": Field(
             "noise",
             "what the diffusion networks predict",
-            one_of("noise", "velocity"),
+            one_of(*PREDICTIONS),
             any_of(HAS_PRIOR, OF_DIFF_DECODER),
         ),
         "dtype": Field(

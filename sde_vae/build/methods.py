@@ -18,7 +18,7 @@ from sde_vae.methods.diff_decoder import diff_decoder
 from sde_vae.methods.diffuse_vae import diffuse_vae
 from sde_vae.methods.method import Method
 from sde_vae.methods.posteriors import Posterior, denoised_input, filtered_input, lifted, noisy_input, point_posterior
-from sde_vae.methods.prior import predicts_noise, predicts_velocity, prior
+from sde_vae.methods.prior import predicts_flow, predicts_noise, predicts_velocity, prior
 from sde_vae.methods.score_vae import score_vae
 from sde_vae.nets.decoder import Decoder
 from sde_vae.nets.head import CorrectionHead
@@ -28,7 +28,7 @@ from sde_vae.nets.unet import UNet, UNetFeatures
 from sde_vae.pretrained.parts import Parts
 from sde_vae.training.stage import Stage
 
-PREDICTIONS = {"noise": predicts_noise, "velocity": predicts_velocity}
+PREDICTIONS = {"noise": predicts_noise, "velocity": predicts_velocity, "flow": predicts_flow}
 LOG_DENSITIES = {"full": DiagGaussian.log_prob, "quadratic": DiagGaussian.quadratic}
 # Each takes (sde, the encoder's network of so many more channels, the prior).
 INPUTS = {
