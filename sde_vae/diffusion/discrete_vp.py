@@ -25,7 +25,7 @@ class DiscreteVP(SDE):
     ([4.00, 2.00, -4.00], [1.50])
     """
 
-    log_snrs: tuple[float, ...]
+    log_snrs: tuple[float, ...] = dataclasses.field(repr=False)
     T: float
     t_min: float = 0.0
 

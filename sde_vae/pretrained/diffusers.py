@@ -170,10 +170,9 @@ def _weights(folder: Path) -> Path:
 
 
 def _size(options: UNet2DOptions, where: str) -> tuple[int, int]:
-    """Return (height, width) of the images. Raises BadInput if the options have none, or one that cannot be halved often enough."""
-    size = options.sample_size
-    if size is None:
-        raise BadInput(f"{where}: sample_size is null, expected the size of the model's images; write it into the file")
+    """Return (height, width) of the images, (0, 0) if it is not said. Raises BadInput for a size that cannot be halved often enough."""
+    if (size := options.sample_size) is None:
+        return 0, 0
     height, width = (size, size) if isinstance(size, int) else size
     least = 2 ** (len(options.block_out_channels) - 1)
     if height % least or width % least:
