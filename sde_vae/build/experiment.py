@@ -7,8 +7,8 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from sde_vae.build.config import checked, set_fields
-from sde_vae.build.data import build_loader, image_shape
-from sde_vae.build.fields import NEED_PRIOR, NEED_SCORE
+from sde_vae.build.data import build_loader, data_shape
+from sde_vae.build.fields import ARRAYS, EVALUATORS, NEED_PRIOR, NEED_SCORE, OF_ARRAYS, ONLY_OF_ARRAYS
 from sde_vae.build.methods import build_method, build_prior
 from sde_vae.build.nets import Shape
 from sde_vae.build.preview import build_preview
@@ -21,6 +21,8 @@ from sde_vae.errors import BadInput
 from sde_vae.inference.decoding import Decoder
 from sde_vae.methods.method import Method
 from sde_vae.training.stage import Stage
+
+NOT_ONLY_OF_ARRAYS = tuple(name for name in EVALUATORS if name not in ONLY_OF_ARRAYS)
 
 
 class Experiment(NamedTuple):
@@ -49,15 +51,18 @@ class Experiment(NamedTuple):
 def build(config: ConfigDict) -> Experiment:
     """Build what the config describes. Raises BadInput that names the field, the value and what is allowed."""
     config = checked(config)
-    shape = image_shape(config)
+    shape = data_shape(config)
     sde = build_sde(config.sde)
     # Read once, however often it is asked for.
     load = cache(build_loader(config))
 
     def make_stage(name: str, method: Method, depends_on: tuple[str, ...] = ()) -> Stage:
-        preview = build_preview(config, sde, shape, method, load)
+        # Pictures in TensorBoard are of pictures.
+        preview = None if config.data.name == ARRAYS else build_preview(config, sde, shape, method, load)
         return build_stage(config, load, name, method, depends_on, preview=preview)
 
+    if config.data.name == ARRAYS and config.synthetic.n:
+        raise BadInput(f"config.synthetic.n: got {config.synthetic.n}, expected 0: synthetic examples are images")
     title, prior, trained = build_method(config, sde, shape, make_stage)
     final = trained[-1]
     latent = build_latent_stage(config, sde, final, load) if config.stages.latent.steps else None
@@ -108,7 +113,12 @@ def _check_prior_below(config: ConfigDict, title: str, method: Method) -> None:
 
 
 def _check_evaluators(config: ConfigDict, title: str, method: Method) -> None:
-    """Raise BadInput for an evaluator that has nothing to evaluate in this method."""
+    """Raise BadInput for an evaluator that has nothing to evaluate in this method, or in data of this kind."""
+    known, what = (OF_ARRAYS, "arrays") if config.data.name == ARRAYS else (NOT_ONLY_OF_ARRAYS, "images")
+    if other := [name for name in config.eval.evaluators if name not in known]:
+        raise BadInput(
+            f"config.eval.evaluators: got {other[0]}, which is not defined for {what}; for these there are {', '.join(known)}"
+        )
     for needed, names, what in (
         (method.score, NEED_SCORE, "decodes in one pass, without a score"),
         (method.unconditional, NEED_PRIOR, "has no unconditional prior"),

@@ -5,7 +5,7 @@ from functools import partial
 
 from ml_collections import ConfigDict
 
-from sde_vae.build.nets import Shape, build_encoder, net_fields, unet_fields
+from sde_vae.build.nets import Shape, build_decoder_network, build_encoder, build_head, build_score_network
 from sde_vae.build.objectives import build_objective, build_penalty
 from sde_vae.build.stages import MakeStage
 from sde_vae.diffusion.gaussians import DiagGaussian
@@ -19,11 +19,8 @@ from sde_vae.methods.method import Method
 from sde_vae.methods.posteriors import Posterior, denoised_input, filtered_input, lifted, noisy_input, point_posterior
 from sde_vae.methods.prior import predicts_noise, predicts_velocity, prior
 from sde_vae.methods.score_vae import score_vae
-from sde_vae.nets.decoder import Decoder
-from sde_vae.nets.head import CorrectionHead
 from sde_vae.nets.mlp import MLP
-from sde_vae.nets.network import mapping, network
-from sde_vae.nets.unet import UNet, UNetFeatures
+from sde_vae.nets.network import network
 from sde_vae.training.stage import Stage
 
 PREDICTIONS = {"noise": predicts_noise, "velocity": predicts_velocity}
@@ -78,7 +75,7 @@ def _score_vae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage
 def build_prior(config: ConfigDict, sde: SDE, shape: Shape) -> Method:
     return prior(
         sde,
-        network(UNet(**unet_fields(config, "prior", shape)), shape),
+        build_score_network(config, "prior", shape),
         _prediction(config),
         *build_objective(config, "prior", sde),
     )
@@ -116,17 +113,9 @@ def _diffuse_vae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeSta
 
 
 def _vae(config: ConfigDict, sde: SDE, shape: Shape) -> Method:
-    likelihood = config.model.likelihood
-    decoder = Decoder(
-        **net_fields(config, "decoder", shape),
-        shape=shape,
-        log_var=likelihood.log_var,
-        learn_log_var=likelihood.learn_log_var,
-        log_var_bound=config.model.log_var_bound,
-    )
     return beta_vae(
         noisy_input(sde, build_encoder(config, shape, config.model.latent_dim)),
-        mapping(decoder, (config.model.latent_dim,)),
+        build_decoder_network(config, shape),
         build_penalty(config),
     )
 
@@ -143,7 +132,7 @@ def _diff_decoder(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeSt
         sde,
         # At beta = 0 nothing holds a variance up: the latent is a point.
         posterior if config.loss.beta > 0 else point_posterior(posterior),
-        network(UNet(**unet_fields(config, "decoder", shape)), shape, z=(config.model.latent_dim,)),
+        build_score_network(config, "decoder", shape, latent=config.model.latent_dim),
         _prediction(config),
         *build_objective(config, "encoder", sde),
         build_penalty(config),
@@ -162,17 +151,12 @@ METHODS: dict[str, Callable[[ConfigDict, SDE, Shape, MakeStage], Built]] = {
 
 
 def _corrected_by_unet(config: ConfigDict, sde: SDE, shape: Shape) -> Corrector:
-    net = UNet(**unet_fields(config, "correction", shape), zero=False)
-    return network_corrector(sde, network(net, shape, z=(config.model.latent_dim,)))
+    latent = config.model.latent_dim
+    return network_corrector(sde, build_score_network(config, "correction", shape, zero=False, latent=latent))
 
 
 def _corrected_by_head(config: ConfigDict, sde: SDE, shape: Shape) -> Corrector:
-    net = config.model.correction
-    head = CorrectionHead(net.channels, net.blocks, shape[-1], net.dropout)
-    # Of the prior's last block: what its one remaining convolution makes the noise of.
-    features = (*shape[:-1], config.model.prior.channels * config.model.prior.multipliers[0])
-    seen = network(UNetFeatures(**unet_fields(config, "prior", shape)), shape)
-    return head_corrector(sde, seen, network(head, features, z=(config.model.latent_dim,)))
+    return head_corrector(sde, *build_head(config, shape))
 
 
 CORRECTORS = {"unet": _corrected_by_unet, "head": _corrected_by_head}

@@ -45,7 +45,7 @@ class Compiled(NamedTuple):
 
 def compile_model(
     model: Model,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     latent_dim: int,
     batch_size: int,
     cache: ResumeCache | None = None,
