@@ -15,7 +15,7 @@ import ml_dtypes
 import numpy as np
 
 from sde_vae.errors import BadInput, shortened
-from sde_vae.pretrained.pickles import MAX_NAME, Refused, shown
+from sde_vae.pretrained.stand_ins import MAX_NAME, Refused, shown
 
 MAX_DEPTH = 64
 # Values of all kinds. A checkpoint with an optimizer has a few thousand.
