@@ -12,24 +12,13 @@ from typing import Any
 import jax.numpy as jnp
 
 from sde_vae.arrays import expand
-from sde_vae.diffusion.discrete_vp import discrete_vp
-from sde_vae.diffusion.sdes import SDE, VE, VP, SubVP
+from sde_vae.diffusion.sdes import SDE, VE
 from sde_vae.nets.network import Network, network
 from sde_vae.nets.score_sde import ScoreSDE
 from sde_vae.nets.score_sde_options import ScoreSDEOptions
+from sde_vae.pretrained.schedules import sde_of
 from sde_vae.pretrained.spec import PriorSpec
 from sde_vae.types import Keys, Params, PerExample, Points
-
-SDES: dict[str, Callable[..., SDE]] = {"vp": VP, "sub_vp": SubVP, "ve": VE, "discrete_vp": discrete_vp}
-
-
-def sde_of(schedule: dict[str, Any]) -> SDE:
-    """Return the SDE of a PriorSpec's schedule.
-
-    >>> sde_of({"name": "ve", "sigma_min": 0.02, "sigma_max": 696.0})
-    VE(sigma_min=0.02, sigma_max=696.0, t_min=1e-05, T=1.0)
-    """
-    return SDES[schedule["name"]](**{name: value for name, value in schedule.items() if name != "name"})
 
 
 def score_sde_network(spec: PriorSpec) -> Network:
