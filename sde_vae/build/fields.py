@@ -64,7 +64,7 @@ SOLVERS = (
     "ode",
 )
 INVERTERS = ("heun", "ddim", "dpm_solver_pp_2m", "ode")
-GRIDS = ("uniform_t", "uniform_log_snr", "edm")
+GRIDS = ("uniform_t", "uniform_log_snr", "edm", "leading", "linspace", "trailing")
 FILTERS = ("box", "bilinear", "bicubic", "lanczos")
 FITS = ("cover", "contain", "none")
 SPLITS = ("test", "valid", "train")
@@ -416,10 +416,21 @@ FIELDS: Section = {
         "solver": Field(
             "euler_maruyama", "solver of the reverse process: see docs/solvers.md", one_of(*SOLVERS), SOLVES
         ),
-        "grid": Field("uniform_t", "spacing of the solver's times", one_of(*GRIDS), SOLVES),
+        "grid": Field(
+            "uniform_t",
+            "spacing of the solver's times; the last three are whole steps of a discrete schedule",
+            one_of(*GRIDS),
+            SOLVES,
+        ),
         "rho": Field(7.0, "the edm grid's exponent", number(1, 100), all_of(SOLVES, only("sampling.grid", "edm"))),
         "steps": Field(250, "steps of every solver but ode", whole(1, 100_000), SOLVES),
         "eta": Field(0.0, "0 solves the ODE, 1 the SDE", number(0, 1), _solver("ddim", "dpm_solver_pp_2m")),
+        "clip_sample": Field(
+            False,
+            "clip E[x_0 | x_t] to [-1, 1] in every step, as DDPM's sampler",
+            BOOLEAN,
+            _solver("ancestral", "ddim"),
+        ),
         "churn": Field(0.0, "EDM's S_churn", number(0, 1e6), _solver("heun")),
         "snr": Field(
             0.16, "signal-to-noise ratio of a Langevin step", number(0, 10, above=True), _solver("predictor_corrector")
