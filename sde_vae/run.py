@@ -18,7 +18,7 @@ from sde_vae.data.dataset import evenly_spaced, to_model, to_unit
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.errors import BadInput
 from sde_vae.inference.aggregate_posterior import aggregate_posterior, sample_posterior
-from sde_vae.inference.bound import method_bound, terms_per_image
+from sde_vae.inference.bound import method_bound, prior_bound, terms_per_image
 from sde_vae.inference.compiled import Compiled, compile_model
 from sde_vae.inference.interpolation import lerp, traverse
 from sde_vae.inference.model import Model
@@ -81,7 +81,8 @@ class Run:
         self._stages: dict[str, Trained] = {}
 
     def __repr__(self) -> str:
-        return f"<Run {self.workdir}: {self.config.method} on {self.config.data.name}, {self.config.model.latent_dim} latents>"
+        latents = "" if self.config.method == "prior" else f", {self.config.model.latent_dim} latents"
+        return f"<Run {self.workdir}: {self.config.method} on {self.config.data.name}{latents}>"
 
     @property
     def results(self) -> Path:
@@ -91,7 +92,7 @@ class Run:
     @cached_property
     def experiment(self) -> Experiment:
         """What the config describes, built."""
-        return build(self.config)
+        return build(self.config, self.workdir)
 
     def stage(self, name: str) -> Trained:
         """Return the EMA parameters of a stage, read once. Those of the prior are of the run in config.eval.prior, if it is set."""
@@ -170,6 +171,7 @@ class Run:
         >>> run.encode(run.images("test", 2)).mean.shape
         (2, 16)
         """
+        self._require_latent("encode")
         x = from_user(images, self.experiment.shape)
         return self._functions().encode(x, "encode" if progress else None)
 
@@ -192,6 +194,7 @@ class Run:
         >>> run.decode(run.encode(run.images("test", 2)).mean, steps=5).shape
         (2, 8, 8, 1)
         """
+        self._require_latent("decode")
         z = codes_from_user(z, self.experiment.latent_dim)
         if x_T is not None:
             x_T = np.asarray(x_T, np.float32)
@@ -237,6 +240,7 @@ class Run:
         >>> run.interpolate(a, b, frames=5).shape
         (5, 8, 8, 1)
         """
+        self._require_latent("interpolate")
         whole(frames, "frames", 2)
         first, last = (self._batch(x, name) for x, name in ((a, "a"), (b, "b")))
         if len(first) != len(last):
@@ -253,6 +257,7 @@ class Run:
         By default 9 values, from -3 to 3 standard deviations of the aggregate posterior around the image's own; the training images
         are read for that. For a batch of n images: [n, frames, H, W, C]. All frames start from the same noise.
         """
+        self._require_latent("traverse")
         if not isinstance(dim, int | np.integer) or not 0 <= dim < self.experiment.latent_dim:
             raise BadInput(f"dim: got {dim}, expected a latent dimension, 0 to {self.experiment.latent_dim - 1}")
         z = self._functions().encode(self._batch(image, "image")).mean
@@ -271,6 +276,7 @@ class Run:
 
         Raises BadInput for a method that decodes in one pass.
         """
+        self._require_latent("invert")
         if self.model.score is None:
             raise BadInput(f"invert: {self.model.title} decodes in one pass, so there is no x_T to find")
         x = from_user(images, self.experiment.shape)
@@ -291,7 +297,13 @@ class Run:
 
     @cached_property
     def _bound(self):
-        return method_bound(self.model, self.levels)
+        return method_bound(self.model, self.levels) if self.model.encode else prior_bound(self.model, self.levels)
+
+    def _require_latent(self, what: str) -> None:
+        if self.experiment.final.method.encode is None:
+            raise BadInput(
+                f"{what}: a {self.experiment.title} has no latent codes; it can sample, and bound the likelihood of images"
+            )
 
     def _decode_paths(self, paths: np.ndarray, seed: int | None) -> np.ndarray:
         """[n, frames, latent] -> [n, frames, H, W, C]; the frames of a path have the noise of its index."""
@@ -325,7 +337,7 @@ class Run:
         if key not in self._compiled:
             model = self.model
             if changes:
-                experiment = build(set_fields(self.config, changes))
+                experiment = build(set_fields(self.config, changes), self.workdir)
                 model = trained_model(experiment, model.params)
             self._compiled[key] = compile_model(
                 model, self.experiment.shape, self.experiment.latent_dim, self.config.eval.batch_size

@@ -36,10 +36,22 @@ class Field(NamedTuple):
 
 Section = dict[str, Any]  # name -> Field or Section
 
-SDES = ("vp", "cosine_vp", "sub_vp", "ve")
+SDES = ("vp", "cosine_vp", "sub_vp", "ve", "rectified_flow")
 TIMES = ("uniform_t", "uniform_log_snr")
-WEIGHTS = ("likelihood", "simple", "simple_velocity", "simple_beta", "p2", "min_snr", "sigmoid", "velocity")
-METHODS = ("score_vae", "beta_vae", "diffuse_vae", "diff_decoder")
+PREDICTIONS = ("noise", "velocity", "flow")
+WEIGHTS = (
+    "likelihood",
+    "simple",
+    "simple_velocity",
+    "simple_beta",
+    "p2",
+    "min_snr",
+    "sigmoid",
+    "velocity",
+    "flow",
+    "flow_logit_normal",
+)
+METHODS = ("prior", "score_vae", "beta_vae", "diffuse_vae", "diff_decoder")
 SOLVERS = (
     "euler_maruyama",
     "reverse_diffusion",
@@ -77,6 +89,8 @@ EVALUATORS = (
 # Evaluators that need a score, and those that need an unconditional prior.
 NEED_SCORE = ("inversion", "importance", "trajectory_consistency")
 NEED_PRIOR = ("elbo_vs_steps",)
+# Those that need latent codes: all but these.
+NEED_LATENT = tuple(name for name in EVALUATORS if name not in ("samples", "bits_per_dim", "elbo_vs_steps"))
 STAGES = ("prior", "encoder", "correction", "latent")
 
 
@@ -92,17 +106,19 @@ FOLDER = matching(r"(?!parts$)\w[\w.=+-]*", "a letter or digit, then any of thes
 
 
 # What reads the fields of a section.
-WITH_PRIOR = only("method", "score_vae", "diffuse_vae")
+WITH_PRIOR = only("method", "prior", "score_vae", "diffuse_vae")
 HAS_PRIOR = any_of(WITH_PRIOR, given("synthetic.n"))
 TRAINS_PRIOR = all_of(WITH_PRIOR, not_given("prior.checkpoint"))
 OF_SCORE_VAE = only("method", "score_vae")
+HAS_LATENT = unless("method", "prior")
+PENALISES = all_of(HAS_LATENT, given("loss.beta"))
 CORRECTED = all_of(OF_SCORE_VAE, given("stages.correction.steps"))
 OF_VAE = only("method", "beta_vae", "diffuse_vae")
 OF_DIFF_DECODER = only("method", "diff_decoder")
-HAS_DECODER = unless("method", "score_vae")
+HAS_DECODER = unless("method", "prior", "score_vae")
 # The encoder stage of the others has no denoising loss.
 DENOISES = only("method", "score_vae", "diff_decoder")
-TRAINS_LATENT = given("stages.latent.steps")
+TRAINS_LATENT = all_of(HAS_LATENT, given("stages.latent.steps"))
 BY_SIGMOID = any_of(
     *(
         all_of(only(f"stages.{stage}.weight", "sigmoid", "velocity"), reader)
@@ -207,18 +223,18 @@ FIELDS: Section = {
         "t_min": Field(1e-3, "smallest time of training and sampling", number(0, 1, above=True, below=True)),
         "beta_min": Field(0.1, "noise rate at t = 0", number(0, 1000), only("sde.name", "vp", "sub_vp")),
         "beta_max": Field(20.0, "noise rate at t = T", number(0, 1000, above=True), only("sde.name", "vp", "sub_vp")),
-        "log_snr_min": Field(-10.0, "logSNR at t = T", LOG_SNR, only("sde.name", "cosine_vp")),
+        "log_snr_min": Field(-10.0, "logSNR at t = T", LOG_SNR, only("sde.name", "cosine_vp", "rectified_flow")),
         "log_snr_max": Field(20.0, "logSNR at t = 0", LOG_SNR, only("sde.name", "cosine_vp")),
         "sigma_min": Field(0.01, "noise at t = 0", number(0, 1e6, above=True), only("sde.name", "ve")),
         "sigma_max": Field(50.0, "noise at t = T", number(0, 1e6, above=True), only("sde.name", "ve")),
     },
     "model": {
-        "latent_dim": Field(16, "dimensions of z", whole(1, 65536)),
-        "log_var_bound": Field(8.0, "bound on the encoder's |log-variance|", number(0, 20, above=True)),
+        "latent_dim": Field(16, "dimensions of z", whole(1, 65536), HAS_LATENT),
+        "log_var_bound": Field(8.0, "bound on the encoder's |log-variance|", number(0, 20, above=True), HAS_LATENT),
         "prediction": Field(
             "noise",
             "what the diffusion networks predict",
-            one_of("noise", "velocity"),
+            one_of(*PREDICTIONS),
             any_of(HAS_PRIOR, OF_DIFF_DECODER),
         ),
         "dtype": Field(
@@ -227,10 +243,19 @@ FIELDS: Section = {
             one_of("float32", "bfloat16"),
             any_of(HAS_PRIOR, OF_DIFF_DECODER),
         ),
-        "prior": _unet("the prior's U-Net", HAS_PRIOR),
+        "prior": _unet(
+            "the prior's U-Net",
+            HAS_PRIOR,
+            body=Field(
+                "unet",
+                "our U-Net, or the network of diffusers' UNet2DModel, which --mode export writes as its folder",
+                one_of("unet", "unet2d"),
+                HAS_PRIOR,
+            ),
+        ),
         "encoder": _unet(
             "the encoder, half a U-Net",
-            ALWAYS,
+            HAS_LATENT,
             input=Field(
                 "x_t",
                 "x_t itself, its linear estimate of x_0 (filtered), or the prior's E[x_0 | x_t] (denoised)",
@@ -266,18 +291,30 @@ FIELDS: Section = {
         },
     },
     "prior": {
-        "checkpoint": Field("", "a workdir with a trained prior, which replaces the prior stage", TEXT, HAS_PRIOR)
+        "checkpoint": Field(
+            "",
+            "a workdir with a trained prior, or a pre-trained model (docs/pretrained.md), which replaces the prior stage",
+            TEXT,
+            HAS_PRIOR,
+        ),
+        "preset": Field("", "name of the settings that a pre-trained file leaves out", TEXT, given("prior.checkpoint")),
+        "scheduler": Field(
+            "",
+            "scheduler_config.json, a folder with one, or a schedule's name, for a UNet2DModel without it",
+            TEXT,
+            given("prior.checkpoint"),
+        ),
     },
     "loss": {
-        "beta": Field(0.01, "weight of KL(q(z | x_0) || N(0, I))", number(0, 1e6)),
+        "beta": Field(0.01, "weight of KL(q(z | x_0) || N(0, I))", number(0, 1e6), HAS_LATENT),
         "free_bits": Field(
-            0.0, "nats of KL in each latent dimension that are not penalised", number(0, 1e6), given("loss.beta")
+            0.0, "nats of KL in each latent dimension that are not penalised", number(0, 1e6), PENALISES
         ),
         "kl_warmup": Field(
             0,
             "steps over which beta rises from 0, at most stages.encoder.steps",
             COUNT,
-            given("loss.beta"),
+            PENALISES,
         ),
         "latent_dropout": Field(0.0, "share of examples without z, for guidance", PROBABILITY, OF_DIFF_DECODER),
         "log_density": Field(
@@ -294,8 +331,15 @@ FIELDS: Section = {
         ),
     },
     "synthetic": {
-        "n": Field(0, "images sampled from the prior, on which the encoder stage trains as well", whole(0, 10**7)),
-        "share": Field(0.5, "their share of a batch", number(0, 1, above=True, below=True), given("synthetic.n")),
+        "n": Field(
+            0, "images sampled from the prior, on which the encoder stage trains as well", whole(0, 10**7), HAS_LATENT
+        ),
+        "share": Field(
+            0.5,
+            "their share of a batch",
+            number(0, 1, above=True, below=True),
+            all_of(HAS_LATENT, given("synthetic.n")),
+        ),
     },
     "optim": {
         "ema_decay": Field(0.9999, "decay of the exponential moving average of parameters", PROBABILITY),
@@ -307,10 +351,10 @@ FIELDS: Section = {
             Field(100_000, "updates of the prior", POSITIVE, TRAINS_PRIOR), "simple", "uniform_t", TRAINS_PRIOR
         ),
         "encoder": _stage(
-            Field(100_000, "updates of the encoder (and decoder)", POSITIVE),
+            Field(100_000, "updates of the encoder (and decoder)", POSITIVE, HAS_LATENT),
             "likelihood",
             "uniform_log_snr",
-            ALWAYS,
+            HAS_LATENT,
             DENOISES,
         ),
         "correction": _stage(
@@ -320,7 +364,7 @@ FIELDS: Section = {
             CORRECTED,
         ),
         "latent": _stage(
-            Field(0, "updates of the diffusion model of latent codes; 0: none", COUNT),
+            Field(0, "updates of the diffusion model of latent codes; 0: none", COUNT, HAS_LATENT),
             "sigmoid",
             "uniform_log_snr",
             TRAINS_LATENT,

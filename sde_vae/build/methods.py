@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from sde_vae.build.nets import Shape, build_encoder, net_fields, unet_fields
+from sde_vae.build.nets import PRIOR_BODIES, Shape, build_encoder, net_fields, unet_fields
 from sde_vae.build.objectives import build_objective, build_penalty
 from sde_vae.build.stages import MakeStage
 from sde_vae.diffusion.gaussians import DiagGaussian
@@ -17,16 +18,17 @@ from sde_vae.methods.diff_decoder import diff_decoder
 from sde_vae.methods.diffuse_vae import diffuse_vae
 from sde_vae.methods.method import Method
 from sde_vae.methods.posteriors import Posterior, denoised_input, filtered_input, lifted, noisy_input, point_posterior
-from sde_vae.methods.prior import predicts_noise, predicts_velocity, prior
+from sde_vae.methods.prior import predicts_flow, predicts_noise, predicts_velocity, prior
 from sde_vae.methods.score_vae import score_vae
 from sde_vae.nets.decoder import Decoder
 from sde_vae.nets.head import CorrectionHead
 from sde_vae.nets.mlp import MLP
-from sde_vae.nets.network import mapping, network
+from sde_vae.nets.network import Network, mapping, network
 from sde_vae.nets.unet import UNet, UNetFeatures
+from sde_vae.pretrained.parts import Parts
 from sde_vae.training.stage import Stage
 
-PREDICTIONS = {"noise": predicts_noise, "velocity": predicts_velocity}
+PREDICTIONS = {"noise": predicts_noise, "velocity": predicts_velocity, "flow": predicts_flow}
 LOG_DENSITIES = {"full": DiagGaussian.log_prob, "quadratic": DiagGaussian.quadratic}
 # Each takes (sde, the encoder's network of so many more channels, the prior).
 INPUTS = {
@@ -40,17 +42,48 @@ INPUTS = {
 Built = tuple[str, Method | None, tuple[Stage, ...]]
 
 
-def build_method(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage) -> Built:
+class Prior(NamedTuple):
+    """The unconditional diffusion model that a method stands on.
+
+    `stages` has the stage that trains it: none where another run or a pre-trained model replaces it. `features` is its network without the
+    last convolution, on which heads stand; None for a network that has none to give.
+    """
+
+    method: Method
+    stages: tuple[Stage, ...]
+    features: Network | None
+
+
+MakePrior = Callable[[], Prior]
+
+
+def build_method(
+    config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage, pretrained: Parts | None = None
+) -> Built:
     """Return (title, prior, stages) of config.method; the last of the stages is evaluated.
 
-    Raises BadInput that names the field, the value and what is allowed.
+    `pretrained` has the parts of a pre-trained prior. Raises BadInput that names the field, the value and what is allowed.
     """
-    return choose("config.method", config.method, METHODS)(config, sde, shape, make_stage)
+
+    def make_prior() -> Prior:
+        method = build_prior(config, sde, shape, pretrained)
+        stages = () if pretrained or config.prior.checkpoint else (make_stage("prior", method),)
+        own = pretrained is None and config.model.prior.body == "unet"
+        features = network(UNetFeatures(**unet_fields(config, "prior", shape)), shape) if own else None
+        return Prior(method, stages, features)
+
+    return choose("config.method", config.method, METHODS)(config, sde, shape, make_stage, make_prior)
 
 
-def _score_vae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage) -> Built:
+def _prior_alone(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage, make_prior: MakePrior) -> Built:
+    """The unconditional diffusion model; one of another run, or a pre-trained one, has no steps to train."""
+    method, trained_here, _ = make_prior()
+    return "diffusion model", method, trained_here or (make_stage("prior", method)._replace(steps=0),)
+
+
+def _score_vae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage, make_prior: MakePrior) -> Built:
     """ScoreVAE, and with a correction stage ScoreVAE+."""
-    prior_method, before = _prior(config, sde, shape, make_stage)
+    prior_method, before, features = make_prior()
     with_guidance = partial(
         score_vae,
         sde,
@@ -69,25 +102,18 @@ def _score_vae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage
         sde,
         with_guidance(guidance=1.0),
         encoder,
-        body(config, sde, shape),
+        body(config, sde, shape, features),
         *build_objective(config, "correction", sde),
     )
     return "ScoreVAE+", prior_method, (*stages, make_stage("correction", plus, ("prior", "encoder")))
 
 
-def build_prior(config: ConfigDict, sde: SDE, shape: Shape) -> Method:
-    return prior(
-        sde,
-        network(UNet(**unet_fields(config, "prior", shape)), shape),
-        _prediction(config),
-        *build_objective(config, "prior", sde),
-    )
-
-
-def _prior(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage) -> tuple[Method, tuple[Stage, ...]]:
-    """The prior, and its stage: none where config.prior.checkpoint replaces it."""
-    method = build_prior(config, sde, shape)
-    return method, () if config.prior.checkpoint else (make_stage("prior", method),)
+def build_prior(config: ConfigDict, sde: SDE, shape: Shape, pretrained: Parts | None = None) -> Method:
+    """Return the unconditional diffusion model: a pre-trained one, or that of config.model.prior."""
+    if pretrained is not None:
+        return prior(*pretrained, *build_objective(config, "prior", sde))
+    body = choose("config.model.prior.body", config.model.prior.body, PRIOR_BODIES)
+    return prior(sde, network(body(config, shape), shape), _prediction(config), *build_objective(config, "prior", sde))
 
 
 def _posterior(config: ConfigDict, sde: SDE, shape: Shape, prior_method: Method) -> Posterior:
@@ -100,12 +126,12 @@ def _posterior(config: ConfigDict, sde: SDE, shape: Shape, prior_method: Method)
     return lifted(sde, posterior, latent, network(MLP(statistics, zero=False), (latent,)))
 
 
-def _beta_vae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage) -> Built:
+def _beta_vae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage, make_prior: MakePrior) -> Built:
     return "beta-VAE", None, (make_stage("encoder", _vae(config, sde, shape)),)
 
 
-def _diffuse_vae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage) -> Built:
-    prior_method, before = _prior(config, sde, shape, make_stage)
+def _diffuse_vae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage, make_prior: MakePrior) -> Built:
+    prior_method, before, _ = make_prior()
     above, (low, high) = config.sampling.prior_above, map(float, log_snr_range(sde))
     if not low < above < high:
         raise BadInput(
@@ -131,7 +157,7 @@ def _vae(config: ConfigDict, sde: SDE, shape: Shape) -> Method:
     )
 
 
-def _diff_decoder(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage) -> Built:
+def _diff_decoder(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage, make_prior: MakePrior) -> Built:
     dropout, guidance = config.loss.latent_dropout, config.sampling.guidance
     if guidance != 1 and dropout == 0:
         raise BadInput(
@@ -153,7 +179,8 @@ def _diff_decoder(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeSt
     return "DiffDecoder", None, (make_stage("encoder", method),)
 
 
-METHODS: dict[str, Callable[[ConfigDict, SDE, Shape, MakeStage], Built]] = {
+METHODS: dict[str, Callable[[ConfigDict, SDE, Shape, MakeStage, MakePrior], Built]] = {
+    "prior": _prior_alone,
     "score_vae": _score_vae,
     "beta_vae": _beta_vae,
     "diffuse_vae": _diffuse_vae,
@@ -161,18 +188,23 @@ METHODS: dict[str, Callable[[ConfigDict, SDE, Shape, MakeStage], Built]] = {
 }
 
 
-def _corrected_by_unet(config: ConfigDict, sde: SDE, shape: Shape) -> Corrector:
+def _corrected_by_unet(config: ConfigDict, sde: SDE, shape: Shape, features: Network | None) -> Corrector:
+    del features
     net = UNet(**unet_fields(config, "correction", shape), zero=False)
     return network_corrector(sde, network(net, shape, z=(config.model.latent_dim,)))
 
 
-def _corrected_by_head(config: ConfigDict, sde: SDE, shape: Shape) -> Corrector:
+def _corrected_by_head(config: ConfigDict, sde: SDE, shape: Shape, features: Network | None) -> Corrector:
     net = config.model.correction
+    if features is None:
+        raise BadInput(
+            "config.model.correction.body: got head, expected unet: a head takes the features of config.model.prior.body=unet, and this prior "
+            "has another network"
+        )
     head = CorrectionHead(net.channels, net.blocks, shape[-1], net.dropout)
     # Of the prior's last block: what its one remaining convolution makes the noise of.
-    features = (*shape[:-1], config.model.prior.channels * config.model.prior.multipliers[0])
-    seen = network(UNetFeatures(**unet_fields(config, "prior", shape)), shape)
-    return head_corrector(sde, seen, network(head, features, z=(config.model.latent_dim,)))
+    inputs = (*shape[:-1], config.model.prior.channels * config.model.prior.multipliers[0])
+    return head_corrector(sde, features, network(head, inputs, z=(config.model.latent_dim,)))
 
 
 CORRECTORS = {"unet": _corrected_by_unet, "head": _corrected_by_head}

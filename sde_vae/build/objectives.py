@@ -19,6 +19,8 @@ WEIGHTS = {
     "min_snr": lambda sde, bias: weights.min_snr(sde),
     "sigmoid": lambda sde, bias: weights.sigmoid(bias),
     "velocity": lambda sde, bias: weights.velocity(bias),
+    "flow": lambda sde, bias: weights.flow(),
+    "flow_logit_normal": lambda sde, bias: weights.flow_logit_normal(),
 }
 TIMES = {"uniform_t": time_samplers.times_uniform_in_t, "uniform_log_snr": time_samplers.times_uniform_in_log_snr}
 

@@ -25,7 +25,7 @@ class DiscreteVP(SDE):
     ([4.00, 2.00, -4.00], [1.50])
     """
 
-    log_snrs: tuple[float, ...]
+    log_snrs: tuple[float, ...] = dataclasses.field(repr=False)
     T: float
     t_min: float = 0.0
 
@@ -59,10 +59,10 @@ class DiscreteVP(SDE):
         return jnp.interp(-log_snr, levels, jnp.asarray(self._times, log_snr.dtype))
 
 
-def discrete_vp(alphas_cumprod: Sequence[float] | np.ndarray) -> DiscreteVP:
+def discrete_vp(alphas_cumprod: Sequence[float] | np.ndarray, t_min: float = 0.0) -> DiscreteVP:
     """Return the SDE of a schedule of alpha-bar_k, k = 0, 1, ...; a last one of 0 (zero terminal SNR) is left out: T is one less.
 
-    Raises ValueError unless alpha-bar falls strictly from below 1 to 0 or above it.
+    `t_min` is above 0 for a network that cannot be evaluated at step 0. Raises ValueError unless alpha-bar falls strictly from below 1 to 0 or above it.
 
     >>> discrete_vp([0.9, 0.5, 0.1, 0.0]).T
     2.0
@@ -72,4 +72,4 @@ def discrete_vp(alphas_cumprod: Sequence[float] | np.ndarray) -> DiscreteVP:
     if bars.ndim != 1 or bars.size < 2 or not np.all((bars > 0) & (bars < 1)) or not np.all(np.diff(bars) < 0):
         raise ValueError("alpha-bar does not fall strictly from below 1 to 0")
     log_snrs = np.log(bars) - np.log1p(-bars)
-    return DiscreteVP(tuple(log_snrs.tolist()), float(bars.size - 1))
+    return DiscreteVP(tuple(log_snrs.tolist()), float(bars.size - 1), t_min)

@@ -37,7 +37,7 @@ def method_bound(model: Model, levels: int) -> Bound:
     ) -> Float[Array, "batch terms"]:
         # One key for the images' noise, with z and without: their difference is what z is worth on the same noise and levels.
         key_z, key = jax.random.split(key)
-        q = model.encode(params, x_z)
+        q = required(model.encode, "encode")(params, x_z)
         z = q.sample(keys_of(key_z, index))
         if model.score is None:
             none = jnp.zeros(x.shape[:1])

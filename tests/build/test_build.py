@@ -20,6 +20,7 @@ CONFIGS = sorted(p.stem for p in EXAMPLES.glob("[!_]*_*.py"))
 STAGES = {
     "scorevae": ["prior", "encoder"],
     "scorevae_lifted": ["prior", "encoder"],
+    "scorevae_flow": ["prior", "encoder"],
     "diffusevae": ["prior", "encoder"],
     "scorevae_plus": ["prior", "encoder", "correction"],
     # The paper's.
@@ -174,7 +175,7 @@ def test_our_own_configs_decode_in_fewer_evaluations(name):
         (
             "sde.name",
             "vpp",
-            "config.sde.name: unknown name 'vpp', did you mean 'vp'?; known: cosine_vp, sub_vp, ve, vp",
+            "config.sde.name: unknown name 'vpp', did you mean 'vp'?; known: cosine_vp, rectified_flow, sub_vp, ve, vp",
         ),
         (
             "sampling.solver",

@@ -8,10 +8,11 @@ from scipy import integrate as quadrature
 from scipy import stats
 
 from sde_vae.diffusion import time_samplers, weights
+from sde_vae.diffusion.rectified_flow import RectifiedFlow
 from sde_vae.diffusion.scores import velocity_of_noise
 from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP
 
-SDES = [VP(), CosineVP(), SubVP(), VE()]
+SDES = [VP(), CosineVP(), SubVP(), VE(), RectifiedFlow()]
 pytestmark = pytest.mark.usefixtures("x64")
 
 
