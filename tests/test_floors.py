@@ -11,7 +11,7 @@ import pytest
 
 from sde_vae.build import fields
 from sde_vae.build.evaluation import EVALUATORS
-from sde_vae.build.methods import CORRECTORS, INPUTS, LOG_DENSITIES, METHODS, PREDICTIONS
+from sde_vae.build.methods import CORRECTORS, INPUTS, LOG_DENSITIES, METHODS, PREDICTIONS, SHIFTERS, SHIFTS
 from sde_vae.build.metric_networks import EXTRACTORS
 from sde_vae.build.nets import DTYPES, PRIOR_BODIES
 from sde_vae.build.objectives import TIMES, WEIGHTS
@@ -54,6 +54,8 @@ TABLES = {
     "model.prior.body": PRIOR_BODIES,
     "model.encoder.input": INPUTS,
     "model.correction.body": CORRECTORS,
+    "model.shift.body": SHIFTERS,
+    "model.shift.output": SHIFTS,
     "loss.log_density": LOG_DENSITIES,
     "optim.decay": DECAYS,
     "sampling.solver": SOLVERS,

@@ -46,12 +46,13 @@ WEIGHTS = (
     "simple_beta",
     "p2",
     "min_snr",
+    "pdae",
     "sigmoid",
     "velocity",
     "flow",
     "flow_logit_normal",
 )
-METHODS = ("prior", "score_vae", "beta_vae", "diffuse_vae", "diff_decoder")
+METHODS = ("prior", "score_vae", "beta_vae", "diffuse_vae", "diff_decoder", "pdae")
 SOLVERS = (
     "euler_maruyama",
     "reverse_diffusion",
@@ -106,7 +107,7 @@ FOLDER = matching(r"(?!parts$)\w[\w.=+-]*", "a letter or digit, then any of thes
 
 
 # What reads the fields of a section.
-WITH_PRIOR = only("method", "prior", "score_vae", "diffuse_vae")
+WITH_PRIOR = only("method", "prior", "score_vae", "diffuse_vae", "pdae")
 HAS_PRIOR = any_of(WITH_PRIOR, given("synthetic.n"))
 TRAINS_PRIOR = all_of(WITH_PRIOR, not_given("prior.checkpoint"))
 OF_SCORE_VAE = only("method", "score_vae")
@@ -115,9 +116,10 @@ PENALISES = all_of(HAS_LATENT, given("loss.beta"))
 CORRECTED = all_of(OF_SCORE_VAE, given("stages.correction.steps"))
 OF_VAE = only("method", "beta_vae", "diffuse_vae")
 OF_DIFF_DECODER = only("method", "diff_decoder")
-HAS_DECODER = unless("method", "prior", "score_vae")
+OF_PDAE = only("method", "pdae")
+HAS_DECODER = unless("method", "prior", "score_vae", "pdae")
 # The encoder stage of the others has no denoising loss.
-DENOISES = only("method", "score_vae", "diff_decoder")
+DENOISES = only("method", "score_vae", "diff_decoder", "pdae")
 TRAINS_LATENT = all_of(HAS_LATENT, given("stages.latent.steps"))
 BY_SIGMOID = any_of(
     *(
@@ -283,6 +285,23 @@ FIELDS: Section = {
                 "unet", "a U-Net of its own, or a head on the prior's features", one_of("unet", "head"), CORRECTED
             ),
         ),
+        "shift": _unet(
+            "pdae's shift network, if a U-Net of its own",
+            all_of(OF_PDAE, only("model.shift.body", "unet")),
+            dropout=Field(0.0, "dropout rate in training", PROBABILITY, OF_PDAE),
+            body=Field(
+                "up_path",
+                "a middle and up path on the frozen prior's down path, or a U-Net of its own",
+                one_of("up_path", "unet"),
+                OF_PDAE,
+            ),
+            output=Field(
+                "score",
+                "what it predicts: the shift of the score, as in the paper, or of the velocity",
+                one_of("score", "velocity"),
+                OF_PDAE,
+            ),
+        ),
         "latent_prior": {
             "hidden": Field(
                 256, "width of the diffusion model of latent codes", whole(16, 8192, multiple=8), TRAINS_LATENT
@@ -396,9 +415,9 @@ FIELDS: Section = {
         ),
         "guidance": Field(
             1.0,
-            "score_vae: gamma; diff_decoder with latent_dropout: guidance scale",
+            "score_vae and pdae: gamma; diff_decoder with latent_dropout: guidance scale",
             number(-1000, 1000),
-            only("method", "score_vae", "diff_decoder"),
+            only("method", "score_vae", "diff_decoder", "pdae"),
         ),
     },
     "eval": {

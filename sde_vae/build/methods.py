@@ -13,10 +13,11 @@ from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.diffusion.sdes import SDE, log_snr_range
 from sde_vae.errors import BadInput, choose
 from sde_vae.methods.beta_vae import beta_vae
-from sde_vae.methods.correction import Corrector, corrected, head_corrector, network_corrector
+from sde_vae.methods.correction import Corrector, corrected, head_corrector, network_corrector, sharing_corrector
 from sde_vae.methods.diff_decoder import diff_decoder
 from sde_vae.methods.diffuse_vae import diffuse_vae
 from sde_vae.methods.method import Method
+from sde_vae.methods.pdae import pdae, shifts_score, shifts_velocity
 from sde_vae.methods.posteriors import Posterior, denoised_input, filtered_input, lifted, noisy_input, point_posterior
 from sde_vae.methods.prior import predicts_flow, predicts_noise, predicts_velocity, prior
 from sde_vae.methods.score_vae import score_vae
@@ -24,6 +25,7 @@ from sde_vae.nets.decoder import Decoder
 from sde_vae.nets.head import CorrectionHead
 from sde_vae.nets.mlp import MLP
 from sde_vae.nets.network import Network, mapping, network
+from sde_vae.nets.shift_unet import OF_PRIOR, ShiftUNet
 from sde_vae.nets.unet import UNet, UNetFeatures
 from sde_vae.pretrained.parts import Parts
 from sde_vae.training.stage import Stage
@@ -164,11 +166,9 @@ def _diff_decoder(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeSt
             f"config.sampling.guidance: got {guidance}, expected 1: guidance needs a score without z, and config.loss.latent_dropout "
             "is 0; train with a latent_dropout above 0"
         )
-    posterior = noisy_input(sde, build_encoder(config, shape, config.model.latent_dim))
     method = diff_decoder(
         sde,
-        # At beta = 0 nothing holds a variance up: the latent is a point.
-        posterior if config.loss.beta > 0 else point_posterior(posterior),
+        _point_or_gaussian(config, sde, shape),
         network(UNet(**unet_fields(config, "decoder", shape)), shape, z=(config.model.latent_dim,)),
         _prediction(config),
         *build_objective(config, "encoder", sde),
@@ -179,12 +179,35 @@ def _diff_decoder(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeSt
     return "DiffDecoder", None, (make_stage("encoder", method),)
 
 
+def _point_or_gaussian(config: ConfigDict, sde: SDE, shape: Shape) -> Posterior:
+    """The posterior of a method that encodes clean images only."""
+    posterior = noisy_input(sde, build_encoder(config, shape, config.model.latent_dim))
+    # At beta = 0 nothing holds a variance up: the latent is a point.
+    return posterior if config.loss.beta > 0 else point_posterior(posterior)
+
+
+def _pdae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage, make_prior: MakePrior) -> Built:
+    prior_method, before, features = make_prior()
+    method = pdae(
+        sde,
+        prior_method,
+        _point_or_gaussian(config, sde, shape),
+        choose("config.model.shift.body", config.model.shift.body, SHIFTERS)(config, sde, shape, features),
+        choose("config.model.shift.output", config.model.shift.output, SHIFTS),
+        *build_objective(config, "encoder", sde),
+        build_penalty(config),
+        config.sampling.guidance,
+    )
+    return "PDAE", prior_method, (*before, make_stage("encoder", method, ("prior",)))
+
+
 METHODS: dict[str, Callable[[ConfigDict, SDE, Shape, MakeStage, MakePrior], Built]] = {
     "prior": _prior_alone,
     "score_vae": _score_vae,
     "beta_vae": _beta_vae,
     "diffuse_vae": _diffuse_vae,
     "diff_decoder": _diff_decoder,
+    "pdae": _pdae,
 }
 
 
@@ -207,7 +230,25 @@ def _corrected_by_head(config: ConfigDict, sde: SDE, shape: Shape, features: Net
     return head_corrector(sde, features, network(head, inputs, z=(config.model.latent_dim,)))
 
 
+def _shifted_by_up_path(config: ConfigDict, sde: SDE, shape: Shape, features: Network | None) -> Corrector:
+    if features is None:
+        raise BadInput(
+            "config.model.shift.body: got up_path, expected unet: it stands on the down path of config.model.prior.body=unet, and this prior has "
+            "another network"
+        )
+    net = ShiftUNet(**unet_fields(config, "prior", shape) | {"dropout": config.model.shift.dropout})
+    return sharing_corrector(sde, network(net, shape, z=(config.model.latent_dim,)), OF_PRIOR)
+
+
+def _shifted_by_unet(config: ConfigDict, sde: SDE, shape: Shape, features: Network | None) -> Corrector:
+    del features
+    net = UNet(**unet_fields(config, "shift", shape))
+    return network_corrector(sde, network(net, shape, z=(config.model.latent_dim,)))
+
+
 CORRECTORS = {"unet": _corrected_by_unet, "head": _corrected_by_head}
+SHIFTERS = {"up_path": _shifted_by_up_path, "unet": _shifted_by_unet}
+SHIFTS = {"score": shifts_score, "velocity": shifts_velocity}
 
 
 def _prediction(config: ConfigDict) -> Callable:
