@@ -13,6 +13,7 @@ from sde_vae.methods.prior import Prediction, predicts_denoised, predicts_noise,
 from sde_vae.nets.network import Network, network
 from sde_vae.nets.unet2d import UNet2D
 from sde_vae.nets.unet2d_options import UNet2DOptions
+from sde_vae.pretrained.score_sde_network import score_sde_network
 from sde_vae.pretrained.spec import PriorSpec
 from sde_vae.types import Dtype, Params, PerExample, Points
 
@@ -73,4 +74,7 @@ def _unet2d(spec: PriorSpec, sde: SDE, dtype: Dtype) -> Network:
     return at_steps(sde, network(UNet2D(UNet2DOptions(**options), dtype), spec.image_shape), scale)
 
 
-BODIES: dict[str, Callable[[PriorSpec, SDE, Dtype], Network]] = {"unet2d": _unet2d}
+BODIES: dict[str, Callable[[PriorSpec, SDE, Dtype], Network]] = {
+    "unet2d": _unet2d,
+    "score_sde": score_sde_network,
+}

@@ -12,32 +12,26 @@ from typing import Any
 import jax.numpy as jnp
 
 from sde_vae.arrays import expand
-from sde_vae.diffusion.discrete_vp import discrete_vp
-from sde_vae.diffusion.sdes import SDE, VE, VP, SubVP
+from sde_vae.diffusion.sdes import SDE, VE
+from sde_vae.errors import BadInput
 from sde_vae.nets.network import Network, network
 from sde_vae.nets.score_sde import ScoreSDE
 from sde_vae.nets.score_sde_options import ScoreSDEOptions
 from sde_vae.pretrained.spec import PriorSpec
-from sde_vae.types import Keys, Params, PerExample, Points
-
-SDES: dict[str, Callable[..., SDE]] = {"vp": VP, "sub_vp": SubVP, "ve": VE, "discrete_vp": discrete_vp}
+from sde_vae.types import Dtype, Keys, Params, PerExample, Points
 
 
-def sde_of(schedule: dict[str, Any]) -> SDE:
-    """Return the SDE of a PriorSpec's schedule.
-
-    >>> sde_of({"name": "ve", "sigma_min": 0.02, "sigma_max": 696.0})
-    VE(sigma_min=0.02, sigma_max=696.0, t_min=1e-05, T=1.0)
-    """
-    return SDES[schedule["name"]](**{name: value for name, value in schedule.items() if name != "name"})
-
-
-def score_sde_network(spec: PriorSpec) -> Network:
-    """Return the network of a model of score_sde. It takes what `methods.prior.precondition` gives, with the SDE `sde_of(spec.schedule)`.
+def score_sde_network(spec: PriorSpec, sde: SDE, dtype: Dtype = jnp.float32) -> Network:
+    """Return the network of a model of score_sde, with the SDE of its schedule. It takes what `methods.prior.precondition` gives.
 
     apply(params, x [n, H, W, C] of unit variance, log_snr [n], keys) -> eps_hat [n, H, W, C], in the units of images in [-1, 1].
+    Raises BadInput for another precision than float32.
     """
-    options, sde = options_of(spec), sde_of(spec.schedule)
+    if dtype != jnp.float32:
+        raise BadInput(
+            f"config.model.dtype: networks of score_sde compute in float32, and not in {jnp.dtype(dtype).name}"
+        )
+    options = options_of(spec)
     plain = network(ScoreSDE(options), spec.image_shape)
     time, factor = _conditioning(spec, options, sde)
 

@@ -80,7 +80,7 @@ HOSTILE = {
     "a list of 2^32 items": b"\x81\xa1a\xdd\xff\xff\xff\xff",
     "too deep": nested(2000),
     "a name too long": b"\x81\xda\x10\x00" + b"a" * 4096 + b"\xc0",
-    "too many values": b"\x81\xa1a\xdc\x27\x10" + b"\xc0" * 10_000,
+    "too many values": b"\x81\xa1a\xdc\x03\xe8" + b"\xc0" * 1000,
     "one name twice": b"\x82\xa1a\xc0\xa1a\xc0",
     "a key that is a number": b"\x81\x05\xc0",
     "an unused byte": b"\x81\xa1a\xc1",
@@ -100,7 +100,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_file_is_refused_in_one_line_and_builds_nothing(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(msgpack_files, "MAX_VALUES", 5000)
+    monkeypatch.setattr(msgpack_files, "MAX_VALUES", 500)
     path = written(tmp_path, data)
     tracemalloc.start()
     with pytest.raises(BadInput, match="checkpoint_5: not a whole Flax checkpoint: ") as error:

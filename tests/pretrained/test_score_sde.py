@@ -1,8 +1,10 @@
 """Checkpoints of score_sde become the model that they were, and a file that is not whole is refused with the tensor's name."""
 
+import dataclasses
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,14 +15,15 @@ import torch
 from sde_vae.diffusion.scores import score_of_noise
 from sde_vae.diffusion.sdes import fault_of
 from sde_vae.errors import BadInput
-from sde_vae.methods.prior import precondition
+from sde_vae.methods.prior import precondition, predicts_noise
 from sde_vae.nets.score_sde_options import ScoreSDEOptions, checked
 from sde_vae.pretrained import score_sde
+from sde_vae.pretrained.parts import parts_of
 from sde_vae.pretrained.score_sde import find
 from sde_vae.pretrained.score_sde_files import FLAX, TORCH, Tensors, from_torch
-from sde_vae.pretrained.score_sde_network import score_sde_network, sde_of
 from sde_vae.pretrained.score_sde_presets import PRESETS, Preset
 from sde_vae.pretrained.score_sde_spec import preset_named, preset_of, spec_of
+from sde_vae.pretrained.spec import PriorSpec
 from tests.helpers.score_sde_files import sigmas_of, write_fields, write_flax, write_torch
 from tests.helpers.score_sde_twin import Net, weights_of
 
@@ -58,6 +61,11 @@ def tensors_of(layout):
     return {name: np.broadcast_to(np.float32(0), shape) for name, shape in LAYOUTS[layout].items()}
 
 
+def through_json(spec):
+    """The description of a model as a run keeps it."""
+    return PriorSpec(**json.loads(json.dumps(spec._asdict())))._replace(image_shape=tuple(spec.image_shape))
+
+
 @pytest.mark.parametrize("layout", FITTING)
 def test_the_originals_trees_fit_exactly_their_configs(layout, tmp_path, monkeypatch):
     """All names, no name too many, and all shapes. Configs that describe the same model are one answer."""
@@ -92,8 +100,9 @@ def test_a_preset_is_a_model_whose_sde_has_no_fault(name):
     assert preset_of({"preset": name}, "mine") == preset
     assert checked(preset.options, name) == preset.options
     spec = spec_of(preset, "score_sde", ())
-    again = json.loads(json.dumps(spec._asdict()))
-    assert fault_of(sde_of(again["schedule"])) == ""
+    sde: Any = parts_of(through_json(spec)).sde
+    # A discrete schedule begins at step 0.
+    assert fault_of(dataclasses.replace(sde, t_min=sde.t_min or 1.0)) == ""
     assert preset_named(name) == (name, preset)
     assert preset_named(f"configs/{name}.py") == (name, preset)
 
@@ -129,10 +138,8 @@ def test_a_file_gives_the_score_of_the_original(model, kind, tmp_path):
     found = find(path)
     assert found is not None
     assert found.spec.notes[0] == "options from checkpoint_5.json"
-    spec = found.spec._replace(
-        **json.loads(json.dumps({"options": found.spec.options, "schedule": found.spec.schedule}))
-    )
-    sde, net, params = sde_of(spec.schedule), score_sde_network(spec), found.read()
+    (sde, net, prediction), params = parts_of(through_json(found.spec)), found.read()
+    assert prediction is predicts_noise
 
     # Times on the grids of 40 and 50 levels, ends included.
     t = np.array([0.0 if "discrete" in model else 1e-2, 1.0, 0.0], np.float32)
@@ -156,8 +163,7 @@ def test_a_file_gives_the_score_of_the_original(model, kind, tmp_path):
 def test_times_between_levels_take_the_nearest_level():
     """And a VE score is then the output over the sigma of that level, as in score_sde."""
     preset = MODELS["ve, discrete"]
-    spec = spec_of(preset, "score_sde", ())
-    sde, net = sde_of(spec.schedule), score_sde_network(spec)
+    sde, net, _ = parts_of(spec_of(preset, "score_sde", ()))
     params = net.init(jax.random.key(0))
     t = jnp.array([13.0, 13.4, 12.7]) / 39
     x = jnp.ones((3, 8, 8, 1))
@@ -166,6 +172,11 @@ def test_times_between_levels_take_the_nearest_level():
     assert np.std(eps) > 0
     for i in (1, 2):
         np.testing.assert_allclose(eps[i] / sde.sigma(t)[i], eps[0] / sde.sigma(t)[0], rtol=2e-3, atol=1e-9)
+
+
+def test_another_precision_is_refused():
+    with pytest.raises(BadInput, match=r"config.model.dtype: .* float32, and not in bfloat16"):
+        parts_of(spec_of(MODELS["vp"], "score_sde", ()), jnp.bfloat16)
 
 
 def test_norms_of_old_flax_have_axes_of_length_one(tmp_path):
@@ -298,5 +309,5 @@ def test_what_is_beside_a_checkpoint_is_json(text, tmp_path):
     preset, path = MODELS["vp"], tmp_path / "checkpoint_5"
     write_flax(path, preset, weights_of(preset.options))
     path.with_name("checkpoint_5.json").write_text(text)
-    with pytest.raises(BadInput, match=r"checkpoint_5.json: is not"):
+    with pytest.raises(BadInput, match=r"checkpoint_5.json: (no JSON|holds a list)"):
         find(path)
