@@ -10,7 +10,7 @@ from sde_vae.pretrained.spec import PriorFile
 # find(path, preset, scheduler) -> the model, or None for files of another format
 FORMATS: dict[str, Callable[[Path, str, str], PriorFile | None]] = {
     "a folder of diffusers' UNet2DModel": lambda path, preset, scheduler: diffusers.find(path, scheduler),
-    "a checkpoint of score_sde (.pth, or Flax's)": lambda path, preset, scheduler: score_sde.find(path, preset),
+    "a checkpoint of score_sde": lambda path, preset, scheduler: score_sde.find(path, preset),
 }
 
 

@@ -13,25 +13,20 @@ import jax.numpy as jnp
 
 from sde_vae.arrays import expand
 from sde_vae.diffusion.sdes import SDE, VE
-from sde_vae.errors import BadInput
 from sde_vae.nets.network import Network, network
 from sde_vae.nets.score_sde import ScoreSDE
 from sde_vae.nets.score_sde_options import ScoreSDEOptions
+from sde_vae.pretrained.schedules import sde_of
 from sde_vae.pretrained.spec import PriorSpec
-from sde_vae.types import Dtype, Keys, Params, PerExample, Points
+from sde_vae.types import Keys, Params, PerExample, Points
 
 
-def score_sde_network(spec: PriorSpec, sde: SDE, dtype: Dtype = jnp.float32) -> Network:
-    """Return the network of a model of score_sde, with the SDE of its schedule. It takes what `methods.prior.precondition` gives.
+def score_sde_network(spec: PriorSpec) -> Network:
+    """Return the network of a model of score_sde. It takes what `methods.prior.precondition` gives, with the SDE `sde_of(spec.schedule)`.
 
     apply(params, x [n, H, W, C] of unit variance, log_snr [n], keys) -> eps_hat [n, H, W, C], in the units of images in [-1, 1].
-    Raises BadInput for another precision than float32.
     """
-    if dtype != jnp.float32:
-        raise BadInput(
-            f"config.model.dtype: networks of score_sde compute in float32, and not in {jnp.dtype(dtype).name}"
-        )
-    options = options_of(spec)
+    options, sde = options_of(spec), sde_of(spec.schedule)
     plain = network(ScoreSDE(options), spec.image_shape)
     time, factor = _conditioning(spec, options, sde)
 

@@ -16,6 +16,7 @@ from sde_vae.pretrained.spec import PriorSpec
 FIXED = {"resamp_with_conv": True, "normalization": "GroupNorm", "attention_type": "ddpm", "conv_size": 3}
 # score_sde's times of VP SDEs end at 999 steps, however many there are.
 STEPS_OF_T = 999
+PRECISION = "the prior's network computes in float32, whatever config.model.dtype says"
 LONGEST_LIST = 64
 MOST_SCALES = 100_000
 
@@ -76,7 +77,7 @@ def spec_of(preset: Preset, source: str, notes: tuple[str, ...]) -> PriorSpec:
     o = preset.options
     schedule, time = SCHEDULES[preset.sde, preset.continuous](preset)
     shape = (o.image_size, o.image_size, o.channels)
-    return PriorSpec(source, "score_sde", o._asdict(), shape, "noise", schedule, time, notes)
+    return PriorSpec(source, "score_sde", o._asdict(), shape, "noise", schedule, time, (*notes, PRECISION))
 
 
 def _vp(preset: Preset) -> tuple[dict[str, Any], Any]:

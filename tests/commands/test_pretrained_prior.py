@@ -152,9 +152,9 @@ def test_the_model_alone_is_evaluated_by_one_command(pipeline, tmp_path, capsys)
     [
         (
             {"data.image_size": 16},
-            "config.data.image_size: got images of 16x16x1, but the pre-trained prior makes 8x8x1",
+            "config.data: got examples of 16x16x1, but the pre-trained prior makes 8x8x1",
         ),
-        ({"data.channels": 3}, "config.data.image_size: got images of 8x8x3, but the pre-trained prior makes 8x8x1"),
+        ({"data.channels": 3}, "config.data: got examples of 8x8x3, but the pre-trained prior makes 8x8x1"),
         (
             {"stages.correction.steps": 3, "model.correction.body": "head"},
             "config.model.correction.body: got head, expected unet",

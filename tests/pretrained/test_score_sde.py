@@ -174,11 +174,6 @@ def test_times_between_levels_take_the_nearest_level():
         np.testing.assert_allclose(eps[i] / sde.sigma(t)[i], eps[0] / sde.sigma(t)[0], rtol=2e-3, atol=1e-9)
 
 
-def test_another_precision_is_refused():
-    with pytest.raises(BadInput, match=r"config.model.dtype: .* float32, and not in bfloat16"):
-        parts_of(spec_of(MODELS["vp"], "score_sde", ()), jnp.bfloat16)
-
-
 def test_norms_of_old_flax_have_axes_of_length_one(tmp_path):
     preset = MODELS["vp"]
     weights, trees = weights_of(preset.options), []
