@@ -18,6 +18,12 @@ from sde_vae.nets.score_sde_parts import ACTIVATIONS, PARTS
 from sde_vae.nets.score_sde_pyramids import INPUTS, OUTPUTS
 from sde_vae.types import Keys, PerExample
 
+# Options that change no shape.
+WITHOUT_PARAMETERS = (
+    *("dropout", "nonlinearity", "fir_kernel", "skip_rescale", "fourier_scale", "init_scale"),
+    *("centered", "scale_by_sigma"),
+)
+
 
 class ScoreSDE(nn.Module):
     """A network of score_sde, without what its own files do around it.
@@ -83,9 +89,14 @@ class Parameters(NamedTuple):
     layers: tuple[str, ...]
 
 
-@cache
 def parameters_of(options: ScoreSDEOptions) -> Parameters:
     """Return the names and shapes of a network's parameters. Nothing is computed."""
+    alike = ScoreSDEOptions(options.name, options.image_size)
+    return _parameters_of(options._replace(**{name: getattr(alike, name) for name in WITHOUT_PARAMETERS}))
+
+
+@cache
+def _parameters_of(options: ScoreSDEOptions) -> Parameters:
     called: dict[str, None] = {}
 
     def note(call: Any, args: Any, keywords: Any, context: Any) -> Any:

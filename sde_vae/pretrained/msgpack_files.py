@@ -6,7 +6,6 @@ flax.serialization: nested maps with text as keys; an array is extension 1, whic
 """
 
 import math
-import mmap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,12 @@ import ml_dtypes
 import numpy as np
 
 from sde_vae.errors import BadInput, shortened
+from sde_vae.pretrained.maps import mapped, view_of
 from sde_vae.pretrained.stand_ins import MAX_NAME, Refused, shown
 
 MAX_DEPTH = 64
 # Values of all kinds. A checkpoint with an optimizer has a few thousand.
-MAX_VALUES = 400_000
+MAX_VALUES = 100_000
 ARRAY = 1
 DTYPES = {
     name: np.dtype(name)
@@ -59,12 +59,7 @@ def read_flax(path: Path, wanted: Callable[[str], bool]) -> dict[str, np.ndarray
 
     The names of nested maps are joined by "/". Raises BadInput, which names the file, if it is corrupt or cut short.
     """
-    try:
-        with path.open("rb") as file:
-            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: cannot be read ({error}); give the path of a checkpoint") from error
-    reader = _Reader(data)
+    reader = _Reader(data := view_of(mapped(path)))
     try:
         arrays = dict(reader.arrays(wanted))
         if reader.at != len(data):

@@ -67,13 +67,14 @@ def _fits(preset: Preset, kind: Format, tensors: Tensors) -> bool:
 
 
 def _plausible(o: ScoreSDEOptions, shapes: Mapping[str, Shape]) -> bool:
-    """Return whether a file has as many blocks as a network, and a convolution of its first one's shape. All shapes take seconds."""
+    """Return whether a file has as many blocks as a network, and its first convolution and dense layer. To know all shapes takes seconds."""
     blocks = len(o.ch_mult) * (2 * o.num_res_blocks + 1) + 2
     blocks += 2 * (len(o.ch_mult) - 1) if o.resblock_type == "biggan" else 0
-    first = {(3, 3, o.channels, o.nf), (o.nf, o.channels, 3, 3)}
-    return blocks == sum(SECOND_NORM.search(name) is not None for name in shapes) and not first.isdisjoint(
-        shapes.values()
-    )
+    embedded = 2 * o.nf if o.embedding_type == "fourier" else o.nf
+    found = set(shapes.values())
+    conv = {(3, 3, o.channels, o.nf), (o.nf, o.channels, 3, 3)} & found
+    dense = {(embedded, 4 * o.nf), (4 * o.nf, embedded)} & found
+    return bool(conv) and bool(dense) == o.conditional and blocks == sum(map(bool, map(SECOND_NORM.search, shapes)))
 
 
 def _other_sigmas(preset: Preset, tensors: Tensors) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from sde_vae.errors import BadInput, choose, reason, shortened
+from sde_vae.errors import BadInput, choose, shortened
 from sde_vae.nets.score_sde_options import ScoreSDEOptions, checked
+from sde_vae.pretrained.json_files import read_object
 from sde_vae.pretrained.score_sde_presets import DDPM, PRESETS, Preset
 from sde_vae.pretrained.spec import PriorSpec
 
@@ -15,6 +16,7 @@ from sde_vae.pretrained.spec import PriorSpec
 FIXED = {"resamp_with_conv": True, "normalization": "GroupNorm", "attention_type": "ddpm", "conv_size": 3}
 # score_sde's times of VP SDEs end at 999 steps, however many there are.
 STEPS_OF_T = 999
+PRECISION = "the prior's network computes in float32, whatever config.model.dtype says"
 LONGEST_LIST = 64
 MOST_SCALES = 100_000
 
@@ -45,15 +47,7 @@ def preset_beside(path: Path) -> Preset | None:
     """
     if not path.is_file():
         return None
-    try:
-        given = json.loads(path.read_text("utf8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadInput(
-            f"{path}: is not JSON ({reason(error)}); write an object of score_sde's config fields"
-        ) from error
-    if not isinstance(given, dict):
-        raise BadInput(f"{path}: is not an object of score_sde's config fields, but {type(given).__name__}")
-    return preset_of(given, str(path))
+    return preset_of(read_object(path), str(path))
 
 
 def preset_of(given: dict[str, Any], where: str) -> Preset:
@@ -83,7 +77,7 @@ def spec_of(preset: Preset, source: str, notes: tuple[str, ...]) -> PriorSpec:
     o = preset.options
     schedule, time = SCHEDULES[preset.sde, preset.continuous](preset)
     shape = (o.image_size, o.image_size, o.channels)
-    return PriorSpec(source, "score_sde", o._asdict(), shape, "noise", schedule, time, notes)
+    return PriorSpec(source, "score_sde", o._asdict(), shape, "noise", schedule, time, (*notes, PRECISION))
 
 
 def _vp(preset: Preset) -> tuple[dict[str, Any], Any]:
@@ -150,14 +144,10 @@ def _consistent(preset: Preset, where: str) -> Preset:
         raise BadInput(
             f"{where}: embedding_type: vesde is known with fourier if it is continuous, and positional if not"
         )
-    if (
-        preset.num_scales < 2
-        or not 0 < preset.sigma_min < preset.sigma_max
-        or not 0 < preset.beta_min < preset.beta_max
-    ):
-        raise BadInput(
-            f"{where}: num_scales, sigma_min, sigma_max, beta_min, beta_max: expected 2 to {MOST_SCALES}, and 0 < min < max"
-        )
+    ordered = 0 < preset.sigma_min < preset.sigma_max and 0 < preset.beta_min < preset.beta_max
+    if not ordered or not 2 <= preset.num_scales <= MOST_SCALES:
+        names = "num_scales, sigma_min, sigma_max, beta_min, beta_max"
+        raise BadInput(f"{where}: {names}: expected 2 to {MOST_SCALES} scales, and 0 < min < max")
     if preset.sde == "vpsde" and not preset.continuous and preset.beta_max >= preset.num_scales:
         raise BadInput(f"{where}: beta_max: {preset.beta_max:g} is not below num_scales, {preset.num_scales}")
     return preset
