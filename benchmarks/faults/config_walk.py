@@ -82,6 +82,7 @@ BASES: tuple[dict[str, Any], ...] = (
     {"eval.extractor": "fid"},
     {"eval.lpips": "alex"},
     {"data.name": "folder"},
+    {"data.name": "arrays", "data.shape": 3, "eval.evaluators": "latents"},
     {"eval.evaluators": "latents", "loss.beta": 0},
 )
 LIMIT = 300  # seconds

@@ -22,7 +22,7 @@ def read_csv(path: Path) -> np.ndarray:
     values, columns, header = array.array("d"), 0, []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline(2**20)
+            first = next((line for line in file if line.strip()), "")
             separator = max(SEPARATORS, key=first.count)
             file.seek(0)
             reader = csv.reader(file, delimiter=separator, strict=True)
