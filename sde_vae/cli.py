@@ -187,10 +187,10 @@ def _eval(command: Command) -> None:
 
 
 def _sample(command: Command) -> None:
-    from sde_vae.commands.export import free_name, sample_to
+    from sde_vae.commands.export import default_output, sample_to
 
     run = _run(command)
-    out = Path(command.output).expanduser() if command.output else free_name(run.results / "samples")
+    out = Path(command.output).expanduser() if command.output else default_output(run, "samples")
     sample_to(run, command.n, command.sample_seed, out)
 
 
@@ -202,10 +202,10 @@ def _encode(command: Command) -> None:
 
 
 def _reconstruct(command: Command) -> None:
-    from sde_vae.commands.export import free_name, reconstruct_to
+    from sde_vae.commands.export import default_output, reconstruct_to
 
     run, source = _run(command), _input(command)
-    out = Path(command.output).expanduser() if command.output else free_name(run.results / "reconstructions")
+    out = Path(command.output).expanduser() if command.output else default_output(run, "reconstructions")
     reconstruct_to(run, source, out)
 
 

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from sde_vae import runtime
@@ -11,16 +12,24 @@ from sde_vae.build.config import checked
 from sde_vae.build.experiment import Experiment, build
 from sde_vae.build.fields import default_config
 from sde_vae.build.lineage import notes_on, outdated, record_of, require_same, set_aside
-from sde_vae.build.parameters import load_prior, load_stage, other_images, unfinished_prior
+from sde_vae.build.parameters import (
+    bytes_to_convert,
+    convert_prior,
+    load_prior,
+    load_stage,
+    other_images,
+    unfinished_prior,
+)
 from sde_vae.build.readiness import require_ready
 from sde_vae.data.dataset import Dataset, Images
+from sde_vae.data.scaling import standardisation_of
 from sde_vae.devices import replicate
 from sde_vae.errors import BadInput
 from sde_vae.files import require_writable, write_text
 from sde_vae.inference.sampling import from_prior, make_sampler
 from sde_vae.inference.synthetic import synthetic_images
 from sde_vae.keys import stream
-from sde_vae.methods.method import abstract_params, required
+from sde_vae.methods.method import Method, abstract_params, required
 from sde_vae.training import workdir
 from sde_vae.training.checkpoints import room_for
 from sde_vae.training.description import describe, newest_record
@@ -46,7 +55,7 @@ def train(config: ConfigDict, directory: str | Path) -> bool:
     """
     runtime.enable_compilation_cache()
     config, directory = checked(config), Path(directory).expanduser()
-    return train_stages(config, build(config), directory)
+    return train_stages(config, build(config, directory), directory)
 
 
 def train_stages(config: ConfigDict, experiment: Experiment, directory: Path) -> bool:
@@ -57,6 +66,7 @@ def train_stages(config: ConfigDict, experiment: Experiment, directory: Path) ->
     flat, defaults = workdir.flatten(config.to_dict()), workdir.flatten(default_config().to_dict())
     workdir.check(directory, flat, defaults)
     data = experiment.load()
+    require_same_scaling(directory, data)
     notes = require_ready(config, experiment, data)
     if config.prior.checkpoint and experiment.prior:
         notes += prior_notes(config, experiment, directory, data)
@@ -69,9 +79,15 @@ def train_stages(config: ConfigDict, experiment: Experiment, directory: Path) ->
             for stage in experiment.stages
             if stage.name in again or not workdir.is_trained(directory, stage.name, stage.steps)
         ]
-        require_writable(directory, "--workdir", checkpoint_bytes(untrained))
+        require_writable(
+            directory, "--workdir", checkpoint_bytes(untrained) + bytes_to_convert(config, experiment, directory)
+        )
         workdir.claim(directory, flat, defaults, describe_data(data), bool(untrained))
-        notes += set_aside(directory, again) + notes_on(config, experiment, directory)
+        notes += (
+            convert_prior(config, experiment, directory)
+            + set_aside(directory, again)
+            + notes_on(config, experiment, directory)
+        )
         print(announcement(config, experiment, data, directory), *notes, sep="\n", flush=True)
         finished = all_stages(config, experiment, directory)
         report_skipped(data, directory)
@@ -151,12 +167,19 @@ def announcement(config: ConfigDict, experiment: Experiment, data: Dataset, dire
     """Say what is about to be trained: where, on what, how large, on which devices, and in which stages."""
     splits = ", ".join(f"{name} {len(split.images)}" for name, split in data.splits.items())
     devices = jax.local_devices()
+    latents = f", {config.model.latent_dim} latents" if experiment.final.method.encode else ""
     lines = [
-        f"{experiment.title} on {data.name}, {config.model.latent_dim} latents",
+        f"{experiment.title} on {data.name}{latents}",
         f"workdir   {directory}",
-        f"data      {splits} images of {'x'.join(map(str, data.shape))}",
+        f"data      {splits} {'images' if data.scaling is None else 'examples'} of {'x'.join(map(str, data.shape))}",
         f"devices   {len(devices)} x {devices[0].device_kind}, config.parallel={config.parallel}",
     ]
+    if spec := experiment.pretrained:
+        lines.append(
+            f"prior     {config.prior.checkpoint}: {spec.source}, {count(experiment.prior):,} parameters, its own schedule "
+            f"({spec.schedule['name']}) and network; predicts {spec.prediction}. config.sde, config.model.prior and config.model.prediction are "
+            "not read"
+        )
     lines += [
         f"stage     {stage.name}: {stage.steps} steps, {parameter_count(stage):,} parameters"
         for stage in experiment.stages
@@ -166,21 +189,51 @@ def announcement(config: ConfigDict, experiment: Experiment, data: Dataset, dire
 
 def parameter_count(stage: Stage) -> int:
     """Return the number of parameters that a stage trains; nothing is allocated."""
-    return sum(leaf.size for leaf in jax.tree.leaves(abstract_params(stage.method)))
+    return count(stage.method)
+
+
+def count(method: Method | None) -> int:
+    """Return the number of parameters of a method, 0 for None; nothing is allocated."""
+    return sum(leaf.size for leaf in jax.tree.leaves(abstract_params(method))) if method else 0
 
 
 def describe_data(data: Dataset) -> dict:
-    """Return what config.json keeps of the data: its name, grey levels, image shape and the sizes of its splits."""
+    """Return what config.json keeps of the data: name, grey levels, shape, the sizes of the splits, and the standardisation of arrays."""
     sizes = {name: len(split.images) for name, split in data.splits.items()}
-    return {"name": data.name, "levels": data.levels, "shape": list(data.shape), "splits": sizes}
+    scaling = data.scaling.as_json() if data.scaling else {}
+    return {"name": data.name, "levels": data.levels, "shape": list(data.shape), "splits": sizes, **scaling}
+
+
+def require_same_scaling(directory: Path, data: Dataset) -> None:
+    """Raise BadInput if what is trained in `directory` was trained on arrays with another standardisation: they are other data."""
+    if data.scaling is None or not workdir.has_checkpoints(directory) or not (directory / "config.json").exists():
+        return
+    before = standardisation_of(workdir.read_facts(directory).get("data", {}))
+    if before is not None and not all(
+        np.allclose(a, b, rtol=1e-9, atol=0) for a, b in zip(before, data.scaling, strict=True)
+    ):
+        raise BadInput(
+            f"config.data.dir: {directory} was trained on data with another mean and standard deviation; give the data that it was "
+            "trained on, or another --workdir"
+        )
 
 
 def prior_notes(config: ConfigDict, experiment: Experiment, directory: Path, data: Dataset) -> list[str]:
     """Return what to know of the prior of config.prior.checkpoint: that it is unfinished, or was trained on other images."""
     prior = load_prior(config, experiment, directory)
     notes = unfinished_prior(config, prior)
+    if experiment.pretrained is not None:
+        notes += [f"note: config.prior.checkpoint: {line}" for line in experiment.pretrained.notes]
+        return [
+            *notes,
+            "note: the images that config.prior.checkpoint was trained on are not known; some may be held out here",
+        ]
     if other_images(prior, data):
         notes.append(note_other_images("config.prior.checkpoint"))
+    if data.scaling is not None and other_images(prior, data):
+        notes.append(
+            "note: that prior's data had a mean and standard deviation of their own: it sees these data standardised by theirs"
+        )
     return notes
 
 

@@ -22,6 +22,7 @@ STAGES = {
     "scorevae_lifted": ["prior", "encoder"],
     "scorevae_flow": ["prior", "encoder"],
     "diffusevae": ["prior", "encoder"],
+    "pdae": ["prior", "encoder"],
     "scorevae_plus": ["prior", "encoder", "correction"],
     # The paper's.
     "scorevae_celeba64": ["prior", "encoder", "correction"],
@@ -170,7 +171,7 @@ def test_our_own_configs_decode_in_fewer_evaluations(name):
         (
             "method",
             "score_vea",
-            "config.method: unknown name 'score_vea', did you mean 'score_vae'?; known: beta_vae, diff_decoder, diffuse_vae, score_vae",
+            "config.method: unknown name 'score_vea', did you mean 'score_vae'?; known: beta_vae, diff_decoder, diffuse_vae, pdae, score_vae",
         ),
         (
             "sde.name",
@@ -244,7 +245,7 @@ def test_bad_values_are_refused(field, value, message):
 
 def test_the_prior_that_synthetic_images_are_sampled_from():
     """The method's own, another run's, or none."""
-    for name in ("scorevae_digits", "diffusevae_digits"):
+    for name in ("scorevae_digits", "diffusevae_digits", "pdae_digits"):
         config = load_config(name)
         assert [stage.synthetic for stage in build(config).stages] == [0, 0]
         config.synthetic.n = 10
