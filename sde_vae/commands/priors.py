@@ -6,9 +6,9 @@ from pathlib import Path
 import jax
 
 from sde_vae import runtime
+from sde_vae.build.nets import is_image, unet2d
 from sde_vae.build.parameters import load_prior as prior_of_run
 from sde_vae.build.parameters import require_shapes
-from sde_vae.build.nets import is_image, unet2d
 from sde_vae.build.pretrained_prior import is_run
 from sde_vae.build.workdirs import find_workdir
 from sde_vae.commands.export import refuse_existing
