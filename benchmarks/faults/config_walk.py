@@ -66,9 +66,9 @@ BASES: tuple[dict[str, Any], ...] = (
     {"method": "beta_vae"},
     {"method": "diff_decoder"},
     {"method": "diffuse_vae"},
+    {"method": "prior", "eval.evaluators": "samples"},
     {"method": "pdae"},
     {"method": "pdae", "model.shift.body": "unet"},
-    {"method": "prior", "eval.evaluators": "samples"},
     {"sde.name": "ve"},
     {"sde.name": "cosine_vp"},
     {"stages.correction.steps": 1},
@@ -82,6 +82,7 @@ BASES: tuple[dict[str, Any], ...] = (
     {"eval.extractor": "fid"},
     {"eval.lpips": "alex"},
     {"data.name": "folder"},
+    {"data.name": "arrays", "data.shape": 3, "eval.evaluators": "latents"},
     {"eval.evaluators": "latents", "loss.beta": 0},
 )
 LIMIT = 300  # seconds

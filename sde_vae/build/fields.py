@@ -36,9 +36,22 @@ class Field(NamedTuple):
 
 Section = dict[str, Any]  # name -> Field or Section
 
-SDES = ("vp", "cosine_vp", "sub_vp", "ve")
+SDES = ("vp", "cosine_vp", "sub_vp", "ve", "rectified_flow")
 TIMES = ("uniform_t", "uniform_log_snr")
-WEIGHTS = ("likelihood", "simple", "simple_velocity", "simple_beta", "p2", "min_snr", "pdae", "sigmoid", "velocity")
+PREDICTIONS = ("noise", "velocity", "flow")
+WEIGHTS = (
+    "likelihood",
+    "simple",
+    "simple_velocity",
+    "simple_beta",
+    "p2",
+    "min_snr",
+    "pdae",
+    "sigmoid",
+    "velocity",
+    "flow",
+    "flow_logit_normal",
+)
 METHODS = ("prior", "score_vae", "beta_vae", "diffuse_vae", "diff_decoder", "pdae")
 SOLVERS = (
     "euler_maruyama",
@@ -51,7 +64,7 @@ SOLVERS = (
     "ode",
 )
 INVERTERS = ("heun", "ddim", "dpm_solver_pp_2m", "ode")
-GRIDS = ("uniform_t", "uniform_log_snr", "edm")
+GRIDS = ("uniform_t", "uniform_log_snr", "edm", "leading", "linspace", "trailing")
 FILTERS = ("box", "bilinear", "bicubic", "lanczos")
 FITS = ("cover", "contain", "none")
 SPLITS = ("test", "valid", "train")
@@ -73,12 +86,21 @@ EVALUATORS = (
     "edits",
     "neighbours",
     "latent_prior",
+    "moments",
+    "sliced_wasserstein",
+    "nll_bound",
 )
+# The data set of arrays that are no images, and the evaluators that apply to it; the last three apply to nothing else.
+ARRAYS = "arrays"
+ONLY_OF_ARRAYS = ("moments", "sliced_wasserstein", "nll_bound")
+OF_ARRAYS = ("reconstruction", "latents", *ONLY_OF_ARRAYS)
 # Evaluators that need a score, and those that need an unconditional prior.
 NEED_SCORE = ("inversion", "importance", "trajectory_consistency")
 NEED_PRIOR = ("elbo_vs_steps",)
 # Those that need latent codes: all but these.
-NEED_LATENT = tuple(name for name in EVALUATORS if name not in ("samples", "bits_per_dim", "elbo_vs_steps"))
+NEED_LATENT = tuple(
+    name for name in EVALUATORS if name not in ("samples", "bits_per_dim", "elbo_vs_steps", *ONLY_OF_ARRAYS)
+)
 STAGES = ("prior", "encoder", "correction", "latent")
 
 
@@ -119,7 +141,12 @@ SOLVES = any_of(unless("method", "beta_vae"), given("synthetic.n"), TRAINS_LATEN
     text="the model has a solver"
 )
 OF_FILES = unless("data.name", "digits", "mnist5k", "avatars")
-OF_PICTURES = unless("data.name", "digits", "mnist5k", "avatars", "fashion_mnist", "cifar10")
+OF_PICTURES = unless("data.name", "digits", "mnist5k", "avatars", "fashion_mnist", "cifar10", ARRAYS)
+HAS_IMAGES, HAS_ARRAYS = unless("data.name", ARRAYS), only("data.name", ARRAYS)
+# Vectors and time series have MLPs.
+HAS_UNETS = Reader(
+    "examples are [H, W, C]", lambda config: config.data.name != ARRAYS or len(config.data.shape) not in (1, 2)
+)
 
 
 def _solver(*names: str) -> Reader:
@@ -132,22 +159,23 @@ USES_ODE = any_of(_solver("ode"), all_of(SOLVES, only("sampling.inverter", "ode"
 
 
 def _unet(who: str, reader: Reader, **more: Field) -> Section:
+    of_unet = all_of(reader, HAS_UNETS)
     return {
-        "channels": Field(32, f"channels of {who} at full resolution", WIDTH, reader),
+        "channels": Field(32, f"channels of {who} at full resolution; for vectors the width of its MLP", WIDTH, reader),
         "multipliers": Field(
             (1, 2),
             "channels at each resolution, in units of `channels`; each resolution halves the last",
             tuple_of(whole(1, 32), "a tuple of whole numbers from 1 to 32, at least one", least=1),
-            reader,
+            of_unet,
         ),
-        "blocks": Field(1, "residual blocks at each resolution", whole(1, 32), reader),
+        "blocks": Field(1, "residual blocks at each resolution, or of the MLP", whole(1, 32), reader),
         "attention": Field(
             (),
             "image sizes (the shorter side) at which there is self-attention",
             tuple_of(SIZE, "a tuple of whole numbers from 1 to 4096"),
-            reader,
+            of_unet,
         ),
-        "dropout": Field(0.0, "dropout rate in training", PROBABILITY, reader),
+        "dropout": Field(0.0, "dropout rate in training", PROBABILITY, of_unet),
     } | more
 
 
@@ -178,9 +206,17 @@ FIELDS: Section = {
     ),
     "data": {
         "name": Field("digits", "data set: see docs/data.md; tfds:NAME for one of tensorflow-datasets", TEXT),
-        "dir": Field("", "folder or zip with the data set's files", TEXT, OF_FILES),
-        "image_size": Field(8, "height and width in pixels; (height, width) where they differ", one_or_two(SIZE)),
-        "channels": Field(1, "1 for grey, 3 for colour, 4 for colour and alpha", whole(1, 4)),
+        "dir": Field("", "folder or zip with the data set's files; of arrays the file, or its folder", TEXT, OF_FILES),
+        "image_size": Field(
+            8, "height and width in pixels; (height, width) where they differ", one_or_two(SIZE), HAS_IMAGES
+        ),
+        "channels": Field(1, "1 for grey, 3 for colour, 4 for colour and alpha", whole(1, 4), HAS_IMAGES),
+        "shape": Field(
+            (),
+            "shape of an example of arrays: (d,) of vectors, (length, channels) of time series, (height, width, channels)",
+            tuple_of(whole(1, 65536), "a tuple of one to three whole numbers from 1 to 65536"),
+            HAS_ARRAYS,
+        ),
         "crop": Field(
             0, "longer side in pixels of the centre crop before the resize; 0: no crop", whole(0, 65536), OF_PICTURES
         ),
@@ -212,7 +248,7 @@ FIELDS: Section = {
         "t_min": Field(1e-3, "smallest time of training and sampling", number(0, 1, above=True, below=True)),
         "beta_min": Field(0.1, "noise rate at t = 0", number(0, 1000), only("sde.name", "vp", "sub_vp")),
         "beta_max": Field(20.0, "noise rate at t = T", number(0, 1000, above=True), only("sde.name", "vp", "sub_vp")),
-        "log_snr_min": Field(-10.0, "logSNR at t = T", LOG_SNR, only("sde.name", "cosine_vp")),
+        "log_snr_min": Field(-10.0, "logSNR at t = T", LOG_SNR, only("sde.name", "cosine_vp", "rectified_flow")),
         "log_snr_max": Field(20.0, "logSNR at t = 0", LOG_SNR, only("sde.name", "cosine_vp")),
         "sigma_min": Field(0.01, "noise at t = 0", number(0, 1e6, above=True), only("sde.name", "ve")),
         "sigma_max": Field(50.0, "noise at t = T", number(0, 1e6, above=True), only("sde.name", "ve")),
@@ -223,14 +259,14 @@ FIELDS: Section = {
         "prediction": Field(
             "noise",
             "what the diffusion networks predict",
-            one_of("noise", "velocity"),
+            one_of(*PREDICTIONS),
             any_of(HAS_PRIOR, OF_DIFF_DECODER),
         ),
         "dtype": Field(
             "float32",
             "precision of the diffusion networks; encoder, bounds and likelihoods have float32",
             one_of("float32", "bfloat16"),
-            any_of(HAS_PRIOR, OF_DIFF_DECODER),
+            all_of(any_of(HAS_PRIOR, OF_DIFF_DECODER), HAS_UNETS),
         ),
         "prior": _unet(
             "the prior's U-Net",
@@ -380,10 +416,21 @@ FIELDS: Section = {
         "solver": Field(
             "euler_maruyama", "solver of the reverse process: see docs/solvers.md", one_of(*SOLVERS), SOLVES
         ),
-        "grid": Field("uniform_t", "spacing of the solver's times", one_of(*GRIDS), SOLVES),
+        "grid": Field(
+            "uniform_t",
+            "spacing of the solver's times; the last three are whole steps of a discrete schedule",
+            one_of(*GRIDS),
+            SOLVES,
+        ),
         "rho": Field(7.0, "the edm grid's exponent", number(1, 100), all_of(SOLVES, only("sampling.grid", "edm"))),
         "steps": Field(250, "steps of every solver but ode", whole(1, 100_000), SOLVES),
         "eta": Field(0.0, "0 solves the ODE, 1 the SDE", number(0, 1), _solver("ddim", "dpm_solver_pp_2m")),
+        "clip_sample": Field(
+            False,
+            "clip E[x_0 | x_t] to [-1, 1] in every step, as DDPM's sampler",
+            BOOLEAN,
+            _solver("ancestral", "ddim"),
+        ),
         "churn": Field(0.0, "EDM's S_churn", number(0, 1e6), _solver("heun")),
         "snr": Field(
             0.16, "signal-to-noise ratio of a Langevin step", number(0, 10, above=True), _solver("predictor_corrector")
@@ -410,14 +457,26 @@ FIELDS: Section = {
     "eval": {
         "name": Field("", "folder of the evaluation under WORKDIR/eval; empty: eval itself", FOLDER),
         "n": Field(360, "images of the split that are evaluated, or as many as there are", whole(4)),
-        "samples": Field(1000, "new images", whole(4, 10**7), asks_for("eval.evaluators", "samples", "latent_prior")),
+        "samples": Field(
+            1000,
+            "new images",
+            whole(4, 10**7),
+            asks_for("eval.evaluators", "samples", "latent_prior", "moments", "sliced_wasserstein"),
+        ),
         "batch_size": Field(128, "images decoded at once by each device", whole(1, 65536)),
         "split": Field("test", "evaluated split", one_of(*SPLITS)),
         "prior": Field("", "a workdir whose prior, of the same SDE, decodes instead of the run's own", TEXT),
-        "lpips": Field(("alex", "vgg"), "networks of LPIPS, from the extra `metrics`", some_of(*LPIPS)),
-        "lpips_dir": Field("", "folder with the reference's own weight files of LPIPS", TEXT, given("eval.lpips")),
-        "extractor": Field("efflite0", "features of FD and KID", one_of(*EXTRACTORS)),
-        "fid_weights": Field("", "file with the weights of the FID's Inception", TEXT, only("eval.extractor", "fid")),
+        "lpips": Field(("alex", "vgg"), "networks of LPIPS, from the extra `metrics`", some_of(*LPIPS), HAS_IMAGES),
+        "lpips_dir": Field(
+            "",
+            "folder with the reference's own weight files of LPIPS",
+            TEXT,
+            all_of(given("eval.lpips"), HAS_IMAGES),
+        ),
+        "extractor": Field("efflite0", "features of FD and KID", one_of(*EXTRACTORS), HAS_IMAGES),
+        "fid_weights": Field(
+            "", "file with the weights of the FID's Inception", TEXT, all_of(only("eval.extractor", "fid"), HAS_IMAGES)
+        ),
         "evaluators": Field(
             ("reconstruction", "samples", "bits_per_dim", "latents", "interpolation", "traversal"),
             "what is evaluated",

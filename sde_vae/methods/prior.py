@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from sde_vae.arrays import expand, keys_of
 from sde_vae.diffusion.losses import denoising
-from sde_vae.diffusion.scores import noise_of_denoised, noise_of_velocity, score_of_noise
+from sde_vae.diffusion.scores import noise_of_denoised, noise_of_flow, noise_of_velocity, score_of_noise
 from sde_vae.diffusion.sdes import SDE
 from sde_vae.diffusion.time_samplers import TimeSampler
 from sde_vae.diffusion.weights import Weight
@@ -34,6 +34,11 @@ def predicts_velocity(sde: SDE, output: Points, x: Points, t: PerExample) -> Poi
 def predicts_denoised(sde: SDE, output: Points, x: Points, t: PerExample) -> Points:
     """Return eps_hat for an output that is E[x_0 | x_t]. Where sigma is small, an error of the output is an error of eps_hat over sigma."""
     return noise_of_denoised(sde, output, x, t)
+
+
+def predicts_flow(sde: SDE, output: Points, x: Points, t: PerExample) -> Points:
+    """Return eps_hat for an output that is the flow eps - x_0, as in flow matching. It too is accurate at high noise."""
+    return noise_of_flow(sde, output, x, t)
 
 
 def precondition(sde: SDE, network: Network, params: Params, x: Points, t: PerExample, *rest: Any, **more: Any) -> Any:

@@ -1,6 +1,7 @@
 """The options of diffusers' UNet2DModel, by their names there, and which of their values we know."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from sde_vae.errors import BadInput, shortened
 
@@ -59,6 +60,16 @@ class UNet2DOptions(NamedTuple):
     resnet_time_scale_shift: str = "default"
     add_attention: bool = True
     num_train_timesteps: int | None = None
+
+
+def options_from(values: Mapping[str, Any]) -> UNet2DOptions:
+    """Return the options of a mapping by name, as JSON has them: lists become tuples, and what is missing is the default.
+
+    >>> options_from({"block_out_channels": [8, 16]}).block_out_channels
+    (8, 16)
+    """
+    hashable: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return UNet2DOptions(**hashable)
 
 
 def check_options(options: UNet2DOptions, where: str = "UNet2D") -> None:

@@ -49,7 +49,8 @@ def to_parameter(name: str, tensor: np.ndarray, shape: tuple[int, ...]) -> np.nd
         raise BadInput(
             f"{shortened(name)}: a tensor {tensor.dtype.name}{[*given]}, expected a float one {[*expected]} by the options of the network"
         )
-    return np.ascontiguousarray(tensor.transpose(_axes(name, len(expected), (2, 3, 1, 0))), dtype=np.float32)
+    # A copy always: the tensor may be a view of the file.
+    return np.array(tensor.transpose(_axes(name, len(expected), (2, 3, 1, 0))), np.float32, order="C")
 
 
 def to_tensor(name: str, parameter: np.ndarray) -> np.ndarray:

@@ -8,10 +8,11 @@ from scipy import integrate as quadrature
 from scipy import stats
 
 from sde_vae.diffusion import time_samplers, weights
+from sde_vae.diffusion.rectified_flow import RectifiedFlow
 from sde_vae.diffusion.scores import velocity_of_noise
 from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP
 
-SDES = [VP(), CosineVP(), SubVP(), VE()]
+SDES = [VP(), CosineVP(), SubVP(), VE(), RectifiedFlow()]
 pytestmark = pytest.mark.usefixtures("x64")
 
 
@@ -57,7 +58,7 @@ def test_pdaes_weight_is_its_lambda_under_uniform_t():
 @pytest.mark.parametrize("sde", SDES, ids=str)
 def test_weights_on_the_velocity_are_the_others_of_its_error(sde):
     key = jax.random.key(0)
-    t = jnp.linspace(0.01, 1.0, 50)
+    t = jnp.linspace(0.01, sde.T, 50)
     x, a, b = jax.random.normal(key, (3, 50, 2))
     v = [velocity_of_noise(sde, eps, x, t) for eps in (a, b)]
     l, squares = sde.log_snr(t), lambda d: jnp.sum(d**2, axis=1)

@@ -8,6 +8,7 @@ import pytest
 from sde_vae.build.config import set_fields
 from sde_vae.build.experiment import build
 from sde_vae.build.fields import WIDTH, default_config
+from sde_vae.diffusion.rectified_flow import RectifiedFlow
 from sde_vae.diffusion.sdes import LOG_SNR_LIMIT, VE, VP, CosineVP, SubVP, fault_of, log_snr_range
 from sde_vae.methods.method import abstract_params
 from sde_vae.nets.layers import embed_log_snr, group_count
@@ -77,6 +78,8 @@ def sdes():
             CosineVP(t_min=t_min),
             CosineVP(log_snr_min=-33.0, log_snr_max=33.0, t_min=t_min),
             VE(t_min=t_min),
+            RectifiedFlow(t_min=t_min),
+            RectifiedFlow(-20.0, t_min=t_min),
             VE(sigma_min=1e-7, sigma_max=1e7, t_min=t_min),
         ):
             if not fault_of(sde):
