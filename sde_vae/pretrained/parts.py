@@ -58,12 +58,15 @@ def at_steps(sde: SDE, net: Network, scale: float = 1.0) -> Network:
     return Network(net.init, apply)
 
 
+def unet2d_options(spec: PriorSpec) -> UNet2DOptions:
+    """Return the options of a spec with the body "unet2d"; its tuples may have become lists in JSON."""
+    options: dict[str, Any] = {name: tuple(of) if isinstance(of, list) else of for name, of in spec.options.items()}
+    return UNet2DOptions(**options)
+
+
 def _unet2d(spec: PriorSpec, sde: SDE, dtype: Dtype) -> Network:
-    options: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in spec.options.items()
-    }
     scale = spec.time["step_scale"] if isinstance(spec.time, dict) else 1.0
-    return at_steps(sde, network(UNet2D(UNet2DOptions(**options), dtype), spec.image_shape), scale)
+    return at_steps(sde, network(UNet2D(unet2d_options(spec), dtype), spec.image_shape), scale)
 
 
 def _score_sde(spec: PriorSpec, sde: SDE, dtype: Dtype) -> Network:
