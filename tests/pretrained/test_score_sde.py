@@ -21,6 +21,7 @@ from sde_vae.pretrained import score_sde
 from sde_vae.pretrained.parts import parts_of
 from sde_vae.pretrained.score_sde import find
 from sde_vae.pretrained.score_sde_files import FLAX, TORCH, Tensors, from_torch
+from sde_vae.pretrained.score_sde_names import converted, torch_sources
 from sde_vae.pretrained.score_sde_presets import PRESETS, Preset
 from sde_vae.pretrained.score_sde_spec import preset_named, preset_of, spec_of
 from sde_vae.pretrained.spec import PriorSpec
@@ -164,14 +165,15 @@ def test_times_between_levels_take_the_nearest_level():
     """And a VE score is then the output over the sigma of that level, as in score_sde."""
     preset = MODELS["ve, discrete"]
     sde, net, _ = parts_of(spec_of(preset, "score_sde", ()))
-    params = net.init(jax.random.key(0))
+    weights = {name: tensor.numpy() for name, tensor in weights_of(preset.options).items()}
+    params = converted(torch_sources(preset.options), weights, "the twin")
     t = jnp.array([13.0, 13.4, 12.7]) / 39
     x = jnp.ones((3, 8, 8, 1))
     scaled = x / jnp.sqrt(1 + sde.sigma(t) ** 2)[:, None, None, None]
     eps = np.asarray(jax.jit(net.apply)(params, scaled, sde.log_snr(t)))
-    assert np.std(eps) > 0
+    assert np.std(eps) > 0.1
     for i in (1, 2):
-        np.testing.assert_allclose(eps[i] / sde.sigma(t)[i], eps[0] / sde.sigma(t)[0], rtol=2e-3, atol=1e-9)
+        np.testing.assert_allclose(eps[i] / sde.sigma(t)[i], eps[0] / sde.sigma(t)[0], rtol=1e-3, atol=1e-5)
 
 
 def test_norms_of_old_flax_have_axes_of_length_one(tmp_path):
