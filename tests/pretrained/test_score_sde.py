@@ -194,43 +194,60 @@ def test_without_averages_the_parameters_are_taken_and_this_is_said(tmp_path):
     np.testing.assert_array_equal(found.read()["Dense_0"]["bias"], weights["all_modules.0.bias"])
 
 
-@pytest.mark.parametrize("change", ["missing", "misshapen", "one more", "not finite", "fewer averages"])
-@pytest.mark.parametrize("kind", ["torch", "flax"])
-def test_a_file_with_another_tensor_is_refused_by_the_tensors_name(change, kind, tmp_path):
+CHANGES = {
+    "missing": lambda tensors, name: tensors.pop(name),
+    "misshapen": lambda tensors, name: tensors.update({name: tensors[name][:1]}),
+    "one more": lambda tensors, name: tensors.update({f"{name}er": np.zeros(3, np.float32)}),
+    "not finite": lambda tensors, name: tensors.update({name: np.full_like(tensors[name], np.nan)}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("torch", "all_modules.3.Conv_0.weight"), ("flax", "ResnetBlockBigGANpp_0/Conv_0/kernel")],
+    ids=["torch", "flax"],
+)
+def test_a_file_with_another_tensor_is_refused_by_the_tensors_name(change, kind, name, tmp_path, monkeypatch):
     preset, path = MODELS["vp"], tmp_path / "checkpoint_5"
-    weights = weights_of(preset.options)
-    name = {"torch": "all_modules.3.Conv_0.weight", "flax": "ResnetBlockBigGANpp_0/Conv_0/kernel"}[kind]
-    arrays = {k: t.numpy() for k, t in weights.items()}
-    if kind == "torch":
-        files, tensors = TORCH, arrays
-    else:
-        write_flax(path, preset, weights)
-        files, tensors = FLAX, dict(FLAX.read(path).arrays)
-    if change == "missing":
-        del tensors[name]
-    elif change == "misshapen":
-        tensors[name] = tensors[name][:1]
-    elif change == "one more":
-        name = f"{name}er"
-        tensors[name] = np.zeros(3, np.float32)
-    elif change == "not finite":
-        tensors[name] = np.full_like(tensors[name], np.nan)
-    else:
-        name = "ema has"
-    if kind == "torch":
-        model = {f"model/module.{k}": v for k, v in tensors.items()}
-        average = [v for _, v in tensors.items()][: -1 if change == "fewer averages" else None]
-        ema = {f"ema/shadow_params/{i}": v for i, v in enumerate(average)}
-        files = files._replace(read=lambda path: from_torch({**model, **ema}, str(path)))
-    elif change == "fewer averages":
-        return
-    else:
-        files = files._replace(read=lambda path: Tensors(tensors))
+    {"torch": write_torch, "flax": write_flax}[kind](path, preset, weights_of(preset.options))
     write_fields(path, preset)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(score_sde, "format_of", lambda path: files)
-        with pytest.raises(BadInput, match=name):
-            find(path).read()
+    files = {"torch": TORCH, "flax": FLAX}[kind]
+    tensors = dict(files.read(path).arrays)
+    CHANGES[change](tensors, name)
+    changed = files._replace(read=lambda path: Tensors(tensors))
+    monkeypatch.setattr(score_sde, "format_of", lambda path: changed)
+    with pytest.raises(BadInput, match=f"{path}: .*{name}"):
+        find(path).read()
+
+
+@pytest.mark.parametrize("change", ["one fewer", "misshapen", "unnamed"])
+def test_averages_that_are_not_those_of_the_model_are_refused(change):
+    model = {"model/module.all_modules.0.weight": np.ones((2, 3)), "model/module.all_modules.0.bias": np.ones(2)}
+    averages = {"0": np.ones((2, 3)), "1": np.ones(2)}
+    names = {
+        "one fewer": "ema has 1 tensors for 2",
+        "misshapen": "all_modules.0.bias has the shape",
+        "unnamed": "shadow_params/x",
+    }
+    if change == "one fewer":
+        del averages["1"]
+    elif change == "misshapen":
+        averages["1"] = np.ones(3)
+    else:
+        averages["x"] = averages.pop("1")
+    with pytest.raises(BadInput, match=names[change]):
+        from_torch(model | {f"ema/shadow_params/{place}": array for place, array in averages.items()}, "mine")
+
+
+def test_the_averages_are_in_the_order_of_the_names_and_not_of_their_places_as_text():
+    """10 comes after 9."""
+    names = [f"all_modules.{i}.bias" for i in range(12)]
+    model = {f"model/{name}": np.zeros(1) for name in names}
+    averages = {f"ema/shadow_params/{i}": np.array([i]) for i in sorted(range(12), key=str)}
+    found = from_torch(model | averages, "mine")
+    assert found is not None
+    assert {name: int(array[0]) for name, array in found.arrays.items()} == {name: i for i, name in enumerate(names)}
 
 
 @pytest.mark.parametrize("kind", ["torch", "flax"])
