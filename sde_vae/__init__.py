@@ -17,15 +17,22 @@ prepare()
 
 if TYPE_CHECKING:
     from sde_vae.build.config import load_config as load_config
+    from sde_vae.commands.priors import load_prior as load_prior
     from sde_vae.commands.train import train as train
     from sde_vae.run import Run as Run
     from sde_vae.run import load as load
 
 __version__ = "0.2.0"
-__all__ = ["Run", "__version__", "load", "load_config", "train"]
+__all__ = ["Run", "__version__", "load", "load_config", "load_prior", "train"]
 
 # What is exported, and where it lies: imported at first use, so that `import sde_vae` costs nothing.
-_EXPORTED = {"load": "run", "Run": "run", "train": "commands.train", "load_config": "build.config"}
+_EXPORTED = {
+    "load": "run",
+    "Run": "run",
+    "train": "commands.train",
+    "load_config": "build.config",
+    "load_prior": "commands.priors",
+}
 
 
 def __getattr__(name: str) -> Any:

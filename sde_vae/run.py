@@ -19,7 +19,7 @@ from sde_vae.data.scaling import Standardisation, standardisation_of
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.errors import BadInput
 from sde_vae.inference.aggregate_posterior import aggregate_posterior, sample_posterior
-from sde_vae.inference.bound import as_density, bound_of_method, method_bound, terms_per_image
+from sde_vae.inference.bound import as_density, as_mass, bound_of_method, bound_of_prior, terms_per_image
 from sde_vae.inference.compiled import Compiled, compile_model
 from sde_vae.inference.interpolation import lerp, traverse
 from sde_vae.inference.model import Model
@@ -84,7 +84,8 @@ class Run:
         self._stages: dict[str, Trained] = {}
 
     def __repr__(self) -> str:
-        return f"<Run {self.workdir}: {self.config.method} on {self.config.data.name}, {self.config.model.latent_dim} latents>"
+        latents = "" if self.config.method == "prior" else f", {self.config.model.latent_dim} latents"
+        return f"<Run {self.workdir}: {self.config.method} on {self.config.data.name}{latents}>"
 
     @property
     def results(self) -> Path:
@@ -94,7 +95,7 @@ class Run:
     @cached_property
     def experiment(self) -> Experiment:
         """What the config describes, built."""
-        return build(self.config)
+        return build(self.config, self.workdir)
 
     def stage(self, name: str) -> Trained:
         """Return the EMA parameters of a stage, read once. Those of the prior are of the run in config.eval.prior, if it is set."""
@@ -185,6 +186,7 @@ class Run:
         >>> run.encode(run.images("test", 2)).mean.shape
         (2, 16)
         """
+        self._require_latent("encode")
         x = self.units.from_user(images, self.experiment.shape)
         return self._functions().encode(x, "encode" if progress else None)
 
@@ -207,6 +209,7 @@ class Run:
         >>> run.decode(run.encode(run.images("test", 2)).mean, steps=5).shape
         (2, 8, 8, 1)
         """
+        self._require_latent("decode")
         z = codes_from_user(z, self.experiment.latent_dim)
         if x_T is not None:
             x_T = np.asarray(x_T, np.float32)
@@ -256,6 +259,7 @@ class Run:
         >>> run.interpolate(a, b, frames=5).shape
         (5, 8, 8, 1)
         """
+        self._require_latent("interpolate")
         whole(frames, "frames", 2)
         first, last = (self._batch(x, name) for x, name in ((a, "a"), (b, "b")))
         if len(first) != len(last):
@@ -272,6 +276,7 @@ class Run:
         By default 9 values, from -3 to 3 standard deviations of the aggregate posterior around the image's own; the training images
         are read for that. For a batch of n images: [n, frames, H, W, C]. All frames start from the same noise.
         """
+        self._require_latent("traverse")
         if not isinstance(dim, int | np.integer) or not 0 <= dim < self.experiment.latent_dim:
             raise BadInput(f"dim: got {dim}, expected a latent dimension, 0 to {self.experiment.latent_dim - 1}")
         z = self._functions().encode(self._batch(image, "image")).mean
@@ -290,6 +295,7 @@ class Run:
 
         Raises BadInput for a method that decodes in one pass.
         """
+        self._require_latent("invert")
         if self.model.score is None:
             raise BadInput(f"invert: {self.model.title} decodes in one pass, so there is no x_T to find")
         x = self.units.from_user(images, self.experiment.shape)
@@ -326,9 +332,15 @@ class Run:
 
     @cached_property
     def _bound(self):
-        if self.scaling is None:
-            return method_bound(self.model, self.levels)
-        return bound_of_method(self.model, as_density(self.scaling.log_volume(self.experiment.shape)))
+        scaling = self.scaling
+        measure = as_mass(self.levels) if scaling is None else as_density(scaling.log_volume(self.experiment.shape))
+        return (bound_of_method if self.model.encode else bound_of_prior)(self.model, measure)
+
+    def _require_latent(self, what: str) -> None:
+        if self.experiment.final.method.encode is None:
+            raise BadInput(
+                f"{what}: a {self.experiment.title} has no latent codes; it can sample, and bound the likelihood of images"
+            )
 
     def _decode_paths(self, paths: np.ndarray, seed: int | None) -> np.ndarray:
         """[n, frames, latent] -> [n, frames, H, W, C]; the frames of a path have the noise of its index."""
@@ -362,7 +374,7 @@ class Run:
         if key not in self._compiled:
             model = self.model
             if changes:
-                experiment = build(set_fields(self.config, changes))
+                experiment = build(set_fields(self.config, changes), self.workdir)
                 model = trained_model(experiment, model.params)
             self._compiled[key] = compile_model(
                 model, self.experiment.shape, self.experiment.latent_dim, self.config.eval.batch_size

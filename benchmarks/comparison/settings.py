@@ -27,7 +27,7 @@ RESERVED = re.compile(
 )
 # Fields of the machine and of what it reports on the way, which do not change what a row is.
 OF_MACHINE = re.compile(
-    r"parallel|keep_checkpoints|data\.(dir|cache|workers)|prior\.checkpoint|eval\.(prior|batch_size|lpips_dir|fid_weights)|"
+    r"parallel|keep_checkpoints|data\.(dir|cache|workers)|prior\.(checkpoint|preset|scheduler)|eval\.(prior|batch_size|lpips_dir|fid_weights)|"
     r"stages\.\w+\.(checkpoint_every|log_every|preview_every)"
 )
 

@@ -1,12 +1,16 @@
 """Whole files of every format that the package reads from others, and ways to spoil them."""
 
 import gzip
+import importlib.util
 import io
 import json
 import pickle
 import pickletools
 import struct
+import sys
+import types
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +45,54 @@ def torch_files() -> Bytes:
         torch.save(state, stream, _use_new_zipfile_serialization=zipped)
         found[name] = stream.getvalue()
     return found
+
+
+def strangers_file(tree: Callable[[type], dict], **how: object) -> bytes:
+    """Return torch.save's file of tree(class), where the class is of a module that nobody has afterwards; it is a dict with a state."""
+    import torch
+
+    module = types.ModuleType("strangers")
+    module.Callback = type("Callback", (dict,), {"__module__": "strangers"})  # type: ignore[attr-defined]
+    sys.modules["strangers"] = module
+    stream = io.BytesIO()
+    try:
+        torch.save(tree(module.Callback), stream, **how)
+    finally:
+        del sys.modules["strangers"]
+    return stream.getvalue()
+
+
+def training_tree(callback: type) -> dict:
+    """What training frameworks keep beside the weights of a network: optimizers, callbacks of their own classes, counters, sets, text."""
+    import torch
+
+    stranger = callback(best=torch.ones(3), path="x.ckpt")
+    stranger.state = {"mode": "min", "nested": callback()}
+    net = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 2))
+    optimizer = torch.optim.Adam(net.parameters())
+    net(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    state = {f"ema_model.{name}": p.detach().clone() for name, p in net.state_dict().items()}
+    return {
+        "epoch": 3,
+        "version": "1.4.5",
+        "state_dict": {**state, "x_T": torch.zeros(2, 3)},
+        "callbacks": {callback: stranger, "early": [stranger, callback()], (1, 2.5): {1, 2}},
+        "optimizer_states": [optimizer.state_dict()],
+        "lr_schedulers": [],
+        "rng": tuple(range(625)),
+        "counts": defaultdict(list, a=[1]),
+        "ema": {"shadow_params": [p.detach().clone() for p in net.parameters()]},
+        "hyper_parameters": {"name": "x", "betas": (0.9, 0.999), "kind": int, "nothing": None},
+    }
+
+
+def training_files() -> Bytes:
+    """Files of a whole training, in both formats of torch.save and two protocols; empty where torch is missing."""
+    if importlib.util.find_spec("torch") is None:
+        return {}
+    how = {"zip": {}, "legacy": {"_use_new_zipfile_serialization": False}, "protocol 4": {"pickle_protocol": 4}}
+    return {name: strangers_file(training_tree, **options) for name, options in how.items()}
 
 
 def safetensors_files() -> Bytes:

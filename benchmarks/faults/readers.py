@@ -95,6 +95,12 @@ def ema_file() -> files.Bytes:
         return {"ema": Path(folder, "x").read_bytes()}
 
 
+def network(path: Path) -> Any:
+    """Read the network in the file of a whole training, and pass over all else."""
+    wanted = lambda name: name.startswith(("state_dict/ema_model.", "ema/shadow_params/"))
+    return read_arrays(path, wanted)
+
+
 def moments(path: Path) -> Any:
     """Read cached moments; damaged ones are made again."""
     from sde_vae.metrics.sets.frechet import Moments
@@ -120,6 +126,7 @@ def piece(path: Path) -> Any:
 READERS = {
     "pickle": Reader(files.pickles, bombs.pickles, "x.pkl", read_arrays, programs=True),
     "torch": Reader(files.torch_files, bombs.torch_zips, "x.pth", read_arrays),
+    "training": Reader(files.training_files, bombs.torch_zips, "x.ckpt", network),
     "safetensors": Reader(files.safetensors_files, bombs.safetensors_files, "x.safetensors", read_arrays),
     "ema.safetensors": Reader(ema_file, bombs.safetensors_files, "ema.safetensors", ema),
     "npy": Reader(files.npy_files, bombs.npy_files, "x.npy", piece),

@@ -1,12 +1,14 @@
 """Quality against evaluations of the score (NFE) for every solver on one trained run, and how well x_T is recovered by inversion.
 
-    python -m benchmarks.solvers --data digits|fashion_mnist|... [--workdir DIR] [--n N] [--seeds 3] [--nfe 5 10 ...]
+    python -m benchmarks.solvers --data digits|fashion_mnist|... [--name NAME] [--workdir DIR] [--n N] [--seeds 3] [--nfe 5 10 ...]
         [--reference 1000] [--reference_grids NAME ...] [--split valid] [--solvers NAME ...] [--config.section.field=value ...]
 
 Reconstructs the first n images of the split. A seed is one z ~ q(z | x_0) and one x_T for each image, the same for all solvers, so
 solvers are compared on equal noise. NFE is counted and includes the last denoising; --nfe gives budgets.
 
-Writes benchmarks/results/solvers_DATA.{json,md,png}. Measurements are cached in WORKDIR/benchmarks/solvers: the same command
+The run is of configs/scorevae_NAME.py. NAME is DATA by default; flow_digits is the other one that has results.
+
+Writes benchmarks/results/solvers_NAME.{json,md,png}. Measurements are cached in WORKDIR/benchmarks/solvers: the same command
 resumes, and seeds, budgets and solvers can be added.
 """
 
@@ -52,9 +54,9 @@ REFERENCE = ("uniform_t", "uniform_log_snr")
 
 def open_run(options: argparse.Namespace, changes: dict[str, Any]) -> tuple[EvalContext, int]:
     """(the run's model, data and metric networks; the encoder's step). Raises BadInput that names the command that trains it."""
-    directory = (options.workdir or ROOT / "runs" / f"scorevae_{options.data}").expanduser().absolute()
+    directory = (options.workdir or ROOT / "runs" / f"scorevae_{options.name}").expanduser().absolute()
     if not (directory / "encoder" / "checkpoints").is_dir():
-        train = f"python main.py --config configs/scorevae_{options.data}.py --mode train --workdir {directory}"
+        train = f"python main.py --config configs/scorevae_{options.name}.py --mode train --workdir {directory}"
         raise BadInput(f"--workdir: expected a trained run in {directory}, found none; this trains it: {train}")
     asked = {"eval.n": options.n, "eval.split": options.split, "eval.lpips": ("alex",)}
     run = load(directory, changes | asked)
@@ -113,6 +115,7 @@ def measure(options: argparse.Namespace, changes: list[str]) -> None:
 
     facts = {
         "data": options.data,
+        "name": options.name,
         "split": options.split,
         "n": len(bench.test),
         "seeds": options.seeds,
@@ -124,9 +127,9 @@ def measure(options: argparse.Namespace, changes: list[str]) -> None:
         "churn": CHURN,
     }
     found = figures(decoded[: len(references)], decoded[len(references) :], inverted) | facts
-    name = f"solvers_{options.data}"
+    name = f"solvers_{options.name}"
     save_png(plots.draw(found), RESULTS / f"{name}.png")
-    record(name, f"Solvers: {options.data}", found, *page(found, options.nfe))
+    record(name, f"Solvers: {options.name}", found, *page(found, options.nfe))
 
 
 def main() -> int:
@@ -134,6 +137,7 @@ def main() -> int:
         prog="python -m benchmarks.solvers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", required=True)
+    parser.add_argument("--name", help="config without scorevae_, and name of the results; DATA by default")
     parser.add_argument("--workdir", type=Path)
     parser.add_argument("--n", type=int, default=256)
     parser.add_argument("--seeds", type=int, default=3)
@@ -143,7 +147,9 @@ def main() -> int:
     parser.add_argument("--split", default="valid")
     parser.add_argument("--solvers", nargs="+", default=[*SOLVERS, ADAPTIVE])
     runtime.enable_compilation_cache()
-    return exit_code(lambda: measure(*parser.parse_known_args()))
+    options, changes = parser.parse_known_args()
+    options.name = options.name or options.data
+    return exit_code(lambda: measure(options, changes))
 
 
 if __name__ == "__main__":

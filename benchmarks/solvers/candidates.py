@@ -46,7 +46,8 @@ GRIDS_OF = {
     "reverse_diffusion": ("uniform_log_snr",),
     "ancestral": ("uniform_log_snr", "edm"),
     "predictor_corrector": ("uniform_log_snr",),
-    "ddim": ("uniform_log_snr", "edm"),
+    # Along uniform_t and on rectified flow, DDIM is Euler's method on the ODE: the sampler of flow matching.
+    "ddim": ("uniform_t", "uniform_log_snr", "edm"),
     "heun": ("uniform_log_snr", "edm"),
     "heun_churn": ("edm",),
     "dpm_solver_pp_2m": ("uniform_log_snr", "edm"),

@@ -32,8 +32,8 @@ def figures(
     paired = lambda row, metric: row[f"{metric}_minus_reference"] <= (row[f"{metric}_minus_reference_stderr"] or 0)
     within = lambda row, metric: row[metric] <= reference[metric] + (reference[f"{metric}_stderr"] or 0)
     name = f"nfe_equal_to_em{reference['steps']}"
-    by_metric = {metric: _first(rows, [metric], within) for metric in DISTANCES}
-    at_10 = {m: _least(rows, m, 10) for m in DISTANCES}
+    by_metric = {metric: first(rows, [metric], within) for metric in DISTANCES}
+    at_10 = {m: least(rows, m, 10) for m in DISTANCES}
     return {
         "reference": reference,
         "references": [_row(candidate, measured, best[1]) for candidate, measured in references],
@@ -41,9 +41,9 @@ def figures(
         "inversion": [_inversion_row(candidate, measured) for candidate, measured in inverted],
         name: by_metric["l2"] and by_metric["l2"]["nfe"],
         f"{name}_by_metric": by_metric,
-        f"{name}_in_all_metrics": _first(rows, DISTANCES, within),
-        f"{name}_paired_by_metric": {metric: _first(rows, [metric], paired) for metric in DISTANCES},
-        f"{name}_paired_in_all_metrics": _first(rows, DISTANCES, paired),
+        f"{name}_in_all_metrics": first(rows, DISTANCES, within),
+        f"{name}_paired_by_metric": {metric: first(rows, [metric], paired) for metric in DISTANCES},
+        f"{name}_paired_in_all_metrics": first(rows, DISTANCES, paired),
         "within_5_percent_at_10": at_10["l2"] and at_10["l2"]["l2"] / reference["l2"],
         "at_10_over_reference_by_metric": {
             m: row and {"ratio": row[m] / reference[m], "solver": row["solver"], "grid": row["grid"], "nfe": row["nfe"]}
@@ -83,12 +83,12 @@ def _with_error(name: str, values: np.ndarray) -> Row:
     return {name: float(values.mean()), f"{name}_stderr": error if math.isfinite(error) else None}
 
 
-def _first(rows: list[Row], metrics: Sequence[str], good: Callable[[Row, str], bool]) -> Row | None:
-    """The row with the fewest evaluations that is good in all these metrics; of several, the least in the first of them."""
+def first(rows: list[Row], metrics: Sequence[str], good: Callable[[Row, str], bool]) -> Row | None:
+    """Return the row with the fewest evaluations that is good in all these metrics; of several, the least in the first of them."""
     found = [row for row in rows if "not_finite" not in row and all(good(row, m) for m in metrics)]
     return min(found, key=lambda row: (row["nfe"], row[metrics[0]]), default=None)
 
 
-def _least(rows: list[Row], metric: str, most: int) -> Row | None:
+def least(rows: list[Row], metric: str, most: int) -> Row | None:
     found = [row for row in rows if "not_finite" not in row and row["nfe"] <= most]
     return min(found, key=lambda row: row[metric], default=None)

@@ -52,7 +52,7 @@ def draw(found: dict[str, Any]) -> Figure:
     figure.legend(
         named.values(), named.keys(), loc="center left", bbox_to_anchor=(0.79, 0.5), frameon=False, fontsize=9
     )
-    figure.suptitle(f"{found['data']}: {found['n']} images, {found['seeds']} seeds", x=0.4, fontsize=11)
+    figure.suptitle(f"{found['name']}: {found['n']} images, {found['seeds']} seeds", x=0.4, fontsize=11)
     figure.tight_layout(rect=(0, 0, 0.79, 1))
     return figure
 

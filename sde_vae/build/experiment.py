@@ -2,15 +2,28 @@
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
 from sde_vae.build.config import checked, set_fields
 from sde_vae.build.data import build_loader, data_shape
-from sde_vae.build.fields import ARRAYS, EVALUATORS, NEED_PRIOR, NEED_SCORE, OF_ARRAYS, ONLY_OF_ARRAYS
+from sde_vae.build.fields import (
+    ARRAYS,
+    EVALUATORS,
+    HAS_LATENT,
+    HAS_PRIOR,
+    NEED_LATENT,
+    NEED_PRIOR,
+    NEED_SCORE,
+    OF_ARRAYS,
+    ONLY_OF_ARRAYS,
+    TRAINS_LATENT,
+)
 from sde_vae.build.methods import build_method, build_prior
 from sde_vae.build.nets import Shape
+from sde_vae.build.pretrained_prior import build_parts, pretrained_spec
 from sde_vae.build.preview import build_preview
 from sde_vae.build.sampling import build_decoder, build_inverter
 from sde_vae.build.sdes import build_sde
@@ -20,6 +33,8 @@ from sde_vae.diffusion.sdes import SDE
 from sde_vae.errors import BadInput
 from sde_vae.inference.decoding import Decoder
 from sde_vae.methods.method import Method
+from sde_vae.pretrained.parts import Parts
+from sde_vae.pretrained.spec import PriorSpec
 from sde_vae.training.stage import Stage
 
 NOT_ONLY_OF_ARRAYS = tuple(name for name in EVALUATORS if name not in ONLY_OF_ARRAYS)
@@ -28,10 +43,11 @@ NOT_ONLY_OF_ARRAYS = tuple(name for name in EVALUATORS if name not in ONLY_OF_AR
 class Experiment(NamedTuple):
     """A run, built: building it reads no data and allocates no arrays.
 
-    `title` is what plots and tables call the method. `stages` are in the order of training. `final` is the one that is evaluated;
-    `latent` trains a prior of its latent codes, if any stage does. `exact` is the method of `final` with all networks in float32, where
+    `title` is what plots and tables call the method. `stages` are those to train, in order. `final` is the one that is evaluated: it is not
+    among them if it is a prior that another run or a pre-trained model replaces. `latent` trains a prior of its latent codes, if any stage does. `exact` is the method of `final` with all networks in float32, where
     config.model.dtype is another: bounds and likelihoods are of it. `prior` is the unconditional model, which may come from another
-    run; for a method without one, it is the model whose samples a stage trains on, or None. load() reads the data set.
+    run; for a method without one, it is the model whose samples a stage trains on, or None. `pretrained` describes the prior where it is a
+    pre-trained model. load() reads the data set.
     """
 
     title: str
@@ -46,13 +62,20 @@ class Experiment(NamedTuple):
     inverter: Decoder
     prior_below: float | None
     exact: Method | None = None
+    pretrained: PriorSpec | None = None
 
 
-def build(config: ConfigDict) -> Experiment:
-    """Build what the config describes. Raises BadInput that names the field, the value and what is allowed."""
+def build(config: ConfigDict, directory: Path | None = None) -> Experiment:
+    """Build what the config describes, for the run in `directory`, which may have converted a pre-trained prior.
+
+    Raises BadInput that names the field, the value and what is allowed. Of a pre-trained prior that is not converted yet, its description
+    is read.
+    """
     config = checked(config)
     shape = data_shape(config)
-    sde = build_sde(config.sde)
+    spec = pretrained_spec(config, directory) if HAS_PRIOR.holds(config) else None
+    pretrained = build_parts(config, spec, shape) if spec else None
+    sde = pretrained.sde if pretrained else build_sde(config.sde)
     # Read once, however often it is asked for.
     load = cache(build_loader(config))
 
@@ -63,36 +86,41 @@ def build(config: ConfigDict) -> Experiment:
 
     if config.data.name == ARRAYS and config.synthetic.n:
         raise BadInput(f"config.synthetic.n: got {config.synthetic.n}, expected 0: synthetic examples are images")
-    title, prior, trained = build_method(config, sde, shape, make_stage)
+    title, prior, trained = build_method(config, sde, shape, make_stage, pretrained)
     final = trained[-1]
-    latent = build_latent_stage(config, sde, final, load) if config.stages.latent.steps else None
+    latent = build_latent_stage(config, sde, final, load) if TRAINS_LATENT.holds(config) else None
     _check_prior_below(config, title, final.method)
     _check_evaluators(config, title, final.method)
     return Experiment(
         title=title,
         shape=shape,
-        latent_dim=config.model.latent_dim,
-        stages=(*trained, *([latent] if latent else [])),
+        latent_dim=config.model.latent_dim if HAS_LATENT.holds(config) else 0,
+        stages=(*(stage for stage in trained if stage.steps), *([latent] if latent else [])),
         final=final,
         latent=latent,
-        prior=prior or _synthetic_prior(config, sde, shape, title),
+        prior=prior or _synthetic_prior(config, sde, shape, title, pretrained),
         load=load,
         decoder=build_decoder(config, sde),
         inverter=build_inverter(config, sde),
         prior_below=config.sampling.prior_below,
-        exact=_in_float32(config, sde, shape, make_stage),
+        exact=_in_float32(config, spec, sde, shape, make_stage),
+        pretrained=spec,
     )
 
 
-def _in_float32(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage) -> Method | None:
+def _in_float32(
+    config: ConfigDict, spec: PriorSpec | None, sde: SDE, shape: Shape, make_stage: MakeStage
+) -> Method | None:
     """The method of the final stage in float32; None if that is what the config has."""
     if config.model.dtype == "float32":
         return None
-    _, _, stages = build_method(set_fields(config, {"model.dtype": "float32"}), sde, shape, make_stage)
+    config = set_fields(config, {"model.dtype": "float32"})
+    pretrained = build_parts(config, spec, shape) if spec else None
+    _, _, stages = build_method(config, sde, shape, make_stage, pretrained)
     return stages[-1].method
 
 
-def _synthetic_prior(config: ConfigDict, sde: SDE, shape: Shape, title: str) -> Method | None:
+def _synthetic_prior(config: ConfigDict, sde: SDE, shape: Shape, title: str, pretrained: Parts | None) -> Method | None:
     """The prior of another run, on whose samples a method without one trains."""
     if not config.synthetic.n:
         return None
@@ -101,7 +129,7 @@ def _synthetic_prior(config: ConfigDict, sde: SDE, shape: Shape, title: str) -> 
             f"config.synthetic.n: got {config.synthetic.n}, but {title} has no prior to sample images from; name another run's in "
             "config.prior.checkpoint, or set config.synthetic.n=0"
         )
-    return build_prior(config, sde, shape)
+    return build_prior(config, sde, shape, pretrained)
 
 
 def _check_prior_below(config: ConfigDict, title: str, method: Method) -> None:
@@ -120,8 +148,11 @@ def _check_evaluators(config: ConfigDict, title: str, method: Method) -> None:
             f"config.eval.evaluators: got {other[0]}, which is not defined for {what}; for these there are {', '.join(known)}"
         )
     for needed, names, what in (
+        (method.encode, NEED_LATENT, "has no latent codes"),
         (method.score, NEED_SCORE, "decodes in one pass, without a score"),
         (method.unconditional, NEED_PRIOR, "has no unconditional prior"),
     ):
         if needed is None and (asked := [name for name in config.eval.evaluators if name in names]):
-            raise BadInput(f"config.eval.evaluators: got {asked[0]}, but {title} {what}; leave it out")
+            raise BadInput(
+                f"config.eval.evaluators: got {', '.join(asked)}, but {title} {what}; leave {'them' if len(asked) > 1 else 'it'} out"
+            )

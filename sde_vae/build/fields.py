@@ -36,10 +36,23 @@ class Field(NamedTuple):
 
 Section = dict[str, Any]  # name -> Field or Section
 
-SDES = ("vp", "cosine_vp", "sub_vp", "ve")
+SDES = ("vp", "cosine_vp", "sub_vp", "ve", "rectified_flow")
 TIMES = ("uniform_t", "uniform_log_snr")
-WEIGHTS = ("likelihood", "simple", "simple_velocity", "simple_beta", "p2", "min_snr", "sigmoid", "velocity")
-METHODS = ("score_vae", "beta_vae", "diffuse_vae", "diff_decoder")
+PREDICTIONS = ("noise", "velocity", "flow")
+WEIGHTS = (
+    "likelihood",
+    "simple",
+    "simple_velocity",
+    "simple_beta",
+    "p2",
+    "min_snr",
+    "pdae",
+    "sigmoid",
+    "velocity",
+    "flow",
+    "flow_logit_normal",
+)
+METHODS = ("prior", "score_vae", "beta_vae", "diffuse_vae", "diff_decoder", "pdae")
 SOLVERS = (
     "euler_maruyama",
     "reverse_diffusion",
@@ -51,7 +64,7 @@ SOLVERS = (
     "ode",
 )
 INVERTERS = ("heun", "ddim", "dpm_solver_pp_2m", "ode")
-GRIDS = ("uniform_t", "uniform_log_snr", "edm")
+GRIDS = ("uniform_t", "uniform_log_snr", "edm", "leading", "linspace", "trailing")
 FILTERS = ("box", "bilinear", "bicubic", "lanczos")
 FITS = ("cover", "contain", "none")
 SPLITS = ("test", "valid", "train")
@@ -84,6 +97,10 @@ OF_ARRAYS = ("reconstruction", "latents", *ONLY_OF_ARRAYS)
 # Evaluators that need a score, and those that need an unconditional prior.
 NEED_SCORE = ("inversion", "importance", "trajectory_consistency")
 NEED_PRIOR = ("elbo_vs_steps",)
+# Those that need latent codes: all but these.
+NEED_LATENT = tuple(
+    name for name in EVALUATORS if name not in ("samples", "bits_per_dim", "elbo_vs_steps", *ONLY_OF_ARRAYS)
+)
 STAGES = ("prior", "encoder", "correction", "latent")
 
 
@@ -99,17 +116,20 @@ FOLDER = matching(r"(?!parts$)\w[\w.=+-]*", "a letter or digit, then any of thes
 
 
 # What reads the fields of a section.
-WITH_PRIOR = only("method", "score_vae", "diffuse_vae")
+WITH_PRIOR = only("method", "prior", "score_vae", "diffuse_vae", "pdae")
 HAS_PRIOR = any_of(WITH_PRIOR, given("synthetic.n"))
 TRAINS_PRIOR = all_of(WITH_PRIOR, not_given("prior.checkpoint"))
 OF_SCORE_VAE = only("method", "score_vae")
+HAS_LATENT = unless("method", "prior")
+PENALISES = all_of(HAS_LATENT, given("loss.beta"))
 CORRECTED = all_of(OF_SCORE_VAE, given("stages.correction.steps"))
 OF_VAE = only("method", "beta_vae", "diffuse_vae")
 OF_DIFF_DECODER = only("method", "diff_decoder")
-HAS_DECODER = unless("method", "score_vae")
+OF_PDAE = only("method", "pdae")
+HAS_DECODER = unless("method", "prior", "score_vae", "pdae")
 # The encoder stage of the others has no denoising loss.
-DENOISES = only("method", "score_vae", "diff_decoder")
-TRAINS_LATENT = given("stages.latent.steps")
+DENOISES = only("method", "score_vae", "diff_decoder", "pdae")
+TRAINS_LATENT = all_of(HAS_LATENT, given("stages.latent.steps"))
 BY_SIGMOID = any_of(
     *(
         all_of(only(f"stages.{stage}.weight", "sigmoid", "velocity"), reader)
@@ -228,18 +248,18 @@ FIELDS: Section = {
         "t_min": Field(1e-3, "smallest time of training and sampling", number(0, 1, above=True, below=True)),
         "beta_min": Field(0.1, "noise rate at t = 0", number(0, 1000), only("sde.name", "vp", "sub_vp")),
         "beta_max": Field(20.0, "noise rate at t = T", number(0, 1000, above=True), only("sde.name", "vp", "sub_vp")),
-        "log_snr_min": Field(-10.0, "logSNR at t = T", LOG_SNR, only("sde.name", "cosine_vp")),
+        "log_snr_min": Field(-10.0, "logSNR at t = T", LOG_SNR, only("sde.name", "cosine_vp", "rectified_flow")),
         "log_snr_max": Field(20.0, "logSNR at t = 0", LOG_SNR, only("sde.name", "cosine_vp")),
         "sigma_min": Field(0.01, "noise at t = 0", number(0, 1e6, above=True), only("sde.name", "ve")),
         "sigma_max": Field(50.0, "noise at t = T", number(0, 1e6, above=True), only("sde.name", "ve")),
     },
     "model": {
-        "latent_dim": Field(16, "dimensions of z", whole(1, 65536)),
-        "log_var_bound": Field(8.0, "bound on the encoder's |log-variance|", number(0, 20, above=True)),
+        "latent_dim": Field(16, "dimensions of z", whole(1, 65536), HAS_LATENT),
+        "log_var_bound": Field(8.0, "bound on the encoder's |log-variance|", number(0, 20, above=True), HAS_LATENT),
         "prediction": Field(
             "noise",
             "what the diffusion networks predict",
-            one_of("noise", "velocity"),
+            one_of(*PREDICTIONS),
             any_of(HAS_PRIOR, OF_DIFF_DECODER),
         ),
         "dtype": Field(
@@ -248,10 +268,19 @@ FIELDS: Section = {
             one_of("float32", "bfloat16"),
             all_of(any_of(HAS_PRIOR, OF_DIFF_DECODER), HAS_UNETS),
         ),
-        "prior": _unet("the prior's U-Net", HAS_PRIOR),
+        "prior": _unet(
+            "the prior's U-Net",
+            HAS_PRIOR,
+            body=Field(
+                "unet",
+                "our U-Net, or the network of diffusers' UNet2DModel, which --mode export writes as its folder",
+                one_of("unet", "unet2d"),
+                HAS_PRIOR,
+            ),
+        ),
         "encoder": _unet(
             "the encoder, half a U-Net",
-            ALWAYS,
+            HAS_LATENT,
             input=Field(
                 "x_t",
                 "x_t itself, its linear estimate of x_0 (filtered), or the prior's E[x_0 | x_t] (denoised)",
@@ -279,6 +308,23 @@ FIELDS: Section = {
                 "unet", "a U-Net of its own, or a head on the prior's features", one_of("unet", "head"), CORRECTED
             ),
         ),
+        "shift": _unet(
+            "pdae's shift network, if a U-Net of its own",
+            all_of(OF_PDAE, only("model.shift.body", "unet")),
+            dropout=Field(0.0, "dropout rate in training", PROBABILITY, OF_PDAE),
+            body=Field(
+                "up_path",
+                "a middle and up path on the frozen prior's down path, or a U-Net of its own",
+                one_of("up_path", "unet"),
+                OF_PDAE,
+            ),
+            output=Field(
+                "score",
+                "what it predicts: the shift of the score, as in the paper, or of the velocity",
+                one_of("score", "velocity"),
+                OF_PDAE,
+            ),
+        ),
         "latent_prior": {
             "hidden": Field(
                 256, "width of the diffusion model of latent codes", whole(16, 8192, multiple=8), TRAINS_LATENT
@@ -287,18 +333,30 @@ FIELDS: Section = {
         },
     },
     "prior": {
-        "checkpoint": Field("", "a workdir with a trained prior, which replaces the prior stage", TEXT, HAS_PRIOR)
+        "checkpoint": Field(
+            "",
+            "a workdir with a trained prior, or a pre-trained model (docs/pretrained.md), which replaces the prior stage",
+            TEXT,
+            HAS_PRIOR,
+        ),
+        "preset": Field("", "name of the settings that a pre-trained file leaves out", TEXT, given("prior.checkpoint")),
+        "scheduler": Field(
+            "",
+            "scheduler_config.json, a folder with one, or a schedule's name, for a UNet2DModel without it",
+            TEXT,
+            given("prior.checkpoint"),
+        ),
     },
     "loss": {
-        "beta": Field(0.01, "weight of KL(q(z | x_0) || N(0, I))", number(0, 1e6)),
+        "beta": Field(0.01, "weight of KL(q(z | x_0) || N(0, I))", number(0, 1e6), HAS_LATENT),
         "free_bits": Field(
-            0.0, "nats of KL in each latent dimension that are not penalised", number(0, 1e6), given("loss.beta")
+            0.0, "nats of KL in each latent dimension that are not penalised", number(0, 1e6), PENALISES
         ),
         "kl_warmup": Field(
             0,
             "steps over which beta rises from 0, at most stages.encoder.steps",
             COUNT,
-            given("loss.beta"),
+            PENALISES,
         ),
         "latent_dropout": Field(0.0, "share of examples without z, for guidance", PROBABILITY, OF_DIFF_DECODER),
         "log_density": Field(
@@ -315,12 +373,14 @@ FIELDS: Section = {
         ),
     },
     "synthetic": {
-        "n": Field(0, "images sampled from the prior, on which the encoder stage trains as well", whole(0, 10**7)),
+        "n": Field(
+            0, "images sampled from the prior, on which the encoder stage trains as well", whole(0, 10**7), HAS_LATENT
+        ),
         "share": Field(
             0.5,
             "their share of a batch",
             number(0, 1, above=True, below=True),
-            given("synthetic.n"),
+            all_of(HAS_LATENT, given("synthetic.n")),
         ),
     },
     "optim": {
@@ -333,10 +393,10 @@ FIELDS: Section = {
             Field(100_000, "updates of the prior", POSITIVE, TRAINS_PRIOR), "simple", "uniform_t", TRAINS_PRIOR
         ),
         "encoder": _stage(
-            Field(100_000, "updates of the encoder (and decoder)", POSITIVE),
+            Field(100_000, "updates of the encoder (and decoder)", POSITIVE, HAS_LATENT),
             "likelihood",
             "uniform_log_snr",
-            ALWAYS,
+            HAS_LATENT,
             DENOISES,
         ),
         "correction": _stage(
@@ -346,7 +406,7 @@ FIELDS: Section = {
             CORRECTED,
         ),
         "latent": _stage(
-            Field(0, "updates of the diffusion model of latent codes; 0: none", COUNT),
+            Field(0, "updates of the diffusion model of latent codes; 0: none", COUNT, HAS_LATENT),
             "sigmoid",
             "uniform_log_snr",
             TRAINS_LATENT,
@@ -356,10 +416,21 @@ FIELDS: Section = {
         "solver": Field(
             "euler_maruyama", "solver of the reverse process: see docs/solvers.md", one_of(*SOLVERS), SOLVES
         ),
-        "grid": Field("uniform_t", "spacing of the solver's times", one_of(*GRIDS), SOLVES),
+        "grid": Field(
+            "uniform_t",
+            "spacing of the solver's times; the last three are whole steps of a discrete schedule",
+            one_of(*GRIDS),
+            SOLVES,
+        ),
         "rho": Field(7.0, "the edm grid's exponent", number(1, 100), all_of(SOLVES, only("sampling.grid", "edm"))),
         "steps": Field(250, "steps of every solver but ode", whole(1, 100_000), SOLVES),
         "eta": Field(0.0, "0 solves the ODE, 1 the SDE", number(0, 1), _solver("ddim", "dpm_solver_pp_2m")),
+        "clip_sample": Field(
+            False,
+            "clip E[x_0 | x_t] to [-1, 1] in every step, as DDPM's sampler",
+            BOOLEAN,
+            _solver("ancestral", "ddim"),
+        ),
         "churn": Field(0.0, "EDM's S_churn", number(0, 1e6), _solver("heun")),
         "snr": Field(
             0.16, "signal-to-noise ratio of a Langevin step", number(0, 10, above=True), _solver("predictor_corrector")
@@ -378,9 +449,9 @@ FIELDS: Section = {
         ),
         "guidance": Field(
             1.0,
-            "score_vae: gamma; diff_decoder with latent_dropout: guidance scale",
+            "score_vae and pdae: gamma; diff_decoder with latent_dropout: guidance scale",
             number(-1000, 1000),
-            only("method", "score_vae", "diff_decoder"),
+            only("method", "score_vae", "diff_decoder", "pdae"),
         ),
     },
     "eval": {

@@ -2,28 +2,32 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from sde_vae.build.nets import Shape, build_decoder_network, build_encoder, build_head, build_score_network
+from sde_vae.build.correctors import CORRECTORS, SHIFTERS, SHIFTS
+from sde_vae.build.nets import PRIOR_BODIES, Shape, build_decoder_network, build_encoder, build_score_network
 from sde_vae.build.objectives import build_objective, build_penalty
 from sde_vae.build.stages import MakeStage
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.diffusion.sdes import SDE, log_snr_range
 from sde_vae.errors import BadInput, choose
 from sde_vae.methods.beta_vae import beta_vae
-from sde_vae.methods.correction import Corrector, corrected, head_corrector, network_corrector
+from sde_vae.methods.correction import corrected
 from sde_vae.methods.diff_decoder import diff_decoder
 from sde_vae.methods.diffuse_vae import diffuse_vae
 from sde_vae.methods.method import Method
+from sde_vae.methods.pdae import pdae
 from sde_vae.methods.posteriors import Posterior, denoised_input, filtered_input, lifted, noisy_input, point_posterior
-from sde_vae.methods.prior import predicts_noise, predicts_velocity, prior
+from sde_vae.methods.prior import predicts_flow, predicts_noise, predicts_velocity, prior
 from sde_vae.methods.score_vae import score_vae
 from sde_vae.nets.mlp import MLP
 from sde_vae.nets.network import network
+from sde_vae.pretrained.parts import Parts
 from sde_vae.training.stage import Stage
 
-PREDICTIONS = {"noise": predicts_noise, "velocity": predicts_velocity}
+PREDICTIONS = {"noise": predicts_noise, "velocity": predicts_velocity, "flow": predicts_flow}
 LOG_DENSITIES = {"full": DiagGaussian.log_prob, "quadratic": DiagGaussian.quadratic}
 # Each takes (sde, the encoder's network of so many more channels, the prior).
 INPUTS = {
@@ -37,17 +41,46 @@ INPUTS = {
 Built = tuple[str, Method | None, tuple[Stage, ...]]
 
 
-def build_method(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage) -> Built:
+class Prior(NamedTuple):
+    """The unconditional diffusion model that a method stands on.
+
+    `stages` has the stage that trains it: none where another run or a pre-trained model replaces it. `has_features` says whether its network
+    gives the features on which heads and up paths stand: that of config.model.prior.body=unet does.
+    """
+
+    method: Method
+    stages: tuple[Stage, ...]
+    has_features: bool
+
+
+MakePrior = Callable[[], Prior]
+
+
+def build_method(
+    config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage, pretrained: Parts | None = None
+) -> Built:
     """Return (title, prior, stages) of config.method; the last of the stages is evaluated.
 
-    Raises BadInput that names the field, the value and what is allowed.
+    `pretrained` has the parts of a pre-trained prior. Raises BadInput that names the field, the value and what is allowed.
     """
-    return choose("config.method", config.method, METHODS)(config, sde, shape, make_stage)
+
+    def make_prior() -> Prior:
+        method = build_prior(config, sde, shape, pretrained)
+        stages = () if pretrained or config.prior.checkpoint else (make_stage("prior", method),)
+        return Prior(method, stages, has_features=pretrained is None and config.model.prior.body == "unet")
+
+    return choose("config.method", config.method, METHODS)(config, sde, shape, make_stage, make_prior)
 
 
-def _score_vae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage) -> Built:
+def _prior_alone(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage, make_prior: MakePrior) -> Built:
+    """The unconditional diffusion model; one of another run, or a pre-trained one, has no steps to train."""
+    method, trained_here, _ = make_prior()
+    return "diffusion model", method, trained_here or (make_stage("prior", method)._replace(steps=0),)
+
+
+def _score_vae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage, make_prior: MakePrior) -> Built:
     """ScoreVAE, and with a correction stage ScoreVAE+."""
-    prior_method, before = _prior(config, sde, shape, make_stage)
+    prior_method, before, has_features = make_prior()
     with_guidance = partial(
         score_vae,
         sde,
@@ -66,25 +99,18 @@ def _score_vae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage
         sde,
         with_guidance(guidance=1.0),
         encoder,
-        body(config, sde, shape),
+        body(config, sde, shape, has_features),
         *build_objective(config, "correction", sde),
     )
     return "ScoreVAE+", prior_method, (*stages, make_stage("correction", plus, ("prior", "encoder")))
 
 
-def build_prior(config: ConfigDict, sde: SDE, shape: Shape) -> Method:
-    return prior(
-        sde,
-        build_score_network(config, "prior", shape),
-        _prediction(config),
-        *build_objective(config, "prior", sde),
-    )
-
-
-def _prior(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage) -> tuple[Method, tuple[Stage, ...]]:
-    """The prior, and its stage: none where config.prior.checkpoint replaces it."""
-    method = build_prior(config, sde, shape)
-    return method, () if config.prior.checkpoint else (make_stage("prior", method),)
+def build_prior(config: ConfigDict, sde: SDE, shape: Shape, pretrained: Parts | None = None) -> Method:
+    """Return the unconditional diffusion model: a pre-trained one, or that of config.model.prior."""
+    if pretrained is not None:
+        return prior(*pretrained, *build_objective(config, "prior", sde))
+    body = choose("config.model.prior.body", config.model.prior.body, PRIOR_BODIES)
+    return prior(sde, body(config, shape), _prediction(config), *build_objective(config, "prior", sde))
 
 
 def _posterior(config: ConfigDict, sde: SDE, shape: Shape, prior_method: Method) -> Posterior:
@@ -97,12 +123,12 @@ def _posterior(config: ConfigDict, sde: SDE, shape: Shape, prior_method: Method)
     return lifted(sde, posterior, latent, network(MLP(statistics, zero=False), (latent,)))
 
 
-def _beta_vae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage) -> Built:
+def _beta_vae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage, make_prior: MakePrior) -> Built:
     return "beta-VAE", None, (make_stage("encoder", _vae(config, sde, shape)),)
 
 
-def _diffuse_vae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage) -> Built:
-    prior_method, before = _prior(config, sde, shape, make_stage)
+def _diffuse_vae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage, make_prior: MakePrior) -> Built:
+    prior_method, before, _ = make_prior()
     above, (low, high) = config.sampling.prior_above, map(float, log_snr_range(sde))
     if not low < above < high:
         raise BadInput(
@@ -120,18 +146,16 @@ def _vae(config: ConfigDict, sde: SDE, shape: Shape) -> Method:
     )
 
 
-def _diff_decoder(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage) -> Built:
+def _diff_decoder(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage, make_prior: MakePrior) -> Built:
     dropout, guidance = config.loss.latent_dropout, config.sampling.guidance
     if guidance != 1 and dropout == 0:
         raise BadInput(
             f"config.sampling.guidance: got {guidance}, expected 1: guidance needs a score without z, and config.loss.latent_dropout "
             "is 0; train with a latent_dropout above 0"
         )
-    posterior = noisy_input(sde, build_encoder(config, shape, config.model.latent_dim))
     method = diff_decoder(
         sde,
-        # At beta = 0 nothing holds a variance up: the latent is a point.
-        posterior if config.loss.beta > 0 else point_posterior(posterior),
+        _point_or_gaussian(config, sde, shape),
         build_score_network(config, "decoder", shape, latent=config.model.latent_dim),
         _prediction(config),
         *build_objective(config, "encoder", sde),
@@ -142,24 +166,36 @@ def _diff_decoder(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeSt
     return "DiffDecoder", None, (make_stage("encoder", method),)
 
 
-METHODS: dict[str, Callable[[ConfigDict, SDE, Shape, MakeStage], Built]] = {
+def _point_or_gaussian(config: ConfigDict, sde: SDE, shape: Shape) -> Posterior:
+    """The posterior of a method that encodes clean images only."""
+    posterior = noisy_input(sde, build_encoder(config, shape, config.model.latent_dim))
+    # At beta = 0 nothing holds a variance up: the latent is a point.
+    return posterior if config.loss.beta > 0 else point_posterior(posterior)
+
+
+def _pdae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage, make_prior: MakePrior) -> Built:
+    prior_method, before, has_features = make_prior()
+    method = pdae(
+        sde,
+        prior_method,
+        _point_or_gaussian(config, sde, shape),
+        choose("config.model.shift.body", config.model.shift.body, SHIFTERS)(config, sde, shape, has_features),
+        choose("config.model.shift.output", config.model.shift.output, SHIFTS),
+        *build_objective(config, "encoder", sde),
+        build_penalty(config),
+        config.sampling.guidance,
+    )
+    return "PDAE", prior_method, (*before, make_stage("encoder", method, ("prior",)))
+
+
+METHODS: dict[str, Callable[[ConfigDict, SDE, Shape, MakeStage, MakePrior], Built]] = {
+    "prior": _prior_alone,
     "score_vae": _score_vae,
     "beta_vae": _beta_vae,
     "diffuse_vae": _diffuse_vae,
     "diff_decoder": _diff_decoder,
+    "pdae": _pdae,
 }
-
-
-def _corrected_by_unet(config: ConfigDict, sde: SDE, shape: Shape) -> Corrector:
-    latent = config.model.latent_dim
-    return network_corrector(sde, build_score_network(config, "correction", shape, zero=False, latent=latent))
-
-
-def _corrected_by_head(config: ConfigDict, sde: SDE, shape: Shape) -> Corrector:
-    return head_corrector(sde, *build_head(config, shape))
-
-
-CORRECTORS = {"unet": _corrected_by_unet, "head": _corrected_by_head}
 
 
 def _prediction(config: ConfigDict) -> Callable:

@@ -11,9 +11,12 @@ from sde_vae.errors import BadInput, choose
 from sde_vae.nets.decoder import Decoder, MLPDecoder
 from sde_vae.nets.encoder import Encoder, HalfUNet
 from sde_vae.nets.head import CorrectionHead
+from sde_vae.nets.layers import group_count
 from sde_vae.nets.mlp import MLP, MLPFeatures
 from sde_vae.nets.network import Network, mapping, network, reshaped
 from sde_vae.nets.unet import UNet, UNetFeatures
+from sde_vae.nets.unet2d import UNet2D
+from sde_vae.nets.unet2d_options import UNet2DOptions
 
 Shape = tuple[int, ...]
 
@@ -103,3 +106,38 @@ def net_fields(config: ConfigDict, name: str, shape: Shape) -> dict[str, Any]:
         "blocks": net.blocks,
         "attention": tuple(net.attention),
     }
+
+
+def unet2d(config: ConfigDict, shape: Shape) -> UNet2D:
+    """Return the network of diffusers' UNet2DModel at the widths of config.model.prior, with the other options of its training script.
+
+    Its groups divide the channels of every block. Attention is at the image sizes that the config lists, and in the middle.
+    """
+    if not is_image(shape):
+        raise BadInput(f"config.model.prior.body: got unet2d, expected unet: data of shape {shape} have MLPs")
+    net = net_fields(config, "prior", shape)
+    widths = tuple(net["channels"] * multiplier for multiplier in net["multipliers"])
+    attends = [min(shape[:2]) // 2**i in net["attention"] for i in range(len(widths))]
+    heads = 8 if all(width % 8 == 0 for width in widths) else None
+    options = UNet2DOptions(
+        sample_size=shape[0] if shape[0] == shape[1] else (shape[0], shape[1]),
+        in_channels=shape[2],
+        out_channels=shape[2],
+        time_embedding_type="log_snr",
+        down_block_types=tuple("AttnDownBlock2D" if at else "DownBlock2D" for at in attends),
+        up_block_types=tuple("AttnUpBlock2D" if at else "UpBlock2D" for at in reversed(attends)),
+        block_out_channels=widths,
+        layers_per_block=net["blocks"],
+        dropout=config.model.prior.dropout,
+        attention_head_dim=heads,
+        norm_num_groups=group_count(math.gcd(*widths)),
+        add_attention=bool(net["attention"]),
+    )
+    return UNet2D(options, choose("config.model.dtype", config.model.dtype, DTYPES))
+
+
+# Each takes (config, shape).
+PRIOR_BODIES = {
+    "unet": lambda config, shape: build_score_network(config, "prior", shape),
+    "unet2d": lambda config, shape: network(unet2d(config, shape), shape),
+}

@@ -17,8 +17,11 @@ WEIGHTS = {
     "simple_beta": lambda sde, bias: weights.simple_beta(sde),
     "p2": lambda sde, bias: weights.p2(sde),
     "min_snr": lambda sde, bias: weights.min_snr(sde),
+    "pdae": lambda sde, bias: weights.pdae(sde),
     "sigmoid": lambda sde, bias: weights.sigmoid(bias),
     "velocity": lambda sde, bias: weights.velocity(bias),
+    "flow": lambda sde, bias: weights.flow(),
+    "flow_logit_normal": lambda sde, bias: weights.flow_logit_normal(),
 }
 TIMES = {"uniform_t": time_samplers.times_uniform_in_t, "uniform_log_snr": time_samplers.times_uniform_in_log_snr}
 

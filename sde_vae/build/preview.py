@@ -36,7 +36,10 @@ def build_preview(config: ConfigDict, sde: SDE, shape: Shape, method: Method, lo
     def reconstructions(params: ModelParams, key: PRNGKey, x: Points, index: Indices) -> Points:
         model = make_model("", method, params, decoder, inverter)
         return decode_latents(
-            model, params, model.encode(params, x).mean, *start(sde, key, zeros(len(x), shape), index)
+            model,
+            params,
+            required(model.encode, "encode")(params, x).mean,
+            *start(sde, key, zeros(len(x), shape), index),
         )
 
     sample, reconstruct = over_devices(samples, shared=2), over_devices(reconstructions, shared=2)

@@ -5,9 +5,16 @@ import dataclasses
 from ml_collections import ConfigDict
 
 from sde_vae.diffusion import sdes
+from sde_vae.diffusion.rectified_flow import RectifiedFlow
 from sde_vae.errors import BadInput, choose
 
-SDES = {"vp": sdes.VP, "cosine_vp": sdes.CosineVP, "sub_vp": sdes.SubVP, "ve": sdes.VE}
+SDES = {
+    "vp": sdes.VP,
+    "cosine_vp": sdes.CosineVP,
+    "sub_vp": sdes.SubVP,
+    "ve": sdes.VE,
+    "rectified_flow": RectifiedFlow,
+}
 
 
 def build_sde(config: ConfigDict) -> sdes.SDE:
@@ -18,7 +25,7 @@ def build_sde(config: ConfigDict) -> sdes.SDE:
     cls = choose("config.sde.name", config.name, SDES)
     values = {field.name: config[field.name] for field in dataclasses.fields(cls) if field.name in config}
     for low, high in (("sigma_min", "sigma_max"), ("log_snr_min", "log_snr_max")):
-        if low in values and not values[low] < values[high]:
+        if {low, high} <= values.keys() and not values[low] < values[high]:
             raise BadInput(f"config.sde.{low}: got {values[low]}, expected below config.sde.{high}, {values[high]}")
     sde = cls(**values)
     if wrong := sdes.fault_of(sde):

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from sde_vae.build.config import fields
 from sde_vae.build.data import data_shape
 
-NETS = ("prior", "encoder", "decoder", "correction")
+NETS = ("prior", "encoder", "decoder", "correction", "shift")
 
 
 def unread(config: ConfigDict, names: Iterable[str]) -> list[str]:

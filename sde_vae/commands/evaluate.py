@@ -14,7 +14,7 @@ from sde_vae.build.evaluation import build_eval_data, build_evaluators, evaluate
 from sde_vae.build.fields import default_config
 from sde_vae.build.metric_networks import build_metric_networks
 from sde_vae.build.parameters import other_images
-from sde_vae.commands.train import note_other_images, parameter_count, report_skipped
+from sde_vae.commands.train import note_other_images, parameter_count, report_skipped, train_stages
 from sde_vae.data.dataset import fingerprint
 from sde_vae.data.pipeline import check_images
 from sde_vae.errors import BadInput
@@ -51,6 +51,8 @@ WITHOUT_EFFECT = (
     "eval.lpips_dir",
     "eval.fid_weights",
     "prior.checkpoint",
+    "prior.preset",
+    "prior.scheduler",
     *(f"stages.{stage}.{field}" for stage in workdirs.STAGES for field in workdirs.OF_LOOP),
 )
 
@@ -69,6 +71,9 @@ def evaluate_run(run: Run) -> Evaluation:
     WORKDIR/eval/NAME: config.eval.name, or a name made of what differs. An evaluation that was stopped goes on where it was.
     """
     config, experiment = run.config, run.experiment
+    if not experiment.stages and not (run.workdir / "config.json").exists():
+        # A pre-trained model alone: there is nothing to train before it is evaluated.
+        train_stages(config, experiment, run.workdir)
     if config.eval.prior and experiment.final.method.unconditional is None:
         raise BadInput(
             f"config.eval.prior: got {config.eval.prior!r}, but {experiment.title} has no prior; leave it out"
@@ -99,7 +104,8 @@ def evaluate_into(out: Path, run: Run, networks: MetricNetworks, key: Key) -> Ev
         config.seed,
     )
     metrics = accumulate(build_evaluators(config), context, out)
-    metrics |= {"n": len(context.data.test), "seed": config.seed, "latent_dim": config.model.latent_dim}
+    metrics |= {"n": len(context.data.test), "seed": config.seed}
+    metrics |= {"latent_dim": config.model.latent_dim} if experiment.final.method.encode else {}
     metrics |= {"method": experiment.title, "step": run.trained.step, "split": config.eval.split, **networks.weights}
     metrics |= {f"{stage}_steps_per_second": rate for stage, rate in speeds(run).items()}
     write_json(out / "metrics.json", metrics)
@@ -115,6 +121,8 @@ def notes(run: Run) -> list[str]:
         found.append(
             "note: the correction was trained on the residual of its own prior; config.eval.prior is another one"
         )
+    if config.eval.prior and config.method == "pdae":
+        found.append("note: the shift network was trained on its own prior; config.eval.prior is another one")
     if config.eval.prior and other_images(run.stage("prior"), experiment.load()):
         found.append(note_other_images("config.eval.prior"))
     return found + run.unfinished()
@@ -249,7 +257,8 @@ def finish(run: Run, context: EvalContext, out: Path, metrics: dict[str, Any]) -
     for figure in [*context.figures.glob("*.*"), *(out / RESULTS).glob("*/*.*")]:
         if figure.name != METRICS:
             write_bytes(out / figure.name, figure.read_bytes())
-    title = f"{run.experiment.title} on {run.config.data.name}, {run.config.model.latent_dim} latents"
+    latents = f", {run.config.model.latent_dim} latents" if run.experiment.final.method.encode else ""
+    title = f"{run.experiment.title} on {run.config.data.name}{latents}"
     write_report(out / "report.html", title, metrics, describe_run(run))
     context.cache.discard()
     print("\n\n".join(as_text(table) for table in tables(metrics)))

@@ -21,6 +21,7 @@ from sde_vae.build.workdirs import find_workdir, trained_config
 from sde_vae.commands.train import describe_data
 from sde_vae.errors import BadInput, exit_code
 from sde_vae.files import require_writable, write_json
+from sde_vae.pretrained.spec import write_spec
 from sde_vae.training import workdir as workdirs
 from sde_vae.training.ema_files import write_ema
 
@@ -33,6 +34,8 @@ PLACES = (
     "eval.lpips_dir",
     "eval.fid_weights",
     "prior.checkpoint",
+    "prior.preset",
+    "prior.scheduler",
 )
 
 
@@ -46,13 +49,15 @@ def release(workdir: Path, out: Path) -> None:
         raise BadInput(f"OUT: {out} exists and is not overwritten; remove it, or give another folder")
     require_writable(out.parent, "OUT")
     config = trained_config(workdir)
-    experiment = build(config)
+    experiment = build(config, workdir)
     facts = workdirs.read_facts(workdir)
     stages = list(dict.fromkeys([*experiment.final.depends_on, *(stage.name for stage in experiment.stages)]))
     trained = {name: load_stage(config, experiment, workdir, name) for name in stages}
     require_lineage(config, experiment, stages, trained.__getitem__, workdir)
     for name, found in trained.items():
         write_ema(out / name / workdirs.EMA_FILE, name, found.params, found.step, found.data)
+    if experiment.pretrained:
+        write_spec(out / "prior", experiment.pretrained, Path(config.prior.checkpoint).name)
     defaults = workdirs.flatten(default_config().to_dict())
     public = set_fields(config, {name: defaults[name] for name in PLACES})
     write_json(

@@ -12,7 +12,14 @@ from sde_vae.build.config import checked
 from sde_vae.build.experiment import Experiment, build
 from sde_vae.build.fields import default_config
 from sde_vae.build.lineage import notes_on, outdated, record_of, require_same, set_aside
-from sde_vae.build.parameters import load_prior, load_stage, other_images, unfinished_prior
+from sde_vae.build.parameters import (
+    bytes_to_convert,
+    convert_prior,
+    load_prior,
+    load_stage,
+    other_images,
+    unfinished_prior,
+)
 from sde_vae.build.readiness import require_ready
 from sde_vae.data.dataset import Dataset, Images
 from sde_vae.data.scaling import standardisation_of
@@ -22,7 +29,7 @@ from sde_vae.files import require_writable, write_text
 from sde_vae.inference.sampling import from_prior, make_sampler
 from sde_vae.inference.synthetic import synthetic_images
 from sde_vae.keys import stream
-from sde_vae.methods.method import abstract_params, required
+from sde_vae.methods.method import Method, abstract_params, required
 from sde_vae.training import workdir
 from sde_vae.training.checkpoints import room_for
 from sde_vae.training.description import describe, newest_record
@@ -48,7 +55,7 @@ def train(config: ConfigDict, directory: str | Path) -> bool:
     """
     runtime.enable_compilation_cache()
     config, directory = checked(config), Path(directory).expanduser()
-    return train_stages(config, build(config), directory)
+    return train_stages(config, build(config, directory), directory)
 
 
 def train_stages(config: ConfigDict, experiment: Experiment, directory: Path) -> bool:
@@ -72,9 +79,15 @@ def train_stages(config: ConfigDict, experiment: Experiment, directory: Path) ->
             for stage in experiment.stages
             if stage.name in again or not workdir.is_trained(directory, stage.name, stage.steps)
         ]
-        require_writable(directory, "--workdir", checkpoint_bytes(untrained))
+        require_writable(
+            directory, "--workdir", checkpoint_bytes(untrained) + bytes_to_convert(config, experiment, directory)
+        )
         workdir.claim(directory, flat, defaults, describe_data(data), bool(untrained))
-        notes += set_aside(directory, again) + notes_on(config, experiment, directory)
+        notes += (
+            convert_prior(config, experiment, directory)
+            + set_aside(directory, again)
+            + notes_on(config, experiment, directory)
+        )
         print(announcement(config, experiment, data, directory), *notes, sep="\n", flush=True)
         finished = all_stages(config, experiment, directory)
         report_skipped(data, directory)
@@ -154,12 +167,19 @@ def announcement(config: ConfigDict, experiment: Experiment, data: Dataset, dire
     """Say what is about to be trained: where, on what, how large, on which devices, and in which stages."""
     splits = ", ".join(f"{name} {len(split.images)}" for name, split in data.splits.items())
     devices = jax.local_devices()
+    latents = f", {config.model.latent_dim} latents" if experiment.final.method.encode else ""
     lines = [
-        f"{experiment.title} on {data.name}, {config.model.latent_dim} latents",
+        f"{experiment.title} on {data.name}{latents}",
         f"workdir   {directory}",
         f"data      {splits} {'images' if data.scaling is None else 'examples'} of {'x'.join(map(str, data.shape))}",
         f"devices   {len(devices)} x {devices[0].device_kind}, config.parallel={config.parallel}",
     ]
+    if spec := experiment.pretrained:
+        lines.append(
+            f"prior     {config.prior.checkpoint}: {spec.source}, {count(experiment.prior):,} parameters, its own schedule "
+            f"({spec.schedule['name']}) and network; predicts {spec.prediction}. config.sde, config.model.prior and config.model.prediction are "
+            "not read"
+        )
     lines += [
         f"stage     {stage.name}: {stage.steps} steps, {parameter_count(stage):,} parameters"
         for stage in experiment.stages
@@ -169,7 +189,12 @@ def announcement(config: ConfigDict, experiment: Experiment, data: Dataset, dire
 
 def parameter_count(stage: Stage) -> int:
     """Return the number of parameters that a stage trains; nothing is allocated."""
-    return sum(leaf.size for leaf in jax.tree.leaves(abstract_params(stage.method)))
+    return count(stage.method)
+
+
+def count(method: Method | None) -> int:
+    """Return the number of parameters of a method, 0 for None; nothing is allocated."""
+    return sum(leaf.size for leaf in jax.tree.leaves(abstract_params(method))) if method else 0
 
 
 def describe_data(data: Dataset) -> dict:
@@ -197,6 +222,12 @@ def prior_notes(config: ConfigDict, experiment: Experiment, directory: Path, dat
     """Return what to know of the prior of config.prior.checkpoint: that it is unfinished, or was trained on other images."""
     prior = load_prior(config, experiment, directory)
     notes = unfinished_prior(config, prior)
+    if experiment.pretrained is not None:
+        notes += [f"note: config.prior.checkpoint: {line}" for line in experiment.pretrained.notes]
+        return [
+            *notes,
+            "note: the images that config.prior.checkpoint was trained on are not known; some may be held out here",
+        ]
     if other_images(prior, data):
         notes.append(note_other_images("config.prior.checkpoint"))
     if data.scaling is not None and other_images(prior, data):

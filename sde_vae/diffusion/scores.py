@@ -1,16 +1,19 @@
-"""Conversions between score, noise, denoised image and velocity; and Bayes' rule for scores.
+"""Conversions between score, noise, denoised image, velocity and flow; and Bayes' rule for scores.
 
-With x_t = alpha x_0 + sigma eps, each of these four determines the others (Tweedie's formula gives the denoised image):
+With x_t = alpha x_0 + sigma eps, each of these five determines the others (Tweedie's formula gives the denoised image):
 
     score     s       = grad_x log p_t(x)
     noise     eps_hat = -sigma s                       = E[eps | x_t]
     denoised  x0_hat  = (x + sigma^2 s) / alpha        = E[x_0 | x_t]
     velocity  v       = (alpha eps_hat - sigma x0_hat) / sqrt(alpha^2 + sigma^2)
+    flow      u       = eps_hat - x0_hat               = E[eps - x_0 | x_t]
 
-The velocity is Salimans & Ho's v (arXiv:2202.00512), scaled so that alpha^2 + sigma^2 = 1 and that it applies to every SDE.
-Noise and score are converted without loss of digits. The denoised image is ill-conditioned where alpha is small.
+The velocity is Salimans & Ho's v (arXiv:2202.00512), scaled so that alpha^2 + sigma^2 = 1 and that it applies to every SDE. The
+flow is the target of flow matching (arXiv:2210.02747): under RectifiedFlow it is dx / dt of the probability-flow ODE.
+Noise and score are converted without loss of digits, and the noise is made of the velocity or the flow so. The denoised image is
+ill-conditioned where alpha is small; so are the velocity and the flow that are made of a noise.
 
-Shapes: x, the score, the noise, the denoised image and the velocity are [batch, ...]; t is [batch].
+Shapes: x, the score, the noise, the denoised image, the velocity and the flow are [batch, ...]; t is [batch].
 """
 
 import jax
@@ -84,6 +87,28 @@ def velocity_of_noise(sde: SDE, eps_hat: Points, x: Points, t: PerExample) -> Po
     alpha, sigma = expand(sde.alpha(t), x), expand(sde.sigma(t), x)
     r = jnp.sqrt(jnp.square(alpha) + jnp.square(sigma))
     return (r * eps_hat - sigma * x / r) / alpha
+
+
+def noise_of_flow(sde: SDE, u: Points, x: Points, t: PerExample) -> Points:
+    """Return the noise eps_hat = (x + alpha u) / (alpha + sigma). No term cancels another, and alpha + sigma is never small.
+
+    >>> from sde_vae.diffusion.rectified_flow import RectifiedFlow
+    >>> noise_of_flow(RectifiedFlow(), jnp.array([[2.0]]), jnp.array([[1.0]]), jnp.array([0.25]))
+    Array([[2.5]], dtype=float32)
+    """
+    alpha, sigma = expand(sde.alpha(t), x), expand(sde.sigma(t), x)
+    return (x + alpha * u) / (alpha + sigma)
+
+
+def flow_of_noise(sde: SDE, eps_hat: Points, x: Points, t: PerExample) -> Points:
+    """Return the flow u = ((alpha + sigma) eps_hat - x) / alpha.
+
+    >>> from sde_vae.diffusion.rectified_flow import RectifiedFlow
+    >>> flow_of_noise(RectifiedFlow(), jnp.array([[2.5]]), jnp.array([[1.0]]), jnp.array([0.25]))
+    Array([[2.]], dtype=float32)
+    """
+    alpha, sigma = expand(sde.alpha(t), x), expand(sde.sigma(t), x)
+    return ((alpha + sigma) * eps_hat - x) / alpha
 
 
 def bayes(prior: ScoreFn, log_likelihood: LogLikelihoodFn, guidance: float = 1.0) -> ScoreFn:

@@ -205,12 +205,15 @@ class VE(SDE):
 
 # Beyond this logSNR, -2 log(2^-24), the noise is below the rounding of the data in float32; below its negative, the data that of the noise.
 LOG_SNR_LIMIT = 33.27
+# The most that logSNR may change between neighbouring times of float32 at T. Beyond it, steps of a fine grid fall on one time.
+LOG_SNR_ROUNDING = 0.01
 
 
 def fault_of(sde: SDE, points: int = 257) -> str:
     """Return what is wrong with an SDE in float32, or "": its logSNR must be finite, within +-LOG_SNR_LIMIT, and fall from t_min to T.
 
-    It is checked at `points` times; so are g, which must be above 0 and finite, and alpha.
+    It is checked at `points` times; so are g, which must be above 0 and finite, and alpha. Neighbouring times at T must have nearly the
+    same logSNR.
 
     >>> fault_of(VP()), fault_of(VE(sigma_min=2.0, sigma_max=1.0))
     ('', 'the closed forms have no value (math domain error)')
@@ -229,7 +232,13 @@ def fault_of(sde: SDE, points: int = 257) -> str:
             return f"{name} is not a finite number above 0"
     if not np.all(np.abs(log_snr) <= LOG_SNR_LIMIT):
         return f"logSNR goes from {log_snr[0]:.4g} to {log_snr[-1]:.4g}, beyond {LOG_SNR_LIMIT}, the limit of float32"
-    return "" if np.all(np.diff(log_snr) < 0) else "logSNR does not fall from t_min to T"
+    if not np.all(np.diff(log_snr) < 0):
+        return "logSNR does not fall from t_min to T"
+    # -dl/dt = g^2 / sigma^2, and sigma^2 = alpha^2 e^-l.
+    apart = np.square(g[-1] / alpha[-1]) * np.exp(log_snr[-1]) * np.spacing(np.float32(sde.T))
+    if apart > LOG_SNR_ROUNDING:
+        return f"logSNR goes to {log_snr[-1]:.4g}, where the times of float32 are {apart:.1g} apart in logSNR"
+    return ""
 
 
 def log_snr_rate(sde: SDE, t: PerExample) -> PerExample:

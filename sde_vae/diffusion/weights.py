@@ -103,6 +103,26 @@ def min_snr(sde: SDE, gamma: float = 5.0) -> Weight:
     return weight
 
 
+def pdae(sde: SDE, gamma: float = 0.1) -> Weight:
+    """Return PDAE's weight, simple snr^gamma / (1 + snr) (arXiv:2212.12990).
+
+    There, the loss is the mean over uniform steps of lambda_t || eps_hat - eps ||^2 with
+    lambda_t = (1 / (1 + snr))^(1 - gamma) (snr / (1 + snr))^gamma. In the limit of many steps this is `simple` times lambda_t,
+    which is largest at snr = gamma / (1 - gamma) and falls to 0 at both ends.
+
+    >>> from sde_vae.diffusion.sdes import VP
+    >>> log_snr = jnp.array([0.0])
+    >>> (pdae(VP())(log_snr) / simple(VP())(log_snr)).round(3)
+    Array([0.5], dtype=float32)
+    """
+    base = simple(sde)
+
+    def weight(log_snr: PerExample) -> PerExample:
+        return base(log_snr) * jnp.exp(gamma * log_snr - jax.nn.softplus(log_snr))
+
+    return weight
+
+
 def sigmoid(bias: float = 0.0) -> Weight:
     """Return w = sigmoid(bias - l): the likelihood weight at high noise, which fades where snr > e^bias.
 
@@ -140,5 +160,39 @@ def on_velocity(base: Weight) -> Weight:
 
     def weight(log_snr: PerExample) -> PerExample:
         return base(log_snr) * (1 + jnp.exp(-log_snr))
+
+    return weight
+
+
+def flow() -> Weight:
+    """Return w = e^{-l / 2} / 2, the weight of flow matching (arXiv:2303.00848, table 1).
+
+    The loss 1/2 E ||u_hat - u||^2 of rectified flow, u = eps - x_0 and t uniform on [0, 1], is the denoising loss with this weight:
+    u_hat - u = (1 + sigma / alpha) (eps_hat - eps) = (eps_hat - eps) / (1 - t), and -dt / dl = t (1 - t) / 2. Under any other SDE the
+    weight learns the same.
+
+    >>> flow()(jnp.array([0.0, -2 * np.log(4.0)]))
+    Array([0.5, 2. ], dtype=float32)
+    """
+
+    def weight(log_snr: PerExample) -> PerExample:
+        return 0.5 * jnp.exp(-0.5 * log_snr)
+
+    return weight
+
+
+def flow_logit_normal(mean: float = 0.0, std: float = 1.0) -> Weight:
+    """Return the weight of flow matching with logit(t) ~ N(mean, std^2) instead of t uniform, as Stable Diffusion 3 (arXiv:2403.03206).
+
+    It is `flow` times the density of t, where logit(t) = -l / 2. As for `simple_beta`, this is a weight and not a time sampler.
+
+    >>> (flow_logit_normal()(jnp.array([0.0])) / flow()(jnp.array([0.0]))).round(3)
+    Array([1.596], dtype=float32)
+    """
+    base = flow()
+
+    def weight(log_snr: PerExample) -> PerExample:
+        density = jax.scipy.stats.norm.pdf(-0.5 * log_snr, mean, std)
+        return base(log_snr) * density / (jax.nn.sigmoid(log_snr / 2) * jax.nn.sigmoid(-log_snr / 2))
 
     return weight

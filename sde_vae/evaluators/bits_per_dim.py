@@ -15,7 +15,7 @@ Named = Iterator[tuple[str, float]]
 def bits_per_dim(context: EvalContext, draws: int = 16) -> Named:
     """Yield the bounds of the models as they stand (beta = 1, likelihood weighting), whatever losses they were trained with.
 
-    bits_per_dim/TERM                p(z) p(x | z), the method
+    bits_per_dim/TERM                p(z) p(x | z), the method; p(x), for a model without a latent, and nothing else
     prior/bits_per_dim/TERM          p(x), its pre-trained prior, which is another model
     shuffled/bits_per_dim/TERM       the method, each image with the z of another one
     bits_per_dim/above_prior         the method's total less the prior's, on the same images, noise and levels
@@ -29,6 +29,10 @@ def bits_per_dim(context: EvalContext, draws: int = 16) -> Named:
     def terms(label: str, bound, x_z: np.ndarray) -> dict[str, np.ndarray]:
         return terms_per_image(label, bound, test, x_z, draws, context.seed, context.batch_size, context.cache)
 
+    if model.encode is None:
+        yield from means("bits_per_dim", terms("bound", prior_bound(model, levels), test))
+        yield "bits_per_dim/draws", float(draws)
+        return
     bound = method_bound(model, levels)
     own = terms("bound", bound, test)
     yield from means("bits_per_dim", own)

@@ -27,7 +27,7 @@ def importance(context: EvalContext, images: int = 64, draws: int = 16, steps: i
 
     def log_weight(params: ModelParams, key: PRNGKey, x: Points, index: Indices) -> PerExample:
         key_z, key_path = jax.random.split(key)
-        q = model.encode(params, x)
+        q = required(model.encode, "encode")(params, x)
         z = q.sample(keys_of(key_z, index))
         score = required(model.score, "score")(params, z)
         path = path_log_weight(sde, score, grid, data.levels, key_path, Batch(x, index))

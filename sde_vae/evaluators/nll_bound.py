@@ -16,7 +16,7 @@ from sde_vae.inference.bound import as_density, bound_of_method, bound_of_prior,
 def nll_bound(context: EvalContext, draws: int = 16, fitted: int = 20_000) -> Iterator[tuple[str, float]]:
     """Yield the bounds of the models as they stand (beta = 1, likelihood weighting), in nats per example, whatever they were trained with.
 
-    nll_bound/TERM                   -log of the density of p(z) p(x | z), the method
+    nll_bound/TERM                   -log of the density of p(z) p(x | z), the method; of p(x), for a model without a latent
     prior/nll_bound/TERM             of p(x), its pre-trained prior, which is another model
     shuffled/nll_bound/TERM          of the method, each example with the z of another one
     nll_bound/above_prior            the method's total less the prior's
@@ -36,16 +36,16 @@ def nll_bound(context: EvalContext, draws: int = 16, fitted: int = 20_000) -> It
     def terms(label: str, bound, x_z: np.ndarray) -> dict[str, np.ndarray]:
         return terms_per_image(label, bound, test, x_z, draws, context.seed, context.batch_size, context.cache)
 
-    bound = bound_of_method(model, measure)
+    bound = bound_of_method(model, measure) if model.encode else bound_of_prior(model, measure)
     own = terms("bound", bound, test)
     yield from means("nll_bound", own)
     yield from means("nll_bound", {"total_per_dimension": own["total"] / np.prod(test.shape[1:])})
-    if len(test) > 1:
+    if model.encode and len(test) > 1:
         other = terms("bound with z shuffled", bound, shuffled_images(test, context.seed))
         yield from means("shuffled/nll_bound", other)
         without_kl = lambda found: found["total"] - found["kl"]
         yield from means("nll_bound", {"gain_over_shuffled": without_kl(other) - without_kl(own)})
-    if model.prior is not None:
+    if model.encode and model.prior is not None:
         prior = terms("bound of the prior", bound_of_prior(model, measure), test)
         yield from means("prior/nll_bound", prior)
         yield from means("nll_bound", {"above_prior": own["total"] - prior["total"]})

@@ -40,7 +40,7 @@ class Measure(NamedTuple):
     unit: Callable[[PerExample, Points], PerExample]
 
 
-def on_levels(levels: int) -> Measure:
+def as_mass(levels: int) -> Measure:
     """Return the mass of images on so many grey levels, in bits per dimension."""
     return Measure(
         lambda sde, q, score, strata, key, batch: evidence_bound(sde, q, score, levels, strata, key, batch),
@@ -60,12 +60,12 @@ def as_density(log_volume: float) -> Measure:
 
 def method_bound(model: Model, levels: int) -> Bound:
     """Compile the bound of the method in bits per dimension, for images on so many grey levels. See `bound_of_method`."""
-    return bound_of_method(model, on_levels(levels))
+    return bound_of_method(model, as_mass(levels))
 
 
 def prior_bound(model: Model, levels: int) -> Bound:
     """Compile the bound of the unconditional prior alone in bits per dimension; x_z is unused."""
-    return bound_of_prior(model, on_levels(levels))
+    return bound_of_prior(model, as_mass(levels))
 
 
 def bound_of_method(model: Model, measure: Measure) -> Bound:
@@ -82,7 +82,7 @@ def bound_of_method(model: Model, measure: Measure) -> Bound:
     ) -> Float[Array, "batch terms"]:
         # One key for the images' noise, with z and without: their difference is what z is worth on the same noise and levels.
         key_z, key = jax.random.split(key)
-        q = model.encode(params, x_z)
+        q = required(model.encode, "encode")(params, x_z)
         z = q.sample(keys_of(key_z, index))
         if model.score is None:
             none = jnp.zeros(x.shape[:1])

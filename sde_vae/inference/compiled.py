@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +43,10 @@ class Compiled(NamedTuple):
     trajectory: Callable[..., np.ndarray]
 
 
+def _no_latent(*_: Any) -> DiagGaussian:
+    raise TypeError("this model has no latent codes")
+
+
 def compile_model(
     model: Model,
     shape: tuple[int, ...],
@@ -80,7 +84,9 @@ def compile_model(
         return batched_map(partial(function, params, replicate(key)), batch_size, *rows, label=label, cache=cache)
 
     return Compiled(
-        encode=partial(make_encode(model.encode, batch_size), params),
+        encode=partial(make_encode(required(model.encode, "encode"), batch_size), params)
+        if model.encode
+        else _no_latent,
         decode=decode_all,
         invert=lambda z, x, label=None: batched_map(inverted, batch_size, z, x, label=label, cache=cache),
         sample=partial(make_sampler(new_images(model, latent_dim, shape), batch_size, cache), params),

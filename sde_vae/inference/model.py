@@ -24,7 +24,7 @@ class Model(NamedTuple):
     The parameters are arguments. A program that closed over them would hold a copy, and be compiled again for every run.
 
     title                   what plots and tables call it
-    encode(params, x)       q(z | x_0 = x), x in [-1, 1]
+    encode(params, x)       q(z | x_0 = x), x in [-1, 1]; None of a model without a latent
     score(params, z)        the conditional score, of a model that a solver decodes
     likelihood(params, z)   p(x_0 | z), of a model that decodes in one pass; one of the two is None
     prior(params)           the unconditional score; or None
@@ -35,7 +35,7 @@ class Model(NamedTuple):
 
     title: str
     params: ModelParams
-    encode: Callable[[ModelParams, Points], DiagGaussian]
+    encode: Callable[[ModelParams, Points], DiagGaussian] | None
     score: Callable[[ModelParams, Latents], ScoreFn] | None
     likelihood: Callable[[ModelParams, Latents], DiagGaussian] | None
     prior: Callable[[ModelParams], ScoreFn] | None
@@ -67,7 +67,7 @@ def make_model(
     Where logSNR is under `prior_below`, the score is the prior's alone: x_t and z share little information there, and leaving z out saves
     the encoder's gradient (PDAE's truncation, arXiv:2212.12990).
     """
-    unconditional, likelihood = method.unconditional, method.likelihood
+    unconditional, likelihood, encode = method.unconditional, method.likelihood, method.encode
 
     def score(params: ModelParams, z: Latents) -> ScoreFn:
         conditional = required(method.score, "score")(params.own, params.frozen, z)
@@ -79,7 +79,7 @@ def make_model(
     return Model(
         title=title,
         params=params,
-        encode=lambda params, x: required(method.encode, "encode")(params.own, params.frozen, x),
+        encode=(lambda params, x: encode(params.own, params.frozen, x)) if encode else None,
         score=score if method.score else None,
         likelihood=(lambda params, z: likelihood(params.own, params.frozen, z)) if likelihood else None,
         prior=(lambda params: unconditional(params.own, params.frozen)) if unconditional else None,

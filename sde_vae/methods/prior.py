@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from sde_vae.arrays import expand, keys_of
 from sde_vae.diffusion.losses import denoising
-from sde_vae.diffusion.scores import noise_of_velocity, score_of_noise
+from sde_vae.diffusion.scores import noise_of_denoised, noise_of_flow, noise_of_velocity, score_of_noise
 from sde_vae.diffusion.sdes import SDE
 from sde_vae.diffusion.time_samplers import TimeSampler
 from sde_vae.diffusion.weights import Weight
@@ -31,6 +31,16 @@ def predicts_velocity(sde: SDE, output: Points, x: Points, t: PerExample) -> Poi
     return noise_of_velocity(sde, output, x, t)
 
 
+def predicts_denoised(sde: SDE, output: Points, x: Points, t: PerExample) -> Points:
+    """Return eps_hat for an output that is E[x_0 | x_t]. Where sigma is small, an error of the output is an error of eps_hat over sigma."""
+    return noise_of_denoised(sde, output, x, t)
+
+
+def predicts_flow(sde: SDE, output: Points, x: Points, t: PerExample) -> Points:
+    """Return eps_hat for an output that is the flow eps - x_0, as in flow matching. It too is accurate at high noise."""
+    return noise_of_flow(sde, output, x, t)
+
+
 def precondition(sde: SDE, network: Network, params: Params, x: Points, t: PerExample, *rest: Any, **more: Any) -> Any:
     """Apply a network to x_t: x is scaled to unit variance (for data of unit variance), and t is given as logSNR."""
     scale = jax.lax.rsqrt(jnp.square(sde.alpha(t)) + jnp.square(sde.sigma(t)))
@@ -42,25 +52,30 @@ def network_log_snr(sde: SDE, t: PerExample) -> PerExample:
     return sde.log_snr(jnp.maximum(t, sde.t_min))
 
 
+def prior_score(
+    sde: SDE, network: Network, prediction: Prediction, params: Params, keys: Keys | None = None
+) -> ScoreFn:
+    """Return the score s_theta(x, t) of a network and its parameters; with `keys`, one per example, its dropout is on."""
+
+    def score(x: Points, t: PerExample) -> Points:
+        output = precondition(sde, network, params, x, t, keys)
+        return score_of_noise(sde, prediction(sde, output, x, t), t)
+
+    return score
+
+
 def prior(sde: SDE, network: Network, prediction: Prediction, times: TimeSampler, weight: Weight) -> Method:
     """Return the method that trains s_theta(x, t) by denoising score matching. Dropout is on in training only."""
-
-    def score_fn(params: Params, keys: Keys | None) -> ScoreFn:
-        def score(x: Points, t: PerExample) -> Points:
-            output = precondition(sde, network, params, x, t, keys)
-            return score_of_noise(sde, prediction(sde, output, x, t), t)
-
-        return score
 
     def loss(params: Params, frozen: Frozen, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
         del frozen
         key, key_dropout = jax.random.split(key)
-        score = score_fn(params, keys_of(key_dropout, batch.index))
+        score = prior_score(sde, network, prediction, params, keys_of(key_dropout, batch.index))
         total = jnp.mean(denoising(sde, score, times, weight, key, batch))
         return total, {"loss": total}
 
     def unconditional(params: Params, frozen: Frozen) -> ScoreFn:
         del frozen
-        return score_fn(params, None)
+        return prior_score(sde, network, prediction, params)
 
     return Method(network.init, loss, unconditional=unconditional)

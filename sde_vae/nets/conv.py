@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 Images = Float[Array, "batch height width inputs"]
 Outputs = Float[Array, "batch height width outputs"]
+Halved = Float[Array, "batch half_height half_width outputs"]
 Kernel = Float[Array, "kh kw inputs outputs"]
 
 
@@ -20,6 +21,25 @@ Kernel = Float[Array, "kh kw inputs outputs"]
 def conv(x: Images, w: Kernel) -> Outputs:
     """Convolve x [batch, H, W, in] with w [kh, kw, in, out] -> [batch, H, W, out]: odd kernel, stride 1, zero padding."""
     return _plain(x, w, (w.shape[0] // 2, w.shape[1] // 2))
+
+
+def halving_conv(x: Images, w: Kernel, first: int) -> Halved:
+    """Return every second row and column of conv(x, w), from number `first` (0 or 1) on: a convolution with stride 2.
+
+    H and W are even. With a 3x3 kernel, first = 0 is a padding of one pixel on every side, and first = 1 one of the right and the bottom.
+    """
+    return _halving(x, w, first)
+
+
+def _strided(x: Images, w: Kernel, first: int) -> Halved:
+    ph, pw = w.shape[0] // 2 - first, w.shape[1] // 2 - first
+    padding = ((ph, w.shape[0] - 2 - ph), (pw, w.shape[1] - 2 - pw))
+    return jax.lax.conv_general_dilated(
+        x, w, window_strides=(2, 2), padding=padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+_halving = jax.custom_vjp(_strided, nondiff_argnums=(2,))
 
 
 def _plain(x: Array, w: Array, padding: tuple[int, int]) -> Array:
@@ -47,6 +67,16 @@ def _conv_backward(saved: tuple[Images, Kernel], dy: Outputs) -> tuple[Images, K
     return conv(dy, _adjoint(w)), _correlate(x, dy, w)
 
 
+def _halving_forward(x: Images, w: Kernel, first: int) -> tuple[Halved, tuple[Images, Kernel]]:
+    return _strided(x, w, first), (x, w)
+
+
+def _halving_backward(first: int, saved: tuple[Images, Kernel], dy: Halved) -> tuple[Images, Kernel]:
+    # The gradient of conv's output: that of the rows and columns kept, and zero between them.
+    spread = ((first, 1 - first, 1), (first, 1 - first, 1))
+    return _conv_backward(saved, jax.lax.pad(dy, jnp.zeros((), dy.dtype), ((0, 0, 0), *spread, (0, 0, 0))))
+
+
 def _correlate_forward(x: Images, dy: Outputs, like: Kernel) -> tuple[Kernel, tuple[Images, Outputs, Kernel]]:
     return _correlate(x, dy, like), (x, dy, like)
 
@@ -62,4 +92,5 @@ def _adjoint(w: Kernel) -> Float[Array, "kh kw outputs inputs"]:
 
 
 conv.defvjp(_conv_forward, _conv_backward)
+_halving.defvjp(_halving_forward, _halving_backward)
 _correlate.defvjp(_correlate_forward, _correlate_backward)

@@ -1,62 +1,63 @@
 """Read third-party weight files as plain arrays under flat names.
 
-The formats are PyTorch state dicts (both formats of torch.save), pickles of nested dicts of numpy arrays, and safetensors. The
-format is recognised by the content. Nothing that a file names is run or imported. No memory is allocated for a size that a file
-only declares, and what is built is at most some times as large as the file.
+The formats are PyTorch's files (both formats of torch.save), pickles of nested dicts of numpy arrays, and safetensors. The format is
+recognised by the content. The file is mapped into memory: what is not asked for is not read. Nothing that a file names is run or
+imported. No memory is allocated for a size that a file only declares, and what is built is at most some times as large as the file.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import ml_dtypes
 import numpy as np
-import safetensors
 
 from sde_vae.errors import BadInput, reason, shortened
-from sde_vae.pretrained import numpy_files, torch_files
-from sde_vae.pretrained.pickles import MAX_NAME, Refused, shown
+from sde_vae.pretrained import numpy_files, safetensors_files, torch_files
+from sde_vae.pretrained.leaves import Leaf, Wanted, everything, leaves
+from sde_vae.pretrained.maps import Stream, mapped, view_of
+from sde_vae.pretrained.stand_ins import Opaque, Refused, refuse, shown
 
 # Arrays may share their bytes (tied weights): all arrays together have at most so many times the bytes of the file.
 MAX_SHARING = 8
-# Dicts in dicts, and bytes of the header of safetensors: a hundred for each array.
-MAX_DEPTH = 64
-MAX_HEADER = 10_000_000
-SAFETENSORS = {
-    "F64": np.float64,
-    "F32": np.float32,
-    "F16": np.float16,
-    "BF16": ml_dtypes.bfloat16,
-    "I64": np.int64,
-    "I32": np.int32,
-    "I16": np.int16,
-    "I8": np.int8,
-    "U8": np.uint8,
-    "BOOL": np.bool_,
-}
+T = TypeVar("T")
+Reader = Callable[[Stream, Callable[[str], Any]], Any]
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return name -> array, which are read-only.
+def read_arrays(path: Path, wanted: Wanted = everything) -> dict[str, np.ndarray]:
+    """Return name -> array, for the names that are wanted.
 
-    The names of nested dicts are joined by "/", as in "Conv_0/kernel". torch's dots are kept. Python numbers become arrays of
-    shape [], and None is left out. Raises BadInput, which names the file, if it cannot be read, is truncated or corrupt, or
-    holds anything but arrays.
+    The names of nested dicts are joined by "/", as in "Conv_0/kernel", and lists and tuples of arrays give their places, as in
+    "ema/shadow_params/0". torch's dots are kept. Python numbers become arrays of shape [], and None is left out. The arrays are read-only
+    views of the file, which must stay as it is while they are in use: copy what is to last.
+
+    With `wanted`, a file may hold anything else beside what is wanted: optimizers, callbacks of unknown classes, text. Their bytes are not
+    read, and their classes are not run. Without it, all that the file holds must be arrays.
+
+    Raises BadInput, which names the file, if it cannot be read, is truncated or corrupt, or holds anything but arrays where they are
+    wanted.
     """
-    try:
-        if path.exists() and not path.is_file():
-            raise BadInput(f"{path}: not a file; give the path of a weight file")
-        data = path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); give the path of a weight file") from error
-    reader = _reader(path, data)
-    try:
-        return _gather(reader(data), MAX_SHARING * len(data))
-    except Refused as error:
-        raise BadInput(f"{path}: refused: {shortened(str(error), 300)}") from error
-    except Exception as error:  # a corrupt pickle or archive may raise anything at all
-        raise BadInput(f"{path}: corrupt or cut short ({reason(error)}); fetch it again") from error
+    with _named_errors(path):
+        stream = mapped(path)
+        found, size, most = {}, 0, MAX_SHARING * len(view_of(stream))
+        for name, array in _each(path, stream, wanted, lambda leaf: leaf.array):
+            if (size := size + array.nbytes) > most:
+                raise Refused(f"its arrays are of over {most} bytes in all, far more than the file")
+            array.flags.writeable = False
+            found[name] = array
+        return found
+
+
+def read_shapes(path: Path, wanted: Wanted = everything) -> dict[str, tuple[int, ...]]:
+    """Return name -> shape, for the names that are wanted, without reading the arrays: see `read_arrays`."""
+    with _named_errors(path):
+        return dict(_each(path, mapped(path), wanted, lambda leaf: leaf.sizes))
+
+
+def is_known(path: Path) -> bool:
+    """Return whether a file starts as one of the formats does. Raises BadInput if it cannot be read."""
+    return _reader(mapped(path)) is not None
 
 
 def sha256(path: Path) -> str:
@@ -65,58 +66,45 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _reader(path: Path, data: bytes) -> Callable[[bytes], Any]:
-    """Return the reader for a file's first bytes: a zip archive, torch's magic number, a pickle, or safetensors' JSON header."""
-    if data.startswith(b"PK\x03\x04"):
-        return torch_files.read_zip
-    if torch_files.is_legacy(data):
-        return torch_files.read_legacy
-    if len(data) > 1 and data[0] == 0x80 and data[1] <= 5:
-        return numpy_files.read
-    if data[8:9] == b"{":
-        return _read_safetensors
-    raise BadInput(
-        f"{path}: not a weight file we know; expected torch.save's, a pickle of numpy arrays, or safetensors"
-    )
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """Raise BadInput, which names the file, for any error of a reader."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except Refused as error:
+        raise BadInput(f"{path}: refused: {shortened(str(error), 300)}") from error
+    except Exception as error:  # a corrupt pickle or archive may raise anything at all
+        raise BadInput(f"{path}: corrupt or cut short ({reason(error)}); fetch it again") from error
 
 
-def _read_safetensors(data: bytes) -> dict[str, np.ndarray]:
-    """Return name -> array. The numpy reader of the package safetensors does not know bfloat16."""
-    if (header := int.from_bytes(data[:8], "little")) > min(MAX_HEADER, len(data)):
-        raise Refused(f"header too large: {header} bytes in a file of {len(data)}, at most {MAX_HEADER} are read")
-    described = safetensors.deserialize(data)
-    if unknown := {tensor["dtype"] for _, tensor in described} - SAFETENSORS.keys():
-        raise Refused(f"it holds arrays of type {', '.join(sorted(unknown))}, which we do not read")
-    return {name: np.frombuffer(t["data"], SAFETENSORS[t["dtype"]]).reshape(t["shape"]) for name, t in described}
-
-
-def _gather(tree: Any, most: int) -> dict[str, np.ndarray]:
-    if not isinstance(tree, dict):
-        raise Refused(f"it holds one {type(tree).__name__} and not a dict of arrays")
-    arrays, size = {}, 0
-    for name, array in _flatten(tree, (), set()):
-        if name in arrays:
+def _each(path: Path, stream: Stream, wanted: Wanted, get: Callable[[Leaf], T]) -> Iterator[tuple[str, T]]:
+    """Yield (name, get(leaf)). Raises BadInput for a format that is not known, and Refused with the name of the array that is wrong."""
+    if (reader := _reader(stream)) is None:
+        known = "torch.save's, a pickle of numpy arrays, or safetensors"
+        raise BadInput(f"{path}: not a weight file we know; expected {known}")
+    tree = reader(stream, refuse if wanted is everything else Opaque)
+    names = set()
+    for name, leaf in leaves(tree, wanted):
+        if name in names:
             raise Refused(f"two of its arrays have the same name {shown(name)}")
-        if (size := size + array.nbytes) > most:
-            raise Refused(f"its arrays are of over {most} bytes in all, far more than the file")
-        arrays[name] = array
-    return arrays
+        names.add(name)
+        try:
+            found = get(leaf)
+        except Refused as error:
+            raise Refused(f"{shown(name)}: {error}") from error
+        yield name, found
 
 
-def _flatten(node: Any, place: tuple[str, ...], seen: set[int]) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (name, array) of every leaf. Raises Refused for a dict that occurs twice: nested, a few of them have endless leaves."""
-    name = "/".join(place)
-    if len(place) > MAX_DEPTH or len(name) > MAX_NAME:
-        raise Refused(f"its dicts are over {MAX_DEPTH} deep, or their names over {MAX_NAME} characters")
-    if isinstance(node, dict):
-        if id(node) in seen:
-            raise Refused(f"the dict at {shown(name)} is there twice")
-        seen.add(id(node))
-        for key, child in node.items():
-            yield from _flatten(child, (*place, str(key)), seen)
-    elif isinstance(node, numpy_files.NumpyArray | torch_files.Tensor):
-        yield name, node.array
-    elif isinstance(node, np.ndarray | bool | float) or (isinstance(node, int) and abs(node) < 2**63):
-        yield name, np.asarray(node)
-    elif node is not None:
-        raise Refused(f"{shown(name)} is of type {type(node).__name__}, and not an array or a number of 64 bits")
+def _reader(stream: Stream) -> Reader | None:
+    """Return the reader for a file's first bytes: a zip archive, torch's magic number, a pickle, or safetensors' JSON header."""
+    start = bytes(view_of(stream)[:32])
+    if start.startswith(b"PK\x03\x04"):
+        return torch_files.read_zip
+    if torch_files.is_legacy(start):
+        return torch_files.read_legacy
+    # The size of a header may start with the same two bytes as a pickle; it is less than 2^24.
+    if len(start) > 1 and start[0] == 0x80 and start[1] <= 5 and start[3:9] != b"\0\0\0\0\0{":
+        return numpy_files.read
+    return (lambda stream, _: safetensors_files.read(stream)) if start[8:9] == b"{" else None

@@ -1,13 +1,16 @@
 """Read pickles of nested dicts of numpy arrays, with stand-ins for the types and functions that such pickles name."""
 
-import io
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from sde_vae.pretrained.pickles import MAX_TUPLE, Refused, StandIn, load, ordered, shown
+from sde_vae.pretrained.leaves import Leaf
+from sde_vae.pretrained.maps import Stream
+from sde_vae.pretrained.pickles import load
+from sde_vae.pretrained.stand_ins import MAX_TUPLE, Refused, StandIn, ordered, refuse, shown
 
 
 class DType:
@@ -33,12 +36,13 @@ class DType:
         return np.dtype(self.order + self.code)
 
 
-class NumpyArray:
+class NumpyArray(Leaf):
     """An array as a pickle describes it. numpy's state of an array is (version, shape, dtype, is it Fortran, data)."""
 
     __slots__ = ("axes", "data", "dtype", "order", "shape")
 
     # Checked before it is used.
+    axes: Any
     order: Any
 
     def __setstate__(self, state):
@@ -48,17 +52,23 @@ class NumpyArray:
         self.order, self.axes = "F" if fortran is True else "C", None
 
     @property
-    def array(self) -> np.ndarray:
-        """Return a view of the pickle's own bytes. Raises Refused unless their number is exactly what the shape needs."""
+    def sizes(self) -> tuple[int, ...]:
+        """The shape. Raises Refused unless the number of bytes is exactly what it needs."""
         if not hasattr(self, "shape"):
             raise Refused("it holds an array without a shape, a type and data")
-        if not (isinstance(self.data, bytes | bytearray | str) and isinstance(self.dtype, DType)):
+        if not (isinstance(self.data, bytes | bytearray | memoryview | str) and isinstance(self.dtype, DType)):
             raise Refused("it holds an array that is not plain numbers")
         known = are_counts(self.shape) and isinstance(self.order, str) and self.order in ("C", "F")
         if not known or not (self.axes is None or are_counts(self.axes)):
             raise Refused("it holds an array whose shape or order of axes we do not know")
         if math.prod(self.shape) * self.dtype.numpy.itemsize != len(self.data):
             raise Refused(f"it holds an array of shape {self.shape} in {len(self.data)} bytes")
+        return self.shape if self.axes is None else tuple(self.shape[axis] for axis in self.axes)
+
+    @property
+    def array(self) -> np.ndarray:
+        """Return a view of the pickle's own bytes."""
+        _ = self.sizes
         data = self.data.encode("latin1") if isinstance(self.data, str) else self.data
         whole = np.frombuffer(data, self.dtype.numpy).reshape(self.shape, order="F" if self.order == "F" else "C")
         return whole if self.axes is None else whole.transpose(self.axes)
@@ -112,6 +122,6 @@ GLOBALS = {
 }
 
 
-def read(data: bytes) -> Any:
-    """Return the pickled object, with a NumpyArray for each array. Raises what pickles.load raises."""
-    return load(io.BytesIO(data), GLOBALS)
+def read(stream: Stream, unknown: Callable[[str], Any] = refuse) -> Any:
+    """Return the pickled object, with a NumpyArray for each array. `unknown` is that of pickles.load, as is what this raises."""
+    return load(stream, GLOBALS, unknown=unknown)

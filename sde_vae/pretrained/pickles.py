@@ -1,98 +1,25 @@
 """Read pickles of numbers without running anything that they name.
 
 A pickle is a program for a small stack machine, which may call any importable function and build objects far larger than the file.
-Here `pickletools` splits the program into its operations, and a machine of our own runs the few that files of arrays need. Every
-global must be in a table, where it is replaced by a stand-in of this package. The pickle gets no object of numpy or torch. Sizes are
-checked before anything is built. Only text and numbers of 64 bits are keys, so that nothing nested is ever hashed, compared or shown.
+Here the program is split into its operations, and a machine of our own runs the few that files of arrays need. A global in a table
+is replaced by a stand-in of this package. The pickle gets no object of numpy or torch. Sizes are checked before anything is built.
+Only text and numbers of 64 bits are keys, so that nothing nested is ever hashed, compared or shown.
+
+What is not known is refused. A caller that asks for a part of a file takes an `Opaque` in its place, which matters where it is asked for.
 """
 
-import io
-import pickletools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from sde_vae.errors import shortened
+from sde_vae.pretrained.maps import Stream, view_of
+from sde_vae.pretrained.operations import operations
+from sde_vae.pretrained.stand_ins import MAX_TUPLE, Opaque, Refused, StandIn, key, outside, refuse, shown
 
 # A state dict takes about forty operations a tensor, a microsecond or two each, and up to 200 bytes of memory.
 MAX_OPERATIONS = 400_000
-# Of a tuple: a shape, or the arguments of a call. numpy has as many axes at most. A longer one could be passed on again and again.
-MAX_TUPLE = 64
-# Of one name: nested dicts, joined by "/".
-MAX_NAME = 1000
 # Bits of a whole number. torch's magic number has 80.
 MAX_BITS = 128
-
-
-class Refused(ValueError):
-    """A pickle requests something that a file of arrays does not need."""
-
-
-class Sealed:
-    """Base of the stand-ins: a pickle cannot set their state, so that they keep that of their creation."""
-
-    __slots__ = ()
-
-    def __setstate__(self, state):
-        raise Refused("it changes an object that has no state")
-
-
-class StandIn(Sealed):
-    """The replacement of a global of a pickle, which can only be called."""
-
-    __slots__ = ("_make",)
-
-    def __init__(self, make: Callable):
-        self._make = make
-
-    def __call__(self, *args):
-        return self._make(*args)
-
-
-class Dict(dict):
-    """The stand-in of an OrderedDict. The attribute `_metadata` of torch's state dicts is dropped."""
-
-    __slots__ = ()
-
-    def __setstate__(self, state):
-        pass
-
-
-def ordered(pairs: Any = None) -> Dict:
-    """Return an OrderedDict: empty, or (Python 2) of a list of pairs. The list is emptied, so that it is used once."""
-    if pairs is None:
-        return Dict()
-    if not isinstance(pairs, list) or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
-        raise Refused("it makes an OrderedDict in a way we do not know")
-    result = Dict()
-    for name, item in pairs:
-        result[key(name)] = item
-    pairs.clear()
-    return result
-
-
-def key(name: Any) -> str | bytes | int:
-    """Return a key of a dict. Raises Refused for anything but short text or bytes, and whole numbers."""
-    if not isinstance(name, str | bytes | int) or (isinstance(name, str | bytes) and len(name) > MAX_NAME):
-        raise Refused(f"a key is {shown(name)}, and not a number or a text of at most {MAX_NAME} characters")
-    return name
-
-
-def shown(value: Any) -> str:
-    """Return a value of a pickle for a message: a text or number, cut short, and of all else the type.
-
-    >>> shown("x\\n"), shown((1, 2)), shown(2**100)
-    ("'x\\\\n'", 'a tuple', 'an int of 101 bits')
-    """
-    if isinstance(value, int) and value.bit_length() > 64:
-        return f"an int of {value.bit_length()} bits"
-    if isinstance(value, str | bytes):
-        return shortened(repr(value[:100]), 100)
-    return repr(value) if isinstance(value, int | float) or value is None else f"a {type(value).__name__}"
-
-
-def outside(pid: Any):
-    """Refuse a persistent id, which names data outside the pickle."""
-    raise Refused(f"it names something outside of itself, {shown(pid)}")
 
 
 class _Mark:
@@ -107,18 +34,20 @@ VALUES = {*NUMBERS, *TEXTS, "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRA
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (), "MARK": MARK}
 EMPTY = {"EMPTY_LIST": list, "EMPTY_DICT": dict}
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-CONTAINERS = {*EMPTY, *TUPLES, "TUPLE", "APPEND", "APPENDS", "SETITEM", "SETITEMS"}
+CONTAINERS = {*EMPTY, *TUPLES, "TUPLE", "APPEND", "APPENDS", "ADDITEMS", "SETITEM", "SETITEMS"}
 PUTS, GETS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}, {"BINGET", "LONG_BINGET"}
 CALLS = {"GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "BINPERSID"}
+# Operations of objects that are no arrays, and the number of what they take from the stack; None is all above the mark.
+OBJECTS = {"NEWOBJ": 2, "NEWOBJ_EX": 3, "EMPTY_SET": 0, "FROZENSET": None}
 
 
 class _Machine:
     """The stack and the memo of one pickle."""
 
-    def __init__(self, table: Mapping[str, Any], persistent: Callable):
+    def __init__(self, table: Mapping[str, Any], persistent: Callable, unknown: Callable[[str], Any]):
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
-        self._table, self._persistent = table, persistent
+        self._table, self._persistent, self._unknown = table, persistent, unknown
 
     def step(self, name: str, argument: Any) -> None:
         """Do one operation. Raises Refused for one that no file of arrays needs, IndexError and KeyError for a corrupt program."""
@@ -136,6 +65,12 @@ class _Machine:
             self.call(name, argument)
         elif name == "POP":
             self.stack.pop()
+        elif name in OBJECTS:
+            taken = self.marked() if OBJECTS[name] is None else [self.pop() for _ in range(OBJECTS[name])][::-1]
+            known = taken and isinstance(taken[0], Opaque)
+            self.stack.append(
+                taken[0] if known else self._unknown(f"it uses the operation {name}, which no file of arrays needs")
+            )
         elif name.startswith("EXT"):
             raise Refused(f"it calls for extension code {argument}, which is no part of a file of arrays")
         elif name not in ("PROTO", "FRAME", "STOP"):
@@ -148,17 +83,18 @@ class _Machine:
         elif name in TUPLES:
             self.stack.append(tuple([self.pop() for _ in range(TUPLES[name])][::-1]))
         elif name == "TUPLE":
-            if len(items := self.marked()) > MAX_TUPLE:
-                raise Refused(f"it holds a tuple of {len(items)} parts, over {MAX_TUPLE}")
-            self.stack.append(tuple(items))
-        elif name in ("APPEND", "APPENDS"):
+            fits = len(items := self.marked()) <= MAX_TUPLE
+            long = f"it holds a tuple of {len(items)} parts, over {MAX_TUPLE}"
+            self.stack.append(tuple(items) if fits else self._unknown(long))
+        elif name in ("APPEND", "APPENDS", "ADDITEMS"):
             items = [self.pop()] if name == "APPEND" else self.marked()
-            self.top(list).extend(items)
+            if (target := self.top(list)) is not None:
+                target.extend(items)
         else:
             items = [self.pop(), self.pop()][::-1] if name == "SETITEM" else self.marked()
-            target = self.top(dict)
-            for label, value in zip(items[::2], items[1::2], strict=True):
-                target[key(label)] = value
+            pairs = zip(items[::2], items[1::2], strict=True)
+            if (target := self.top(dict)) is not None:
+                target |= {self.key(label): value for label, value in pairs}
 
     def call(self, name: str, argument: Any) -> None:
         """Name a function, call one, set an object's state, or name data outside of the pickle."""
@@ -168,16 +104,33 @@ class _Machine:
         elif name == "STACK_GLOBAL":
             self.stack.append(self.stand_in(self.pop(), top))
         elif name == "BINPERSID":
-            self.stack.append(self._persistent(top))
+            self.stack.append(self.made(self._persistent, top))
         elif name == "REDUCE":
             function = self.pop()
-            if not isinstance(function, StandIn) or not isinstance(top, tuple):
-                raise Refused(f"it calls {shown(function)}, which is no function of a file of arrays")
-            self.stack.append(function(*top))
+            if not isinstance(function, StandIn | Opaque) or not isinstance(top, tuple):
+                why = f"it calls {shown(function)}, which is no function of a file of arrays"
+                self.stack.append(self._unknown(why))
+            else:
+                self.stack.append(self.made(function, *top))
         elif not hasattr(self.stack[-1], "__setstate__"):
-            raise Refused(f"it sets the state of {shown(self.stack[-1])}, which has no state")
-        else:
-            self.stack[-1].__setstate__(top)
+            self.stack[-1] = self._unknown(f"it sets the state of {shown(self.stack[-1])}, which has no state")
+        elif isinstance(failed := self.made(self.stack[-1].__setstate__, top), Opaque):
+            self.stack[-1] = failed
+
+    def made(self, make: Callable, *args: Any) -> Any:
+        """Return make(*args), or what stands for it if that is refused."""
+        try:
+            return make(*args)
+        except Refused as error:
+            return self._unknown(str(error))
+
+    def key(self, name: Any) -> str | bytes | int:
+        """Return a key of a dict, or what describes one that no file of arrays needs."""
+        try:
+            return key(name)
+        except Refused as error:
+            self._unknown(str(error))
+            return shown(name)
 
     def pop(self) -> Any:
         """Take the top of the stack, which must not be a mark."""
@@ -193,34 +146,43 @@ class _Machine:
         return items[::-1]
 
     def top(self, kind: type) -> Any:
-        """Return the top of the stack, which must be of a kind."""
+        """Return the top of the stack, which must be of a kind; None if it is opaque, and keeps no items."""
+        if isinstance(self.stack[-1], Opaque):
+            return None
         if not isinstance(self.stack[-1], kind):
             raise Refused(f"it puts items into {shown(self.stack[-1])}")
         return self.stack[-1]
 
     def stand_in(self, module: Any, name: Any) -> Any:
-        """Return the stand-in of a global. Raises Refused for one that is not in the table."""
+        """Return the stand-in of a global, or what stands for one that is not in the table."""
         if not isinstance(module, str) or not isinstance(name, str):
             raise Refused("it names a function by something else than text")
         if (full := f"{module}.{name}") not in self._table:
             known = shortened(full if full.isprintable() else ascii(full))
-            raise Refused(f"it calls for {known}, which is no part of a file of arrays, and was not run")
+            return self._unknown(f"it calls for {known}, which is no part of a file of arrays, and was not run")
         return self._table[full]
 
 
-def load(stream: io.BytesIO, table: Mapping[str, Any], persistent: Callable = outside) -> Any:
-    """Return the object pickled at the stream's position, and move past it. Raises Refused, or any error of a corrupt pickle."""
-    machine, end = _Machine(table, persistent), len(stream.getbuffer())
-    argument: Any
-    for count, (operation, argument, _) in enumerate(pickletools.genops(stream)):
-        name = operation.name
+def load(
+    stream: Stream,
+    table: Mapping[str, Any],
+    persistent: Callable[[Any], Any] = outside,
+    unknown: Callable[[str], Any] = refuse,
+) -> Any:
+    """Return the object pickled at the stream's position, and move past it.
+
+    `table` has a stand-in for each global, by its full name. `persistent` returns what a persistent id names. `unknown` gets the reason
+    and returns what stands for all else: `refuse` or Opaque. Raises Refused, or any error of a corrupt pickle.
+    """
+    machine, end = _Machine(table, persistent, unknown), len(view_of(stream))
+    for count, (name, argument) in enumerate(operations(stream)):
         if count >= MAX_OPERATIONS:
             raise Refused(f"it is a program of over {MAX_OPERATIONS} operations")
         if name == "LONG1" and argument.bit_length() > MAX_BITS:
             raise Refused(f"it holds a whole number of {argument.bit_length()} bits, over {MAX_BITS}")
         if name in PUTS and (argument or 0) > count:
             raise Refused(f"it puts an object in memo {argument}, but has made {count} at most")
-        if name == "FRAME" and argument > end - stream.tell():
-            raise Refused(f"truncated: it declares a part of {argument} bytes, and {end - stream.tell()} are left")
+        if name == "FRAME" and argument > (left := end - stream.tell()):
+            raise Refused(f"truncated: it declares a part of {argument} bytes, and {left} are left")
         machine.step(name, argument)
     return machine.pop()

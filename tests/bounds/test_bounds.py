@@ -9,12 +9,13 @@ from sde_vae.arrays import keys_of, normal
 from sde_vae.bounds import terms
 from sde_vae.bounds.terms import evidence_bound
 from sde_vae.diffusion.gaussians import DiagGaussian
+from sde_vae.diffusion.rectified_flow import RectifiedFlow
 from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP, diffuse, log_snr_range
 from sde_vae.types import Batch
 from tests.helpers.oracles import LinearGaussian
 
 # One whose x_T still knows of x_0, so that the prior's term is seen.
-SDES = [VP(), CosineVP(log_snr_min=-2.0), SubVP(), VE()]
+SDES = [VP(), CosineVP(log_snr_min=-2.0), SubVP(), VE(), RectifiedFlow(log_snr_min=-4.0)]
 N = 100_000
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -156,7 +157,9 @@ def test_the_gap_of_a_wrong_encoder_is_the_closed_form(sde):
 
 
 @pytest.mark.parametrize(
-    "sde", [VP(), CosineVP(log_snr_min=-2.0, t_min=0.1), SubVP(t_min=0.3), VE(), VP(t_min=0.05)], ids=str
+    "sde",
+    [VP(), CosineVP(log_snr_min=-2.0, t_min=0.1), SubVP(t_min=0.3), VE(), VP(t_min=0.05), RectifiedFlow(t_min=0.2)],
+    ids=str,
 )
 def test_the_bound_of_discrete_data_has_its_closed_form_gap(sde):
     """One pixel of 3 levels with known probabilities: bound - H(x_0) = E log p(x_0|x_eps) / decoder + E log p(x_T) / pi, by quadrature."""

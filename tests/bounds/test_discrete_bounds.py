@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from sde_vae.bounds.discrete import discrete_diffusion, discrete_diffusion_sum, fitted_diffusion, step_errors
+from sde_vae.diffusion.rectified_flow import RectifiedFlow
 from sde_vae.diffusion.scores import score_of_noise
 from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP, log_snr_range
 from sde_vae.solvers import grids
 from sde_vae.types import Batch
 from tests.helpers.oracles import LinearGaussian
 
-SDES = [VP(), CosineVP(), SubVP(), VE()]
+SDES = [VP(), CosineVP(), SubVP(), VE(), RectifiedFlow()]
 D, KEY = 3, jax.random.key(0)
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -71,7 +72,9 @@ def posterior(sde, t, s, x_t, x_0):
     return alpha_s * x_0 + gain @ (x_t - alpha_t * x_0), joint[:d, :d] - gain @ joint[d:, :d]
 
 
-@pytest.mark.parametrize(("sde", "d"), [(VP(), 1), (CosineVP(), 2), (SubVP(), 2), (VE(), 3)], ids=str)
+@pytest.mark.parametrize(
+    ("sde", "d"), [(VP(), 1), (CosineVP(), 2), (SubVP(), 2), (VE(), 3), (RectifiedFlow(), 2)], ids=str
+)
 def test_a_step_is_the_kl_between_its_two_gaussians(sde, d):
     """Fixed variance and fitted ones, against conditioning and KL written in matrices; the x_t is any, as it must not matter."""
     rng = np.random.default_rng(d)

@@ -11,13 +11,20 @@ from sde_vae.bounds import terms
 from sde_vae.bounds.discrete import discrete_diffusion_sum
 from sde_vae.bounds.importance import importance_weighted, latent_log_weight, path_log_weight, posterior_path
 from sde_vae.diffusion.gaussians import DiagGaussian
+from sde_vae.diffusion.rectified_flow import RectifiedFlow
 from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP
 from sde_vae.solvers import grids
 from sde_vae.types import Batch
 from tests.helpers.oracles import gaussian_logpdf
 
 # They end where some noise is left, so that the weights of a few steps have a moderate variance, and one starts where some of x_0 is.
-SDES = [VP(t_min=0.3), CosineVP(log_snr_min=-1.0, t_min=0.4), SubVP(t_min=0.4), VE(t_min=0.6)]
+SDES = [
+    VP(t_min=0.3),
+    CosineVP(log_snr_min=-1.0, t_min=0.4),
+    SubVP(t_min=0.4),
+    VE(t_min=0.6),
+    RectifiedFlow(-4.0, t_min=0.4),
+]
 STEPS, N = 4, 100_000
 pytestmark = pytest.mark.usefixtures("x64")
 

@@ -18,7 +18,9 @@ CONFIGS = sorted(p.stem for p in EXAMPLES.glob("[!_]*_*.py"))
 STAGES = {
     "scorevae": ["prior", "encoder"],
     "scorevae_lifted": ["prior", "encoder"],
+    "scorevae_flow": ["prior", "encoder"],
     "diffusevae": ["prior", "encoder"],
+    "pdae": ["prior", "encoder"],
     "scorevae_plus": ["prior", "encoder", "correction"],
     # The paper's.
     "scorevae_celeba64": ["prior", "encoder", "correction"],
@@ -153,12 +155,12 @@ def test_our_own_configs_decode_in_fewer_evaluations(name):
         (
             "method",
             "score_vea",
-            "config.method: unknown name 'score_vea', did you mean 'score_vae'?; known: beta_vae, diff_decoder, diffuse_vae, score_vae",
+            "config.method: unknown name 'score_vea', did you mean 'score_vae'?; known: beta_vae, diff_decoder, diffuse_vae, pdae, score_vae",
         ),
         (
             "sde.name",
             "vpp",
-            "config.sde.name: unknown name 'vpp', did you mean 'vp'?; known: cosine_vp, sub_vp, ve, vp",
+            "config.sde.name: unknown name 'vpp', did you mean 'vp'?; known: cosine_vp, rectified_flow, sub_vp, ve, vp",
         ),
         (
             "sampling.solver",
@@ -227,7 +229,7 @@ def test_bad_values_are_refused(field, value, message):
 
 def test_the_prior_that_synthetic_images_are_sampled_from():
     """The method's own, another run's, or none."""
-    for name in ("scorevae_digits", "diffusevae_digits"):
+    for name in ("scorevae_digits", "diffusevae_digits", "pdae_digits"):
         config = load_config(name)
         assert [stage.synthetic for stage in build(config).stages] == [0, 0]
         config.synthetic.n = 10

@@ -46,7 +46,7 @@ BAD = [
     None,
 ]
 OUT_OF_RANGE = [0, -8, (0, 8), (8, 0), (8, -8)]
-TINY = {f"model.{net}.channels": 8 for net in ("prior", "encoder", "decoder", "correction")}
+TINY = {f"model.{net}.channels": 8 for net in ("prior", "encoder", "decoder", "correction", "shift")}
 
 
 def configured(*sizes, name="default", **changes):
@@ -145,6 +145,8 @@ METHODS = {
     "betavae_digits": {},
     "diffusevae_digits": {},
     "diffdecoder_digits": {},
+    "pdae_digits": {},
+    "pdae_digits with a U-Net": {"model.shift.body": "unet"},
 }
 
 

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from sde_vae.arrays import keys_of, normal
+from sde_vae.diffusion.rectified_flow import RectifiedFlow
 from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP, terminal
 from sde_vae.solvers.exponential import ddim, dpm_solver_pp_2m
 from sde_vae.solvers.grids import uniform_log_snr
 from sde_vae.solvers.step import integrate
 from sde_vae.solvers.stochastic import ancestral
 
-SDES = [VP(), VP(t_min=1e-5), CosineVP(), SubVP(), VE()]
+SDES = [VP(), VP(t_min=1e-5), CosineVP(), SubVP(), VE(), RectifiedFlow(), RectifiedFlow(-20.0)]
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])

@@ -6,10 +6,11 @@ import pytest
 from scipy import integrate as quadrature
 
 from sde_vae.diffusion import scores, time_samplers, weights
+from sde_vae.diffusion.rectified_flow import RectifiedFlow
 from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP, log_snr_range
 from tests.helpers.estimates import N, estimate, world
 
-SDES = [VP(), CosineVP(), SubVP(), VE()]
+SDES = [VP(), CosineVP(), SubVP(), VE(), RectifiedFlow()]
 pytestmark = pytest.mark.usefixtures("x64")
 
 

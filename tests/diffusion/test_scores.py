@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from sde_vae.diffusion import scores
+from sde_vae.diffusion.rectified_flow import RectifiedFlow
 from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP, diffuse
 from tests.helpers.oracles import LinearGaussian, Mixture
 
-SDES = [VP(), CosineVP(), SubVP(), VE()]
+SDES = [VP(), CosineVP(), SubVP(), VE(), RectifiedFlow()]
 pytestmark = pytest.mark.usefixtures("x64")
 
 
@@ -39,6 +40,7 @@ def test_round_trips(sde):
         "score": scores.noise_of_score(sde, scores.score_of_noise(sde, eps, t), t),
         "denoised": scores.noise_of_denoised(sde, scores.denoised_of_noise(sde, eps, x, t), x, t),
         "velocity": scores.noise_of_velocity(sde, scores.velocity_of_noise(sde, eps, x, t), x, t),
+        "flow": scores.noise_of_flow(sde, scores.flow_of_noise(sde, eps, x, t), x, t),
     }
     for name, back in trips.items():
         np.testing.assert_allclose(back, eps, rtol=1e-9, atol=1e-9, err_msg=name)

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from sde_vae.diffusion.rectified_flow import RectifiedFlow
 from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP, diffuse, log_snr_range, log_snr_rate, terminal
 
-SDES = [VP(), VP(beta_min=0.5, beta_max=12.0, T=2.0), CosineVP(), SubVP(), VE()]
+SDES = [VP(), VP(beta_min=0.5, beta_max=12.0, T=2.0), CosineVP(), SubVP(), VE(), RectifiedFlow()]
 pytestmark = pytest.mark.usefixtures("x64")
 
 

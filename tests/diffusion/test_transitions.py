@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from sde_vae.diffusion.rectified_flow import RectifiedFlow
 from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP
 from sde_vae.diffusion.transitions import forward, posterior, posterior_std
 
-SDES = [VP(), CosineVP(), SubVP(), VE()]
+SDES = [VP(), CosineVP(), SubVP(), VE(), RectifiedFlow()]
 pytestmark = pytest.mark.usefixtures("x64")
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.diffusion.kl_penalty import kl_penalty
+from sde_vae.diffusion.rectified_flow import RectifiedFlow
 from sde_vae.diffusion.scores import denoised_of_noise, noise_of_score
 from sde_vae.diffusion.sdes import VE, VP, SubVP
 from sde_vae.methods.beta_vae import beta_vae
@@ -31,7 +32,7 @@ def exact(sde, world):
     return diffuse_vae(sde, vae, prior, AT)
 
 
-@pytest.mark.parametrize("sde", [VP(), SubVP(), VE()], ids=str)
+@pytest.mark.parametrize("sde", [VP(), SubVP(), VE(), RectifiedFlow()], ids=str)
 def test_it_draws_from_the_prior_given_the_noised_image(x64, sde):
     """x_s ~ N(alpha M, sigma^2 I) at the level where the prior takes over, then p(x_0 | x_s): a Gaussian, by conditioning."""
     world = LinearGaussian.random(jax.random.key(0))

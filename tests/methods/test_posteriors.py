@@ -6,6 +6,7 @@ import numpy as np
 
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.diffusion.kl_penalty import kl_penalty
+from sde_vae.diffusion.rectified_flow import RectifiedFlow
 from sde_vae.diffusion.scores import denoised_of_noise, noise_of_score
 from sde_vae.diffusion.sdes import VE, VP
 from sde_vae.diffusion.time_samplers import times_uniform_in_log_snr
@@ -73,7 +74,7 @@ def test_of_the_filtered_image_the_gradient_vanishes_as_alpha():
 def test_the_filtered_image_is_the_linear_estimate_for_unit_variance():
     """Of x_0 ~ N(0, I), E[x_0 | x_t]; at t = 0 the image itself, beside a channel of ones."""
     inputs = Network(None, lambda params, x, log_snr, keys: DiagGaussian(x, x))
-    for sde in (VP(), VE()):
+    for sde in (VP(), VE(), RectifiedFlow()):
         t, x = jnp.array([0.3, 1.0]), jax.random.normal(jax.random.key(0), (2, 3))
         posterior = filtered_input(sde, inputs)
         noisy, clean = posterior.noisy(None, {}, x, t).mean, posterior.clean(None, x).mean

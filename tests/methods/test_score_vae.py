@@ -9,6 +9,7 @@ from sde_vae.arrays import keys_of, normal
 from sde_vae.diffusion import time_samplers, weights
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.diffusion.kl_penalty import kl_penalty
+from sde_vae.diffusion.rectified_flow import RectifiedFlow
 from sde_vae.diffusion.sdes import VE, VP
 from sde_vae.methods.posteriors import noisy_input
 from sde_vae.methods.prior import precondition, predicts_noise, prior
@@ -39,7 +40,7 @@ def test_the_gradient_in_phi_is_that_of_finite_differences(x64):
 
 def test_the_loss_is_its_formula(x64):
     """Written out once more, from the definition in noise units: eps_hat = eps_theta - sigma grad_x log q(z|x_t)."""
-    for sde in (VP(), VE()):
+    for sde in (VP(), VE(), RectifiedFlow()):
         n, beta = 16, 0.3
         p, method, encoder, weight = plane_methods(sde, n, beta)
         frozen, params = {"prior": p.init(jax.random.key(0))}, method.init(jax.random.key(1))

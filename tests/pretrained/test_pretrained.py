@@ -14,7 +14,7 @@ import pytest
 import safetensors.numpy
 
 from sde_vae.errors import BadInput
-from sde_vae.pretrained import numpy_files, pickles, torch_files
+from sde_vae.pretrained import numpy_files, pickles, stand_ins, torch_files
 from sde_vae.pretrained.arrays import read_arrays, sha256
 
 torch = pytest.importorskip("torch")
@@ -220,8 +220,8 @@ def test_sharing_has_an_end(tmp_path):
 def test_a_list_of_pairs_serves_once():
     """Python 2 makes an OrderedDict of a list; a pickle could have the same list copied at two bytes a time."""
     pairs = [["a", 1], ["b", 2]]
-    assert pickles.ordered(pairs) == {"a": 1, "b": 2}
-    assert pickles.ordered(pairs) == {}
+    assert stand_ins.ordered(pairs) == {"a": 1, "b": 2}
+    assert stand_ins.ordered(pairs) == {}
 
 
 def test_claims_are_checked_against_the_bytes(tmp_path):
@@ -241,14 +241,14 @@ def test_claims_are_checked_against_the_bytes(tmp_path):
 def test_tensors_stay_inside_their_storage(offset, size, stride):
     storage = torch_files.Storage(np.dtype("f4"), 6)
     storage.fill("0", bytes(24))
-    with pytest.raises(pickles.Refused, match="does not fit its storage of 6 elements"):
+    with pytest.raises(stand_ins.Refused, match="does not fit its storage of 6 elements"):
         _ = torch_files.Tensor(storage, offset, size, stride).array
 
 
 def test_storages_hold_what_they_say():
-    with pytest.raises(pickles.Refused, match="20 bytes for 6 elements"):
+    with pytest.raises(stand_ins.Refused, match="20 bytes for 6 elements"):
         torch_files.Storage(np.dtype("f4"), 6).fill("0", bytes(20))
-    with pytest.raises(pickles.Refused, match="in a way we do not know"):
+    with pytest.raises(stand_ins.Refused, match="in a way we do not know"):
         torch_files.Tensor(torch_files.Storage(np.dtype("f4"), 6), -1, (1,), (1,))
 
 

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP
+from sde_vae.diffusion.rectified_flow import RectifiedFlow
+from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP, fault_of
 from sde_vae.solvers.grids import edm, uniform_log_snr, uniform_t
 
-SDES = [VP(), CosineVP(), SubVP(), VE()]
+SDES = [VP(), CosineVP(), SubVP(), VE(), RectifiedFlow()]
 GRIDS = {
     "uniform_t": uniform_t,
     "uniform_log_snr": uniform_log_snr,
@@ -37,6 +38,16 @@ def test_grids_run_down_from_T_to_t_min(sde, grid):
                 assert times[0] == times.dtype.type(sde.T)
                 assert times[-1] == times.dtype.type(sde.t_min)
                 assert np.all(np.diff(times) < 0)
+
+
+@pytest.mark.parametrize("make", [CosineVP, RectifiedFlow])
+def test_an_end_where_float32_runs_out_of_times_is_refused(make):
+    """Near T = 1 and near a quarter turn the times of a fine grid would fall on one another, and a solver divide by their difference."""
+    for low in (-33.0, -30.0, -25.0, -20.0, -10.0, -2.0):
+        sde = make(log_snr_min=low)
+        falls = bool(np.all(np.diff(uniform_log_snr(sde, 1000)) < 0))
+        assert falls == (fault_of(sde) == "") == (low >= -20)
+    assert "the times of float32 are" in fault_of(make(log_snr_min=-25.0))
 
 
 @pytest.mark.usefixtures("x64")

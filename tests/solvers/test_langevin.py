@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from sde_vae.arrays import keys_of
+from sde_vae.diffusion.rectified_flow import RectifiedFlow
 from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP
 from sde_vae.solvers.langevin import langevin
 from sde_vae.solvers.stochastic import ancestral
 from tests.helpers.chains import chains, first_move
 from tests.helpers.oracles import LinearGaussian
 
-SDES = [VP(), CosineVP(), SubVP(), VE()]
+SDES = [VP(), CosineVP(), SubVP(), VE(), RectifiedFlow()]
 pytestmark = pytest.mark.usefixtures("x64")
 
 
@@ -79,7 +80,7 @@ def test_many_steps_from_the_marginal_leave_it_unchanged(sde):
     assert np.all(np.abs(np.cov(moved.T) - V) < 4.5 * np.sqrt((variance[:, None] * variance[None] + V**2) / n) + bias)
 
 
-@pytest.mark.parametrize("sde", [VP(), VE()], ids=str)
+@pytest.mark.parametrize("sde", [VP(), VE(), RectifiedFlow()], ids=str)
 def test_a_corrector_mends_a_coarse_predictor(sde):
     """The covariance after a few steps of ancestral sampling, which lose much of it, is nearer the marginal's with a corrector."""
     grid, score = sde.t_of_log_snr(jnp.linspace(-3, 0, 7)), world().marginal_score(sde)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from sde_vae.arrays import keys_of
+from sde_vae.diffusion.rectified_flow import RectifiedFlow
 from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP
 from sde_vae.solvers.exponential import ddim, dpm_solver_pp_2m
 from sde_vae.solvers.grids import edm, uniform_log_snr
@@ -24,7 +25,7 @@ from sde_vae.solvers.stochastic import ancestral, euler_maruyama, reverse_diffus
 from tests.helpers.chains import chains
 from tests.helpers.oracles import LinearGaussian
 
-SDES = [VP(), CosineVP(), SubVP(), VE()]
+SDES = [VP(), CosineVP(), SubVP(), VE(), RectifiedFlow()]
 DETERMINISTIC = {"ddim": (ddim(), 1), "heun": (heun(), 2), "dpm_solver_pp_2m": (dpm_solver_pp_2m(), 2)}
 # solver, the eta of the SDE that it solves, order of the law of x_s given x_t.
 STOCHASTIC = {
@@ -174,7 +175,7 @@ def test_the_marginals_of_2m_are_of_second_order_at_every_eta(sde, name):
     assert abs(order(errors) - 2) < 0.1, errors
 
 
-@pytest.mark.parametrize("sde", [VP(), VE()], ids=str)
+@pytest.mark.parametrize("sde", [VP(), VE(), RectifiedFlow()], ids=str)
 def test_churn_makes_heun_an_sde(sde):
     """Noise that is added and removed leaves the marginals to second order; the law is the SDE's of eta^2 = n gamma / range.
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from sde_vae.arrays import fold, keys_of, normal
-from sde_vae.diffusion.scores import bayes, score_of_noise, switch_at_log_snr
+from sde_vae.diffusion.rectified_flow import RectifiedFlow
+from sde_vae.diffusion.scores import bayes, flow_of_noise, noise_of_score, score_of_noise, switch_at_log_snr
 from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP, diffuse, terminal
 from sde_vae.solvers.evaluations import count_evaluations
 from sde_vae.solvers.exponential import ddim, dpm_solver_pp_2m
@@ -20,7 +21,7 @@ from sde_vae.solvers.stochastic import ancestral, euler_maruyama, reverse_diffus
 from tests.helpers.chains import chains, first_move
 from tests.helpers.oracles import LinearGaussian
 
-SDES = [VP(), CosineVP(), SubVP(), VE()]
+SDES = [VP(), CosineVP(), SubVP(), VE(), RectifiedFlow()]
 SNR = 0.1
 # The solver, and how often a step evaluates the score.
 SOLVERS = {
@@ -91,7 +92,7 @@ def test_solvers_reach_the_conditional(sde, name):
     assert_reached(sde, decodings(name, sde)[1], MANY, SNR**2 if name == "predictor_corrector" else 0.0)
 
 
-@pytest.mark.parametrize(("name", "sde"), [(name, SDES[i % 4]) for i, name in enumerate(SOLVERS)], ids=str)
+@pytest.mark.parametrize(("name", "sde"), [(name, SDES[i % len(SDES)]) for i, name in enumerate(SOLVERS)], ids=str)
 def test_integrate_draws_from_the_chain(name, sde):
     """Path by path, its noise from fold(keys, step); hence in mean and covariance, to 4.5 standard errors of n draws."""
     n, grid, chain = 4096, uniform_log_snr(sde, FEW), decodings(name, sde)[0]
@@ -126,7 +127,7 @@ def noises(corrected, steps, keys):
     return jax.lax.map(at, jnp.arange(steps)).reshape(-1, len(keys), 3)
 
 
-@pytest.mark.parametrize("sde", [VP(), VE()], ids=str)
+@pytest.mark.parametrize("sde", [VP(), VE(), RectifiedFlow()], ids=str)
 def test_solvers_take_bayes_rule_and_a_prior_that_takes_over_at_high_noise(sde):
     """Leaving z out where logSNR is under -8 costs e^-4, the data's share of x there."""
     z, w, threshold = given_z()[0], world(), -8.0
@@ -235,6 +236,15 @@ def test_ddim_with_the_true_noise_is_exact_in_one_step(sde):
     np.testing.assert_allclose(x, diffuse(sde, x_0, t_next, eps), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(denoise(sde, score, x, 0.3 * sde.T), x_0, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(rescale(sde, score, sde.alpha(t_next)[:, None] * x_0, 0.3 * sde.T), x_0, rtol=1e-12)
+
+
+def test_ddim_is_eulers_method_on_the_ode_of_rectified_flow():
+    """x' = x + (t' - t) u, the sampler of flow matching: DDIM of a straight path is exact where u does not change."""
+    sde = RectifiedFlow()
+    x, t, t_next = a_point(sde)
+    eps_hat = noise_of_score(sde, given_z()[1].marginal_score(sde)(x, t), t)
+    euler = x + (t_next - t)[:, None] * flow_of_noise(sde, eps_hat, x, t)
+    np.testing.assert_allclose(one_step(ddim(), sde, x, t, t_next), euler, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", SOLVERS)

@@ -5,6 +5,7 @@ Python     data_batch_1 ... data_batch_5 and test_batch: a dict with data, uint8
 binary     the same names with .bin: n records of a label and 3,072 such values; batches.meta.txt: a name a line
 """
 
+import io
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from sde_vae.errors import BadInput
 from sde_vae.pretrained import numpy_files
-from sde_vae.pretrained.pickles import Refused
+from sde_vae.pretrained.stand_ins import Refused
 
 SIDE, CHANNELS, CLASSES = 32, 3, 10
 PIXELS = CHANNELS * SIDE * SIDE
@@ -95,7 +96,7 @@ def _binary_classes(where: str, data: bytes) -> tuple[list[Any], int | None]:
 def _tree(where: str, data: bytes) -> dict[str, Any]:
     """Return the dict of a pickle, whose keys may be text or bytes."""
     try:
-        tree = numpy_files.read(data)
+        tree = numpy_files.read(io.BytesIO(data))
     except Refused as error:
         raise BadInput(f"{where}: refused: {_clean(error)}") from None
     except Exception as error:  # a corrupt pickle may raise anything at all

@@ -94,7 +94,8 @@ def _checked(net: Net, layers: Params, heads: tuple, source: str) -> Weights:
             )
         if not jnp.issubdtype(array.dtype, jnp.floating) or not np.all(np.abs(array) <= np.finfo(np.float32).max):
             raise BadInput(f"{source}: {place} holds other than finite floats ({array.dtype}); fetch the file again")
-        return np.asarray(array, np.float32)
+        # A copy: what was read is a view of the file.
+        return np.array(array, np.float32)
 
     found = jax.tree_util.tree_map_with_path(check, shapes, {"net": layers, "heads": heads})
     return Weights(found["net"], tuple(head.ravel() for head in found["heads"]))

@@ -1,0 +1,1 @@
+"""A prior that diffusers trained, and ScoreVAE's encoder on it."""
