@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HELP = """Train, evaluate and use ScoreVAE and the models it is compared with.
 
   python main.py --config configs/NAME.py --mode train [--workdir DIR] [--config.section.field=value ...]
-  python main.py --workdir DIR --mode eval|sample|encode|reconstruct   [--config.section.field=value ...]
+  python main.py --workdir DIR --mode eval|sample|encode|reconstruct|export   [--config.section.field=value ...]
 
 Once installed, `sde-vae` is the same program, and --config takes an example's name: --config scorevae_digits.
 
@@ -32,6 +32,7 @@ modes
   sample        new images:        [--n 64] [--sample_seed 0] [--output FOLDER|FILE.npz]
   encode        images to codes:   --input FOLDER|ZIP|SPLIT [--output codes.npz]   (means, log-variances, file names)
   reconstruct   images to images:  --input FOLDER|ZIP|SPLIT [--output FOLDER|FILE.npz]
+  export        the prior as a folder of diffusers, if its network is unet2d: [--output FOLDER]
 
 options
   --config FILE|NAME   a config file, or an example by name; a trained workdir needs none. A config is Python code, which is run:
@@ -187,10 +188,10 @@ def _eval(command: Command) -> None:
 
 
 def _sample(command: Command) -> None:
-    from sde_vae.commands.export import free_name, sample_to
+    from sde_vae.commands.export import default_output, sample_to
 
     run = _run(command)
-    out = Path(command.output).expanduser() if command.output else free_name(run.results / "samples")
+    out = Path(command.output).expanduser() if command.output else default_output(run, "samples")
     sample_to(run, command.n, command.sample_seed, out)
 
 
@@ -202,11 +203,19 @@ def _encode(command: Command) -> None:
 
 
 def _reconstruct(command: Command) -> None:
-    from sde_vae.commands.export import free_name, reconstruct_to
+    from sde_vae.commands.export import default_output, reconstruct_to
 
     run, source = _run(command), _input(command)
-    out = Path(command.output).expanduser() if command.output else free_name(run.results / "reconstructions")
+    out = Path(command.output).expanduser() if command.output else default_output(run, "reconstructions")
     reconstruct_to(run, source, out)
+
+
+def _export(command: Command) -> None:
+    from sde_vae.commands.export import free_name
+    from sde_vae.commands.priors import export_to
+
+    run = _run(command)
+    export_to(run, Path(command.output).expanduser() if command.output else free_name(run.results / "diffusers"))
 
 
 def _run(command: Command) -> "Run":
@@ -232,4 +241,5 @@ MODES: dict[str, Any] = {
     "sample": _sample,
     "encode": _encode,
     "reconstruct": _reconstruct,
+    "export": _export,
 }

@@ -43,6 +43,7 @@ GENERATORS = (
     "latent_prior",
     "shuffle",
     "total correlation",
+    "directions",
 )
 
 

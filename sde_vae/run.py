@@ -14,15 +14,17 @@ from sde_vae.build.experiment import Experiment, build
 from sde_vae.build.lineage import notes_on, require_lineage
 from sde_vae.build.parameters import load_stage, place_params, trained_model, unfinished_prior
 from sde_vae.build.workdirs import PACKAGED, check_same_model, find_workdir, trained_config
-from sde_vae.data.dataset import evenly_spaced, to_model, to_unit
+from sde_vae.data.dataset import evenly_spaced, to_model
+from sde_vae.data.scaling import Standardisation, standardisation_of
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.errors import BadInput
 from sde_vae.inference.aggregate_posterior import aggregate_posterior, sample_posterior
-from sde_vae.inference.bound import method_bound, prior_bound, terms_per_image
+from sde_vae.inference.bound import as_density, as_mass, bound_of_method, bound_of_prior, terms_per_image
 from sde_vae.inference.compiled import Compiled, compile_model
 from sde_vae.inference.interpolation import lerp, traverse
 from sde_vae.inference.model import Model
-from sde_vae.inference.user_images import codes_from_user, from_user, on_levels, whole
+from sde_vae.inference.units import Units, units_of
+from sde_vae.inference.user_images import codes_from_user, on_levels, whole
 from sde_vae.keys import generator, stream
 from sde_vae.metrics.latent.gaussian import LatentGaussian
 from sde_vae.training import workdir as workdirs
@@ -39,7 +41,7 @@ class Inversion(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """The evidence bound of each image in bits per dimension, [n] each: total = kl + prior + diffusion + reconstruction."""
+    """The evidence bound of each example, [n] each: total = kl + prior + diffusion + reconstruction. In bits per dimension, or in nats."""
 
     kl: np.ndarray
     prior: np.ndarray
@@ -69,7 +71,8 @@ def load(workdir: str | Path, changes: dict[str, Any] | None = None) -> "Run":
 class Run:
     """A trained run. Made by `sde_vae.load`.
 
-    Images come in as uint8 [n, H, W, C] (0 to 255) or floats in [0, 1], and go out as float32 in [0, 1]. Latent codes z are float32
+    Images come in as uint8 [n, H, W, C] (0 to 255) or floats in [0, 1], and go out as float32 in [0, 1]. Vectors [n, d], time series
+    [n, length, channels] and other arrays come and go in the units of the data that the run was trained on. Latent codes z are float32
     [n, latent_dim]. `seed` fixes all noise; None is config.seed. For the same arguments every call returns the same numbers, those of
     the command line. With progress=True a bar is shown. Wrong shapes, types and ranges raise BadInput.
     """
@@ -127,9 +130,19 @@ class Run:
 
     @cached_property
     def levels(self) -> int:
-        """The number of grey levels of the data, 256 as a rule."""
+        """The number of grey levels of the data, 256 as a rule; 0 for arrays that are no images."""
         kept = workdirs.read_facts(self.workdir).get("data", {})
         return kept["levels"] if "levels" in kept else self.experiment.load().levels
+
+    @cached_property
+    def scaling(self) -> Standardisation | None:
+        """The standardisation of arrays that are no images, as the run was trained with; None for images."""
+        return standardisation_of(workdirs.read_facts(self.workdir).get("data", {}))
+
+    @cached_property
+    def units(self) -> Units:
+        """How examples come in and go out."""
+        return units_of(self.scaling)
 
     @cached_property
     def aggregate_posterior(self) -> LatentGaussian:
@@ -158,11 +171,13 @@ class Run:
     def images(self, split: str = "test", n: int = 16) -> np.ndarray:
         """Return n images of the run's own data, evenly spaced over a split: float32 [n, H, W, C] in [0, 1].
 
+        Arrays that are no images come in their own units, [n, *shape].
+
         >>> sde_vae.load("digits").images("test", 2).shape
         (2, 8, 8, 1)
         """
         data = self.experiment.load()
-        return to_unit(to_model(evenly_spaced(data.split(split).images, whole(n, "n", 1)), data.levels))
+        return self.units.to_user(to_model(evenly_spaced(data.split(split).images, whole(n, "n", 1)), data.levels))
 
     def encode(self, images: Any, progress: bool = False) -> DiagGaussian:
         """Return q(z | x_0) of each image: .mean and .log_var, float32 [n, latent_dim].
@@ -172,7 +187,7 @@ class Run:
         (2, 16)
         """
         self._require_latent("encode")
-        x = from_user(images, self.experiment.shape)
+        x = self.units.from_user(images, self.experiment.shape)
         return self._functions().encode(x, "encode" if progress else None)
 
     def decode(
@@ -210,7 +225,9 @@ class Run:
             )
         functions = self._functions(settings)
         label = "decode" if progress else None
-        return to_unit(functions.decode(self._key(seed, "decode"), z, np.arange(len(z), dtype=np.int32), label, x_T))
+        return self.units.to_user(
+            functions.decode(self._key(seed, "decode"), z, np.arange(len(z), dtype=np.int32), label, x_T)
+        )
 
     def reconstruct(self, images: Any, seed: int | None = None, progress: bool = False) -> np.ndarray:
         """Return each image decoded from one z ~ q(z | x_0): [n, H, W, C].
@@ -228,7 +245,9 @@ class Run:
         """
         whole(n, "n", 1)
         index = np.arange(whole(start, "start", 0), start + n, dtype=np.int32)
-        return to_unit(self._functions().sample(self._key(seed, "sample"), index, "sample" if progress else None))
+        return self.units.to_user(
+            self._functions().sample(self._key(seed, "sample"), index, "sample" if progress else None)
+        )
 
     def interpolate(self, a: Any, b: Any, frames: int = 9, seed: int | None = None) -> np.ndarray:
         """Return the decodings of z on the straight line from image a to image b: [frames, H, W, C].
@@ -279,25 +298,43 @@ class Run:
         self._require_latent("invert")
         if self.model.score is None:
             raise BadInput(f"invert: {self.model.title} decodes in one pass, so there is no x_T to find")
-        x = from_user(images, self.experiment.shape)
+        x = self.units.from_user(images, self.experiment.shape)
         functions = self._functions()
         z = functions.encode(x).mean
         x_T, back = np.moveaxis(functions.invert(z, x, "invert" if progress else None), 1, 0)
-        return Inversion(z, x_T, to_unit(back))
+        return Inversion(z, x_T, self.units.to_user(back))
 
     def bits_per_dim(self, images: Any, draws: int = 16, seed: int | None = None) -> Bound:
         """Return the evidence bound of each image, term by term, in bits per dimension: .total, .kl, .prior, ..., each [n].
 
         The images must lie on the data's grey levels. The diffusion term is a Monte Carlo estimate from `draws` draws an image.
+        Raises BadInput for arrays that are no images: see `nll_bound`.
         """
         whole(draws, "draws", 1)
-        x = on_levels(from_user(images, self.experiment.shape), self.levels)
+        if self.scaling is not None:
+            raise BadInput("bits_per_dim: these data have no grey levels but a density; take nll_bound, in nats")
+        x = on_levels(self.units.from_user(images, self.experiment.shape), self.levels)
+        found = terms_per_image(None, self._bound, x, x, draws, self._seed(seed), self.config.eval.batch_size)
+        return Bound(**found)
+
+    def nll_bound(self, x: Any, draws: int = 16, seed: int | None = None) -> Bound:
+        """Return the evidence bound on -log p(x) of each example, term by term, in nats: .total, .kl, .prior, ..., each [n].
+
+        p is the density in the units of x, so that the bound may be negative. For arrays that are no images; raises BadInput for images,
+        which have masses: see `bits_per_dim`.
+        """
+        whole(draws, "draws", 1)
+        if self.scaling is None:
+            raise BadInput("nll_bound: images have no density but masses on grey levels; take bits_per_dim")
+        x = self.units.from_user(x, self.experiment.shape)
         found = terms_per_image(None, self._bound, x, x, draws, self._seed(seed), self.config.eval.batch_size)
         return Bound(**found)
 
     @cached_property
     def _bound(self):
-        return method_bound(self.model, self.levels) if self.model.encode else prior_bound(self.model, self.levels)
+        scaling = self.scaling
+        measure = as_mass(self.levels) if scaling is None else as_density(scaling.log_volume(self.experiment.shape))
+        return (bound_of_method if self.model.encode else bound_of_prior)(self.model, measure)
 
     def _require_latent(self, what: str) -> None:
         if self.experiment.final.method.encode is None:
@@ -310,12 +347,12 @@ class Run:
         n, frames = paths.shape[:2]
         index = np.repeat(np.arange(n, dtype=np.int32), frames)
         decoded = self._functions().decode(self._key(seed, "decode"), paths.reshape(n * frames, -1), index)
-        return to_unit(decoded).reshape(n, frames, *self.experiment.shape)
+        return self.units.to_user(decoded).reshape(n, frames, *self.experiment.shape)
 
     def _batch(self, images: Any, name: str) -> np.ndarray:
         """One image or several, as a batch in [-1, 1]."""
         x = np.asarray(images)
-        return from_user(x[None] if x.shape == self.experiment.shape else x, self.experiment.shape, name)
+        return self.units.from_user(x[None] if x.shape == self.experiment.shape else x, self.experiment.shape, name)
 
     def _single(self, found: np.ndarray, images: Any) -> np.ndarray:
         """Without the axis of the batch, where one image was given."""

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from sde_vae.build import fields
+from sde_vae.build.correctors import CORRECTORS, SHIFTERS, SHIFTS
 from sde_vae.build.evaluation import EVALUATORS
-from sde_vae.build.methods import CORRECTORS, INPUTS, LOG_DENSITIES, METHODS, PREDICTIONS
+from sde_vae.build.methods import INPUTS, LOG_DENSITIES, METHODS, PREDICTIONS
 from sde_vae.build.metric_networks import EXTRACTORS
 from sde_vae.build.nets import DTYPES, PRIOR_BODIES
 from sde_vae.build.objectives import TIMES, WEIGHTS
@@ -54,6 +55,8 @@ TABLES = {
     "model.prior.body": PRIOR_BODIES,
     "model.encoder.input": INPUTS,
     "model.correction.body": CORRECTORS,
+    "model.shift.body": SHIFTERS,
+    "model.shift.output": SHIFTS,
     "loss.log_density": LOG_DENSITIES,
     "optim.decay": DECAYS,
     "sampling.solver": SOLVERS,

@@ -2,7 +2,8 @@
 
 All rows of one latent size and seed share the encoder's body, batch, optimiser, steps of each stage, evaluation, and the prior
 where they use one. Decoders have the prior's channels, multipliers and blocks; DiffDecoder also its dropout. A lifted encoder has
-wider heads, a small network of z, and the input that the config says; other encoders see x_t.
+wider heads, a small network of z, and the input that the config says; other encoders see x_t. PDAE's second up path has the prior's
+shape; one row is the paper's PDAE, the other has the table's beta and weight, and shifts the velocity as the other networks do.
 """
 
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ SYNTHETIC = {"synthetic.n": 20_000, "synthetic.share": 0.5}
 # ScoreVAE; without this, ScoreVAE+.
 UNCORRECTED = {"stages.correction.steps": 0}
 LATENT_DIFFUSION = {"stages.latent.steps": 5000, "stages.latent.learning_rate": 1e-3}
+PDAE = {"method": "pdae"}
 LEARNT_VARIANCE = {"method": "beta_vae", "model.likelihood.learn_log_var": True, "model.likelihood.log_var": -2.0}
 
 
@@ -45,7 +47,7 @@ class Row(NamedTuple):
     @property
     def has_prior(self) -> bool:
         """Whether it uses the seed's prior, or images drawn from it."""
-        return self.synthetic or self.changes.get("method", "score_vae") in ("score_vae", "diffuse_vae")
+        return self.synthetic or self.changes.get("method", "score_vae") in ("score_vae", "diffuse_vae", "pdae")
 
     @property
     def own_prior(self) -> Changes:
@@ -60,7 +62,7 @@ class Row(NamedTuple):
     @property
     def hidden(self) -> tuple[str, ...]:
         """Prefixes of metrics that mean nothing: a latent that is a point has no KL and no bound."""
-        point = self.changes.get("method") == "diff_decoder" and not self.changes["loss.beta"]
+        point = self.changes.get("method") in ("diff_decoder", "pdae") and not self.changes["loss.beta"]
         return ("latent/kl", "bits_per_dim/") if point else ()
 
 
@@ -88,6 +90,8 @@ def methods(config: ConfigDict) -> list[Row]:
         diff_decoder(beta),
         with_synthetic(diff_decoder(beta)),
         diff_decoder(0.0),
+        Row("pdae", "PDAE, its own weight, beta 0", PDAE | {"loss.beta": 0.0, "stages.encoder.weight": "pdae"}),
+        Row(f"pdae_{beta:g}", f"PDAE, velocity{of}", PDAE | {"model.shift.output": "velocity"} | at),
         Row("beta_vae_learnt", "VAE, beta 1, learnt variance", LEARNT_VARIANCE | {"loss.beta": 1.0}),
         Row("score_vae_bound", "ScoreVAE, beta 1, likelihood weight", bound),
     ]

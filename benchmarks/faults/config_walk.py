@@ -49,7 +49,7 @@ VALUES = (
 TINY: dict[str, Any] = {
     "data.cache": "",
     "model.latent_dim": 2,
-    **{f"model.{net}.channels": 4 for net in ("prior", "encoder", "decoder", "correction")},
+    **{f"model.{net}.channels": 4 for net in ("prior", "encoder", "decoder", "correction", "shift")},
     "model.latent_prior.hidden": 16,
     "model.latent_prior.blocks": 1,
     **{f"stages.{stage}.steps": 1 for stage in ("prior", "encoder")},
@@ -67,6 +67,8 @@ BASES: tuple[dict[str, Any], ...] = (
     {"method": "diff_decoder"},
     {"method": "diffuse_vae"},
     {"method": "prior", "eval.evaluators": "samples"},
+    {"method": "pdae"},
+    {"method": "pdae", "model.shift.body": "unet"},
     {"sde.name": "ve"},
     {"sde.name": "cosine_vp"},
     {"stages.correction.steps": 1},
@@ -80,6 +82,7 @@ BASES: tuple[dict[str, Any], ...] = (
     {"eval.extractor": "fid"},
     {"eval.lpips": "alex"},
     {"data.name": "folder"},
+    {"data.name": "arrays", "data.shape": 3, "eval.evaluators": "latents"},
     {"eval.evaluators": "latents", "loss.beta": 0},
 )
 LIMIT = 300  # seconds

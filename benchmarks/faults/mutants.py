@@ -47,7 +47,7 @@ LEFT_OUT = ("test_mixture.py",)
 # Mutants that survived when they were reported: a file, text that occurs once in it, what stands there instead, the test that was written then.
 LIFTED, STATE = "methods/test_lifted.py", "training/test_train_state.py"
 NAMED = (
-    ("sde_vae/inference/bound.py", "bound(sde, q, model", "bound(sde, None, model", "inference/test_bound.py"),
+    ("sde_vae/inference/bound.py", "terms(sde, q, model", "terms(sde, None, model", "inference/test_bound.py"),
     ("sde_vae/evaluators/importance.py", "path + latent_log_weight(q, z)", "path", "evaluators/test_importance.py"),
     ("sde_vae/nets/layers.py", "/ math.sqrt(c)", "", "nets/test_twins.py"),
     ("sde_vae/nets/layers.py", "x + y.reshape(b, h, w, c)", "y.reshape(b, h, w, c)", "nets/test_twins.py"),

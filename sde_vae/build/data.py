@@ -1,15 +1,20 @@
 """config.data -> a loader of the data set."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from sde_vae.build.fields import ARRAYS
 from sde_vae.data.dataset import DataOptions, Dataset, height_and_width
 from sde_vae.data.datasets.load import load
 from sde_vae.data.io.decode import FILTERS
-from sde_vae.errors import choose
+from sde_vae.errors import BadInput, choose
+
+RANKS = (1, 2, 3)
+LARGEST = 2**24
 
 
 def build_loader(config: ConfigDict) -> Callable[[], Dataset]:
@@ -17,9 +22,17 @@ def build_loader(config: ConfigDict) -> Callable[[], Dataset]:
     return partial(load, config.data.name, data_options(config))
 
 
-def image_shape(config: ConfigDict) -> tuple[int, int, int]:
-    """Return the shape (H, W, C) of the config's images."""
-    return (*height_and_width(config.data.image_size), config.data.channels)
+def data_shape(config: ConfigDict) -> tuple[int, ...]:
+    """Return the shape of an example: (H, W, C) of images, config.data.shape of arrays. Raises BadInput if that is not set."""
+    if config.data.name != ARRAYS:
+        return (*height_and_width(config.data.image_size), config.data.channels)
+    shape = config.data.shape
+    if len(shape) not in RANKS or math.prod(shape) > LARGEST:
+        raise BadInput(
+            f"config.data.shape: got {shape}, expected the shape of one example of at most {LARGEST} numbers: (d,) of vectors, "
+            "(length, channels) of time series, or (height, width, channels)"
+        )
+    return shape
 
 
 def data_options(config: ConfigDict) -> DataOptions:
@@ -37,4 +50,5 @@ def data_options(config: ConfigDict) -> DataOptions:
         background=config.data.background,
         to_grey=config.data.to_grey,
         follow_links=config.data.follow_links,
+        shape=config.data.shape,
     )

@@ -3,8 +3,10 @@
 import numpy as np
 from ml_collections import ConfigDict
 
+from sde_vae.build.fields import ARRAYS
 from sde_vae.data.dataset import Dataset, Images, fingerprint, take, to_model
 from sde_vae.errors import BadInput, choose
+from sde_vae.evaluators.array_reconstruction import array_reconstruction
 from sde_vae.evaluators.bits_per_dim import bits_per_dim
 from sde_vae.evaluators.context import Attributes, EvalData, Evaluator
 from sde_vae.evaluators.edits import edits
@@ -14,11 +16,14 @@ from sde_vae.evaluators.interpolation import interpolation
 from sde_vae.evaluators.inversion import inversion
 from sde_vae.evaluators.latent_prior import latent_prior
 from sde_vae.evaluators.latents import latents
+from sde_vae.evaluators.moments import moments
 from sde_vae.evaluators.multi_sample import multi_sample
 from sde_vae.evaluators.neighbours import neighbours
+from sde_vae.evaluators.nll_bound import nll_bound
 from sde_vae.evaluators.noise_levels import noise_levels
 from sde_vae.evaluators.reconstruction import reconstruction
 from sde_vae.evaluators.samples import samples
+from sde_vae.evaluators.sliced_wasserstein import sliced_wasserstein
 from sde_vae.evaluators.trajectory_consistency import trajectory_consistency
 from sde_vae.evaluators.traversal import traversal
 
@@ -38,12 +43,18 @@ EVALUATORS = {
     "edits": edits,
     "neighbours": neighbours,
     "latent_prior": latent_prior,
+    "moments": moments,
+    "sliced_wasserstein": sliced_wasserstein,
+    "nll_bound": nll_bound,
 }
+# What a name stands for where the data are arrays that are no images.
+OF_ARRAYS = EVALUATORS | {"reconstruction": array_reconstruction}
 
 
 def build_evaluators(config: ConfigDict) -> dict[str, Evaluator]:
     """Return the evaluators that config.eval names."""
-    return {name: choose("config.eval.evaluators", name, EVALUATORS) for name in config.eval.evaluators}
+    table = OF_ARRAYS if config.data.name == ARRAYS else EVALUATORS
+    return {name: choose("config.eval.evaluators", name, table) for name in config.eval.evaluators}
 
 
 def evaluated_split(config: ConfigDict, data: Dataset) -> Images:
@@ -71,4 +82,5 @@ def build_eval_data(config: ConfigDict, data: Dataset) -> EvalData:
         to_model(take(held_out, np.arange(n)), data.levels),
         Attributes(data.attributes, np.asarray(train.attributes), np.asarray(test)[:n], data.values) if known else None,
         data.render,
+        data.scaling,
     )

@@ -8,8 +8,19 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from sde_vae.build.config import checked, set_fields
-from sde_vae.build.data import build_loader, image_shape
-from sde_vae.build.fields import HAS_LATENT, HAS_PRIOR, NEED_LATENT, NEED_PRIOR, NEED_SCORE, TRAINS_LATENT
+from sde_vae.build.data import build_loader, data_shape
+from sde_vae.build.fields import (
+    ARRAYS,
+    EVALUATORS,
+    HAS_LATENT,
+    HAS_PRIOR,
+    NEED_LATENT,
+    NEED_PRIOR,
+    NEED_SCORE,
+    OF_ARRAYS,
+    ONLY_OF_ARRAYS,
+    TRAINS_LATENT,
+)
 from sde_vae.build.methods import build_method, build_prior
 from sde_vae.build.nets import Shape
 from sde_vae.build.pretrained_prior import build_parts, pretrained_spec
@@ -25,6 +36,8 @@ from sde_vae.methods.method import Method
 from sde_vae.pretrained.parts import Parts
 from sde_vae.pretrained.spec import PriorSpec
 from sde_vae.training.stage import Stage
+
+NOT_ONLY_OF_ARRAYS = tuple(name for name in EVALUATORS if name not in ONLY_OF_ARRAYS)
 
 
 class Experiment(NamedTuple):
@@ -59,7 +72,7 @@ def build(config: ConfigDict, directory: Path | None = None) -> Experiment:
     is read.
     """
     config = checked(config)
-    shape = image_shape(config)
+    shape = data_shape(config)
     spec = pretrained_spec(config, directory) if HAS_PRIOR.holds(config) else None
     pretrained = build_parts(config, spec, shape) if spec else None
     sde = pretrained.sde if pretrained else build_sde(config.sde)
@@ -67,9 +80,12 @@ def build(config: ConfigDict, directory: Path | None = None) -> Experiment:
     load = cache(build_loader(config))
 
     def make_stage(name: str, method: Method, depends_on: tuple[str, ...] = ()) -> Stage:
-        preview = build_preview(config, sde, shape, method, load)
+        # Pictures in TensorBoard are of pictures.
+        preview = None if config.data.name == ARRAYS else build_preview(config, sde, shape, method, load)
         return build_stage(config, load, name, method, depends_on, preview=preview)
 
+    if config.data.name == ARRAYS and config.synthetic.n:
+        raise BadInput(f"config.synthetic.n: got {config.synthetic.n}, expected 0: synthetic examples are images")
     title, prior, trained = build_method(config, sde, shape, make_stage, pretrained)
     final = trained[-1]
     latent = build_latent_stage(config, sde, final, load) if TRAINS_LATENT.holds(config) else None
@@ -125,7 +141,12 @@ def _check_prior_below(config: ConfigDict, title: str, method: Method) -> None:
 
 
 def _check_evaluators(config: ConfigDict, title: str, method: Method) -> None:
-    """Raise BadInput for an evaluator that has nothing to evaluate in this method."""
+    """Raise BadInput for an evaluator that has nothing to evaluate in this method, or in data of this kind."""
+    known, what = (OF_ARRAYS, "arrays") if config.data.name == ARRAYS else (NOT_ONLY_OF_ARRAYS, "images")
+    if other := [name for name in config.eval.evaluators if name not in known]:
+        raise BadInput(
+            f"config.eval.evaluators: got {other[0]}, which is not defined for {what}; for these there are {', '.join(known)}"
+        )
     for needed, names, what in (
         (method.encode, NEED_LATENT, "has no latent codes"),
         (method.score, NEED_SCORE, "decodes in one pass, without a score"),

@@ -46,12 +46,13 @@ WEIGHTS = (
     "simple_beta",
     "p2",
     "min_snr",
+    "pdae",
     "sigmoid",
     "velocity",
     "flow",
     "flow_logit_normal",
 )
-METHODS = ("prior", "score_vae", "beta_vae", "diffuse_vae", "diff_decoder")
+METHODS = ("prior", "score_vae", "beta_vae", "diffuse_vae", "diff_decoder", "pdae")
 SOLVERS = (
     "euler_maruyama",
     "reverse_diffusion",
@@ -63,7 +64,7 @@ SOLVERS = (
     "ode",
 )
 INVERTERS = ("heun", "ddim", "dpm_solver_pp_2m", "ode")
-GRIDS = ("uniform_t", "uniform_log_snr", "edm")
+GRIDS = ("uniform_t", "uniform_log_snr", "edm", "leading", "linspace", "trailing")
 FILTERS = ("box", "bilinear", "bicubic", "lanczos")
 FITS = ("cover", "contain", "none")
 SPLITS = ("test", "valid", "train")
@@ -85,12 +86,21 @@ EVALUATORS = (
     "edits",
     "neighbours",
     "latent_prior",
+    "moments",
+    "sliced_wasserstein",
+    "nll_bound",
 )
+# The data set of arrays that are no images, and the evaluators that apply to it; the last three apply to nothing else.
+ARRAYS = "arrays"
+ONLY_OF_ARRAYS = ("moments", "sliced_wasserstein", "nll_bound")
+OF_ARRAYS = ("reconstruction", "latents", *ONLY_OF_ARRAYS)
 # Evaluators that need a score, and those that need an unconditional prior.
 NEED_SCORE = ("inversion", "importance", "trajectory_consistency")
 NEED_PRIOR = ("elbo_vs_steps",)
 # Those that need latent codes: all but these.
-NEED_LATENT = tuple(name for name in EVALUATORS if name not in ("samples", "bits_per_dim", "elbo_vs_steps"))
+NEED_LATENT = tuple(
+    name for name in EVALUATORS if name not in ("samples", "bits_per_dim", "elbo_vs_steps", *ONLY_OF_ARRAYS)
+)
 STAGES = ("prior", "encoder", "correction", "latent")
 
 
@@ -106,7 +116,7 @@ FOLDER = matching(r"(?!parts$)\w[\w.=+-]*", "a letter or digit, then any of thes
 
 
 # What reads the fields of a section.
-WITH_PRIOR = only("method", "prior", "score_vae", "diffuse_vae")
+WITH_PRIOR = only("method", "prior", "score_vae", "diffuse_vae", "pdae")
 HAS_PRIOR = any_of(WITH_PRIOR, given("synthetic.n"))
 TRAINS_PRIOR = all_of(WITH_PRIOR, not_given("prior.checkpoint"))
 OF_SCORE_VAE = only("method", "score_vae")
@@ -115,9 +125,10 @@ PENALISES = all_of(HAS_LATENT, given("loss.beta"))
 CORRECTED = all_of(OF_SCORE_VAE, given("stages.correction.steps"))
 OF_VAE = only("method", "beta_vae", "diffuse_vae")
 OF_DIFF_DECODER = only("method", "diff_decoder")
-HAS_DECODER = unless("method", "prior", "score_vae")
+OF_PDAE = only("method", "pdae")
+HAS_DECODER = unless("method", "prior", "score_vae", "pdae")
 # The encoder stage of the others has no denoising loss.
-DENOISES = only("method", "score_vae", "diff_decoder")
+DENOISES = only("method", "score_vae", "diff_decoder", "pdae")
 TRAINS_LATENT = all_of(HAS_LATENT, given("stages.latent.steps"))
 BY_SIGMOID = any_of(
     *(
@@ -130,7 +141,12 @@ SOLVES = any_of(unless("method", "beta_vae"), given("synthetic.n"), TRAINS_LATEN
     text="the model has a solver"
 )
 OF_FILES = unless("data.name", "digits", "mnist5k", "avatars")
-OF_PICTURES = unless("data.name", "digits", "mnist5k", "avatars", "fashion_mnist", "cifar10")
+OF_PICTURES = unless("data.name", "digits", "mnist5k", "avatars", "fashion_mnist", "cifar10", ARRAYS)
+HAS_IMAGES, HAS_ARRAYS = unless("data.name", ARRAYS), only("data.name", ARRAYS)
+# Vectors and time series have MLPs.
+HAS_UNETS = Reader(
+    "examples are [H, W, C]", lambda config: config.data.name != ARRAYS or len(config.data.shape) not in (1, 2)
+)
 
 
 def _solver(*names: str) -> Reader:
@@ -143,22 +159,23 @@ USES_ODE = any_of(_solver("ode"), all_of(SOLVES, only("sampling.inverter", "ode"
 
 
 def _unet(who: str, reader: Reader, **more: Field) -> Section:
+    of_unet = all_of(reader, HAS_UNETS)
     return {
-        "channels": Field(32, f"channels of {who} at full resolution", WIDTH, reader),
+        "channels": Field(32, f"channels of {who} at full resolution; for vectors the width of its MLP", WIDTH, reader),
         "multipliers": Field(
             (1, 2),
             "channels at each resolution, in units of `channels`; each resolution halves the last",
             tuple_of(whole(1, 32), "a tuple of whole numbers from 1 to 32, at least one", least=1),
-            reader,
+            of_unet,
         ),
-        "blocks": Field(1, "residual blocks at each resolution", whole(1, 32), reader),
+        "blocks": Field(1, "residual blocks at each resolution, or of the MLP", whole(1, 32), reader),
         "attention": Field(
             (),
             "image sizes (the shorter side) at which there is self-attention",
             tuple_of(SIZE, "a tuple of whole numbers from 1 to 4096"),
-            reader,
+            of_unet,
         ),
-        "dropout": Field(0.0, "dropout rate in training", PROBABILITY, reader),
+        "dropout": Field(0.0, "dropout rate in training", PROBABILITY, of_unet),
     } | more
 
 
@@ -189,9 +206,17 @@ FIELDS: Section = {
     ),
     "data": {
         "name": Field("digits", "data set: see docs/data.md; tfds:NAME for one of tensorflow-datasets", TEXT),
-        "dir": Field("", "folder or zip with the data set's files", TEXT, OF_FILES),
-        "image_size": Field(8, "height and width in pixels; (height, width) where they differ", one_or_two(SIZE)),
-        "channels": Field(1, "1 for grey, 3 for colour, 4 for colour and alpha", whole(1, 4)),
+        "dir": Field("", "folder or zip with the data set's files; of arrays the file, or its folder", TEXT, OF_FILES),
+        "image_size": Field(
+            8, "height and width in pixels; (height, width) where they differ", one_or_two(SIZE), HAS_IMAGES
+        ),
+        "channels": Field(1, "1 for grey, 3 for colour, 4 for colour and alpha", whole(1, 4), HAS_IMAGES),
+        "shape": Field(
+            (),
+            "shape of an example of arrays: (d,) of vectors, (length, channels) of time series, (height, width, channels)",
+            tuple_of(whole(1, 65536), "a tuple of one to three whole numbers from 1 to 65536"),
+            HAS_ARRAYS,
+        ),
         "crop": Field(
             0, "longer side in pixels of the centre crop before the resize; 0: no crop", whole(0, 65536), OF_PICTURES
         ),
@@ -241,7 +266,7 @@ FIELDS: Section = {
             "float32",
             "precision of the diffusion networks; encoder, bounds and likelihoods have float32",
             one_of("float32", "bfloat16"),
-            any_of(HAS_PRIOR, OF_DIFF_DECODER),
+            all_of(any_of(HAS_PRIOR, OF_DIFF_DECODER), HAS_UNETS),
         ),
         "prior": _unet(
             "the prior's U-Net",
@@ -281,6 +306,23 @@ FIELDS: Section = {
             CORRECTED,
             body=Field(
                 "unet", "a U-Net of its own, or a head on the prior's features", one_of("unet", "head"), CORRECTED
+            ),
+        ),
+        "shift": _unet(
+            "pdae's shift network, if a U-Net of its own",
+            all_of(OF_PDAE, only("model.shift.body", "unet")),
+            dropout=Field(0.0, "dropout rate in training", PROBABILITY, OF_PDAE),
+            body=Field(
+                "up_path",
+                "a middle and up path on the frozen prior's down path, or a U-Net of its own",
+                one_of("up_path", "unet"),
+                OF_PDAE,
+            ),
+            output=Field(
+                "score",
+                "what it predicts: the shift of the score, as in the paper, or of the velocity",
+                one_of("score", "velocity"),
+                OF_PDAE,
             ),
         ),
         "latent_prior": {
@@ -374,10 +416,21 @@ FIELDS: Section = {
         "solver": Field(
             "euler_maruyama", "solver of the reverse process: see docs/solvers.md", one_of(*SOLVERS), SOLVES
         ),
-        "grid": Field("uniform_t", "spacing of the solver's times", one_of(*GRIDS), SOLVES),
+        "grid": Field(
+            "uniform_t",
+            "spacing of the solver's times; the last three are whole steps of a discrete schedule",
+            one_of(*GRIDS),
+            SOLVES,
+        ),
         "rho": Field(7.0, "the edm grid's exponent", number(1, 100), all_of(SOLVES, only("sampling.grid", "edm"))),
         "steps": Field(250, "steps of every solver but ode", whole(1, 100_000), SOLVES),
         "eta": Field(0.0, "0 solves the ODE, 1 the SDE", number(0, 1), _solver("ddim", "dpm_solver_pp_2m")),
+        "clip_sample": Field(
+            False,
+            "clip E[x_0 | x_t] to [-1, 1] in every step, as DDPM's sampler",
+            BOOLEAN,
+            _solver("ancestral", "ddim"),
+        ),
         "churn": Field(0.0, "EDM's S_churn", number(0, 1e6), _solver("heun")),
         "snr": Field(
             0.16, "signal-to-noise ratio of a Langevin step", number(0, 10, above=True), _solver("predictor_corrector")
@@ -396,22 +449,34 @@ FIELDS: Section = {
         ),
         "guidance": Field(
             1.0,
-            "score_vae: gamma; diff_decoder with latent_dropout: guidance scale",
+            "score_vae and pdae: gamma; diff_decoder with latent_dropout: guidance scale",
             number(-1000, 1000),
-            only("method", "score_vae", "diff_decoder"),
+            only("method", "score_vae", "diff_decoder", "pdae"),
         ),
     },
     "eval": {
         "name": Field("", "folder of the evaluation under WORKDIR/eval; empty: eval itself", FOLDER),
         "n": Field(360, "images of the split that are evaluated, or as many as there are", whole(4)),
-        "samples": Field(1000, "new images", whole(4, 10**7), asks_for("eval.evaluators", "samples", "latent_prior")),
+        "samples": Field(
+            1000,
+            "new images",
+            whole(4, 10**7),
+            asks_for("eval.evaluators", "samples", "latent_prior", "moments", "sliced_wasserstein"),
+        ),
         "batch_size": Field(128, "images decoded at once by each device", whole(1, 65536)),
         "split": Field("test", "evaluated split", one_of(*SPLITS)),
         "prior": Field("", "a workdir whose prior, of the same SDE, decodes instead of the run's own", TEXT),
-        "lpips": Field(("alex", "vgg"), "networks of LPIPS, from the extra `metrics`", some_of(*LPIPS)),
-        "lpips_dir": Field("", "folder with the reference's own weight files of LPIPS", TEXT, given("eval.lpips")),
-        "extractor": Field("efflite0", "features of FD and KID", one_of(*EXTRACTORS)),
-        "fid_weights": Field("", "file with the weights of the FID's Inception", TEXT, only("eval.extractor", "fid")),
+        "lpips": Field(("alex", "vgg"), "networks of LPIPS, from the extra `metrics`", some_of(*LPIPS), HAS_IMAGES),
+        "lpips_dir": Field(
+            "",
+            "folder with the reference's own weight files of LPIPS",
+            TEXT,
+            all_of(given("eval.lpips"), HAS_IMAGES),
+        ),
+        "extractor": Field("efflite0", "features of FD and KID", one_of(*EXTRACTORS), HAS_IMAGES),
+        "fid_weights": Field(
+            "", "file with the weights of the FID's Inception", TEXT, all_of(only("eval.extractor", "fid"), HAS_IMAGES)
+        ),
         "evaluators": Field(
             ("reconstruction", "samples", "bits_per_dim", "latents", "interpolation", "traversal"),
             "what is evaluated",

@@ -6,25 +6,24 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from sde_vae.build.nets import PRIOR_BODIES, Shape, build_encoder, net_fields, unet_fields
+from sde_vae.build.correctors import CORRECTORS, SHIFTERS, SHIFTS
+from sde_vae.build.nets import PRIOR_BODIES, Shape, build_decoder_network, build_encoder, build_score_network
 from sde_vae.build.objectives import build_objective, build_penalty
 from sde_vae.build.stages import MakeStage
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.diffusion.sdes import SDE, log_snr_range
 from sde_vae.errors import BadInput, choose
 from sde_vae.methods.beta_vae import beta_vae
-from sde_vae.methods.correction import Corrector, corrected, head_corrector, network_corrector
+from sde_vae.methods.correction import corrected
 from sde_vae.methods.diff_decoder import diff_decoder
 from sde_vae.methods.diffuse_vae import diffuse_vae
 from sde_vae.methods.method import Method
+from sde_vae.methods.pdae import pdae
 from sde_vae.methods.posteriors import Posterior, denoised_input, filtered_input, lifted, noisy_input, point_posterior
 from sde_vae.methods.prior import predicts_flow, predicts_noise, predicts_velocity, prior
 from sde_vae.methods.score_vae import score_vae
-from sde_vae.nets.decoder import Decoder
-from sde_vae.nets.head import CorrectionHead
 from sde_vae.nets.mlp import MLP
-from sde_vae.nets.network import Network, mapping, network
-from sde_vae.nets.unet import UNet, UNetFeatures
+from sde_vae.nets.network import network
 from sde_vae.pretrained.parts import Parts
 from sde_vae.training.stage import Stage
 
@@ -45,13 +44,13 @@ Built = tuple[str, Method | None, tuple[Stage, ...]]
 class Prior(NamedTuple):
     """The unconditional diffusion model that a method stands on.
 
-    `stages` has the stage that trains it: none where another run or a pre-trained model replaces it. `features` is its network without the
-    last convolution, on which heads stand; None for a network that has none to give.
+    `stages` has the stage that trains it: none where another run or a pre-trained model replaces it. `has_features` says whether its network
+    gives the features on which heads and up paths stand: that of config.model.prior.body=unet does.
     """
 
     method: Method
     stages: tuple[Stage, ...]
-    features: Network | None
+    has_features: bool
 
 
 MakePrior = Callable[[], Prior]
@@ -68,9 +67,7 @@ def build_method(
     def make_prior() -> Prior:
         method = build_prior(config, sde, shape, pretrained)
         stages = () if pretrained or config.prior.checkpoint else (make_stage("prior", method),)
-        own = pretrained is None and config.model.prior.body == "unet"
-        features = network(UNetFeatures(**unet_fields(config, "prior", shape)), shape) if own else None
-        return Prior(method, stages, features)
+        return Prior(method, stages, has_features=pretrained is None and config.model.prior.body == "unet")
 
     return choose("config.method", config.method, METHODS)(config, sde, shape, make_stage, make_prior)
 
@@ -83,7 +80,7 @@ def _prior_alone(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeSta
 
 def _score_vae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage, make_prior: MakePrior) -> Built:
     """ScoreVAE, and with a correction stage ScoreVAE+."""
-    prior_method, before, features = make_prior()
+    prior_method, before, has_features = make_prior()
     with_guidance = partial(
         score_vae,
         sde,
@@ -102,7 +99,7 @@ def _score_vae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage
         sde,
         with_guidance(guidance=1.0),
         encoder,
-        body(config, sde, shape, features),
+        body(config, sde, shape, has_features),
         *build_objective(config, "correction", sde),
     )
     return "ScoreVAE+", prior_method, (*stages, make_stage("correction", plus, ("prior", "encoder")))
@@ -113,7 +110,7 @@ def build_prior(config: ConfigDict, sde: SDE, shape: Shape, pretrained: Parts | 
     if pretrained is not None:
         return prior(*pretrained, *build_objective(config, "prior", sde))
     body = choose("config.model.prior.body", config.model.prior.body, PRIOR_BODIES)
-    return prior(sde, network(body(config, shape), shape), _prediction(config), *build_objective(config, "prior", sde))
+    return prior(sde, body(config, shape), _prediction(config), *build_objective(config, "prior", sde))
 
 
 def _posterior(config: ConfigDict, sde: SDE, shape: Shape, prior_method: Method) -> Posterior:
@@ -142,17 +139,9 @@ def _diffuse_vae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeSta
 
 
 def _vae(config: ConfigDict, sde: SDE, shape: Shape) -> Method:
-    likelihood = config.model.likelihood
-    decoder = Decoder(
-        **net_fields(config, "decoder", shape),
-        shape=shape,
-        log_var=likelihood.log_var,
-        learn_log_var=likelihood.learn_log_var,
-        log_var_bound=config.model.log_var_bound,
-    )
     return beta_vae(
         noisy_input(sde, build_encoder(config, shape, config.model.latent_dim)),
-        mapping(decoder, (config.model.latent_dim,)),
+        build_decoder_network(config, shape),
         build_penalty(config),
     )
 
@@ -164,12 +153,10 @@ def _diff_decoder(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeSt
             f"config.sampling.guidance: got {guidance}, expected 1: guidance needs a score without z, and config.loss.latent_dropout "
             "is 0; train with a latent_dropout above 0"
         )
-    posterior = noisy_input(sde, build_encoder(config, shape, config.model.latent_dim))
     method = diff_decoder(
         sde,
-        # At beta = 0 nothing holds a variance up: the latent is a point.
-        posterior if config.loss.beta > 0 else point_posterior(posterior),
-        network(UNet(**unet_fields(config, "decoder", shape)), shape, z=(config.model.latent_dim,)),
+        _point_or_gaussian(config, sde, shape),
+        build_score_network(config, "decoder", shape, latent=config.model.latent_dim),
         _prediction(config),
         *build_objective(config, "encoder", sde),
         build_penalty(config),
@@ -179,35 +166,36 @@ def _diff_decoder(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeSt
     return "DiffDecoder", None, (make_stage("encoder", method),)
 
 
+def _point_or_gaussian(config: ConfigDict, sde: SDE, shape: Shape) -> Posterior:
+    """The posterior of a method that encodes clean images only."""
+    posterior = noisy_input(sde, build_encoder(config, shape, config.model.latent_dim))
+    # At beta = 0 nothing holds a variance up: the latent is a point.
+    return posterior if config.loss.beta > 0 else point_posterior(posterior)
+
+
+def _pdae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage, make_prior: MakePrior) -> Built:
+    prior_method, before, has_features = make_prior()
+    method = pdae(
+        sde,
+        prior_method,
+        _point_or_gaussian(config, sde, shape),
+        choose("config.model.shift.body", config.model.shift.body, SHIFTERS)(config, sde, shape, has_features),
+        choose("config.model.shift.output", config.model.shift.output, SHIFTS),
+        *build_objective(config, "encoder", sde),
+        build_penalty(config),
+        config.sampling.guidance,
+    )
+    return "PDAE", prior_method, (*before, make_stage("encoder", method, ("prior",)))
+
+
 METHODS: dict[str, Callable[[ConfigDict, SDE, Shape, MakeStage, MakePrior], Built]] = {
     "prior": _prior_alone,
     "score_vae": _score_vae,
     "beta_vae": _beta_vae,
     "diffuse_vae": _diffuse_vae,
     "diff_decoder": _diff_decoder,
+    "pdae": _pdae,
 }
-
-
-def _corrected_by_unet(config: ConfigDict, sde: SDE, shape: Shape, features: Network | None) -> Corrector:
-    del features
-    net = UNet(**unet_fields(config, "correction", shape), zero=False)
-    return network_corrector(sde, network(net, shape, z=(config.model.latent_dim,)))
-
-
-def _corrected_by_head(config: ConfigDict, sde: SDE, shape: Shape, features: Network | None) -> Corrector:
-    net = config.model.correction
-    if features is None:
-        raise BadInput(
-            "config.model.correction.body: got head, expected unet: a head takes the features of config.model.prior.body=unet, and this prior "
-            "has another network"
-        )
-    head = CorrectionHead(net.channels, net.blocks, shape[-1], net.dropout)
-    # Of the prior's last block: what its one remaining convolution makes the noise of.
-    inputs = (*shape[:-1], config.model.prior.channels * config.model.prior.multipliers[0])
-    return head_corrector(sde, features, network(head, inputs, z=(config.model.latent_dim,)))
-
-
-CORRECTORS = {"unet": _corrected_by_unet, "head": _corrected_by_head}
 
 
 def _prediction(config: ConfigDict) -> Callable:

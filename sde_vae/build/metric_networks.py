@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from sde_vae.build.fields import ARRAYS
 from sde_vae.errors import BadInput, choose
 from sde_vae.evaluators.context import MetricNetworks
 from sde_vae.metrics.image.lpips import load_lpips
@@ -21,7 +22,10 @@ EXTRACTORS = {
 
 
 def build_metric_networks(config: ConfigDict) -> MetricNetworks:
-    """Load the networks. Raises BadInput that says which extra or which file is missing."""
+    """Load the networks; arrays that are no images have none. Raises BadInput that says which extra or which file is missing."""
+    moments = Path(config.data.cache).expanduser() / "moments"
+    if config.data.name == ARRAYS:
+        return MetricNetworks({}, None, {}, moments)
     if config.data.channels == 4:
         for field, value, none in (
             ("extractor", config.eval.extractor, "none"),
@@ -44,7 +48,6 @@ def build_metric_networks(config: ConfigDict) -> MetricNetworks:
     if extractor and extractor.file:
         published = "as published" if extractor.verified else "not the file that was published"
         used[f"weights/{extractor.name}"] = f"sha256 {extractor.file}, {published}"
-    moments = Path(config.data.cache).expanduser() / "moments"
     return MetricNetworks({name: network.distance for name, network in lpips.items()}, extractor, used, moments)
 
 

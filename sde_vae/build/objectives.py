@@ -17,6 +17,7 @@ WEIGHTS = {
     "simple_beta": lambda sde, bias: weights.simple_beta(sde),
     "p2": lambda sde, bias: weights.p2(sde),
     "min_snr": lambda sde, bias: weights.min_snr(sde),
+    "pdae": lambda sde, bias: weights.pdae(sde),
     "sigmoid": lambda sde, bias: weights.sigmoid(bias),
     "velocity": lambda sde, bias: weights.velocity(bias),
     "flow": lambda sde, bias: weights.flow(),

@@ -62,12 +62,14 @@ def _is_config_of_run(path: Path) -> bool:
 
 def build_parts(config: ConfigDict, spec: PriorSpec, shape: Shape) -> Parts:
     """Return SDE, network and prediction. Raises BadInput if the model makes images of another shape than the config's."""
-    known = tuple(theirs or ours for theirs, ours in zip(spec.image_shape, shape, strict=True))
+    # A size that the files do not say is ours, where the data have one.
+    height, width, channels = spec.image_shape
+    known = (height or shape[0], width or shape[1] if len(shape) == 3 else width, channels)
     if known != shape:
         theirs, ours = ("x".join(map(str, of)) for of in (known, shape))
+        fields = f"config.data.image_size={height if height == width else (height, width)} and config.data.channels={channels}"
         raise BadInput(
-            f"config.data.image_size: got images of {ours}, but the pre-trained prior makes {theirs} (height, width, channels); set "
-            f"config.data.image_size={known[0] if known[0] == known[1] else known[:2]} and config.data.channels={known[2]}"
+            f"config.data: got examples of {ours}, but the pre-trained prior makes {theirs} (height, width, channels); set {fields}"
         )
     dtype = choose("config.model.dtype", config.model.dtype, DTYPES)
     return parts_of(spec._replace(image_shape=known), dtype)

@@ -35,12 +35,16 @@ def require_ready(config: ConfigDict, experiment: Experiment, data: Dataset) -> 
 
 
 def _few_images(config: ConfigDict, data: Dataset) -> list[str]:
-    """Notes on a split that the evaluation lacks, or that is too small for distances of sets."""
+    """Notes on a split that the evaluation lacks, or that is too small for distances of sets; and on what arrays lack."""
     split = config.eval.split
     if split not in data.splits:
         return [
             f"note: {data.name} has no images for config.eval.split={split}: --mode eval will need another split, "
             f"{' or '.join(data.splits)}"
+        ]
+    if data.scaling is not None:
+        return [
+            "note: the data are no pictures: without LPIPS, SSIM, distances by networks of images, and pictures of examples"
         ]
     n = len(data.splits[split].images)
     if config.eval.extractor != "none" and n < FEWEST:

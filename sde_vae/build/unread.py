@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from ml_collections import ConfigDict
 
 from sde_vae.build.config import fields
-from sde_vae.data.dataset import height_and_width
+from sde_vae.build.data import data_shape
 
-NETS = ("prior", "encoder", "decoder", "correction")
+NETS = ("prior", "encoder", "decoder", "correction", "shift")
 
 
 def unread(config: ConfigDict, names: Iterable[str]) -> list[str]:
@@ -42,5 +42,5 @@ def absent_attention(config: ConfigDict) -> list[str]:
 
 def resolutions(config: ConfigDict, name: str) -> list[int]:
     """Return the shorter sides of the images that the network of config.model.NAME has inside, from the whole image down."""
-    shorter = min(height_and_width(config.data.image_size))
+    shorter = min(data_shape(config)[:2])
     return [shorter // 2**i for i in range(len(config.model[name].multipliers))]

@@ -121,6 +121,8 @@ def notes(run: Run) -> list[str]:
         found.append(
             "note: the correction was trained on the residual of its own prior; config.eval.prior is another one"
         )
+    if config.eval.prior and config.method == "pdae":
+        found.append("note: the shift network was trained on its own prior; config.eval.prior is another one")
     if config.eval.prior and other_images(run.stage("prior"), experiment.load()):
         found.append(note_other_images("config.eval.prior"))
     return found + run.unfinished()

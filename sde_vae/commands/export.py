@@ -9,7 +9,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from sde_vae.build.data import data_options
-from sde_vae.data.dataset import take, to_bytes, to_model, to_unit
+from sde_vae.data.dataset import take, to_model
+from sde_vae.data.datasets.arrays import read_examples
 from sde_vae.data.datasets.folder import read_pictures
 from sde_vae.errors import BadInput
 from sde_vae.files import require_writable, write_arrays, written
@@ -28,7 +29,7 @@ ARRAYS = (".npy", ".png", ".jpg", ".jpeg", ".zip", ".pt", ".pkl")
 
 
 class Named(NamedTuple):
-    """Images [n, H, W, C], uint8 or floats in [0, 1], and a file name for each, with "/" between folders."""
+    """Images [n, H, W, C], uint8 or floats in [0, 1], or arrays [n, *shape] in their units; and a file name for each, with "/" between folders."""
 
     names: list[str]
     images: np.ndarray
@@ -37,20 +38,32 @@ class Named(NamedTuple):
 def read_input(run: Run, source: str) -> Named:
     """Return the images of a folder or zip, prepared as config.data says, or those of a split of the run's data.
 
-    Raises BadInput if `source` is neither, or for a picture that cannot be read.
+    Of a run on arrays `source` is a file of them. Raises BadInput if it is neither, or for what cannot be read.
     """
     path = Path(source).expanduser()
+    if path.exists() and run.scaling is not None:
+        found = read_examples(path, run.experiment.shape)
+        return Named(numbered(path.stem, len(found)), found)
     if path.exists():
         return Named(*read_pictures(path, data_options(run.config)))
     data = run.experiment.load()
     if source not in data.splits:
         raise BadInput(
-            f"--input: got {source!r}, expected a folder or zip that exists, or a split of {data.name}: {', '.join(data.splits)}"
+            f"--input: got {source!r}, expected {'a folder or zip' if run.scaling is None else 'a file of arrays'} that exists, or a split of {data.name}: {', '.join(data.splits)}"
         )
     images = data.split(source).images
-    digits = len(str(len(images) - 1))
-    names = [f"{source}_{i:0{digits}d}" for i in range(len(images))]
-    return Named(names, to_unit(to_model(take(images, np.arange(len(images))), data.levels)))
+    found = run.units.to_user(to_model(take(images, np.arange(len(images))), data.levels))
+    return Named(numbered(source, len(images)), found)
+
+
+def numbered(name: str, n: int) -> list[str]:
+    """Return n names, NAME_0 and so on, with as many digits each.
+
+    >>> numbered("test", 2)
+    ['test_0', 'test_1']
+    """
+    digits = len(str(n - 1))
+    return [f"{name}_{i:0{digits}d}" for i in range(n)]
 
 
 def encode_to(run: Run, source: str, path: Path) -> None:
@@ -65,15 +78,17 @@ def encode_to(run: Run, source: str, path: Path) -> None:
 
 
 def reconstruct_to(run: Run, source: str, out: Path) -> None:
-    """Write the reconstruction of each image to `out`: a folder of PNG files of the same names, or a .npz."""
+    """Write the reconstruction of each image to `out`: a folder of PNG files of the same names, or a .npz; of arrays a .npz."""
+    require_npz_of_arrays(run, out)
     refuse_existing(out)
     names, images = read_input(run, source)
     image_files(out, names)
-    write_images(out, to_bytes(run.reconstruct(images, progress=True)), names)
+    write_images(out, run.units.to_file(run.reconstruct(images, progress=True)), names)
 
 
 def sample_to(run: Run, n: int, seed: int | None, out: Path) -> None:
-    """Write n new images to `out`: a folder of PNG files, or a .npz. Sampling that was stopped goes on where it was."""
+    """Write n new images to `out`: a folder of PNG files, or a .npz; arrays to a .npz. Sampling that was stopped goes on where it was."""
+    require_npz_of_arrays(run, out)
     refuse_existing(out)
     config = workdirs.flatten(run.config.to_dict())
     key = {
@@ -88,7 +103,7 @@ def sample_to(run: Run, n: int, seed: int | None, out: Path) -> None:
     chunks = []
     for start in tqdm(range(0, n, size), desc=f"sample {n} images", unit="chunk"):
         rows = range(start, min(start + size, n))
-        make = lambda rows=rows: to_bytes(run.sample(len(rows), seed, start=rows.start))
+        make = lambda rows=rows: run.units.to_file(run.sample(len(rows), seed, start=rows.start))
         chunks.append(cache.array("samples", rows, make))
     digits = len(str(n - 1))
     write_images(out, np.concatenate(chunks), [f"{i:0{digits}d}" for i in range(n)])
@@ -104,10 +119,11 @@ def image_files(out: Path, names: list[str]) -> list[Path]:
 
 
 def write_images(out: Path, images: np.ndarray, names: list[str]) -> None:
-    """Write uint8 images [n, H, W, C]: to OUT.npz as the array `images` (and `names`), or each to OUT/NAME.png."""
+    """Write images or arrays [n, ...] to OUT.npz as the array `images` or `examples` (and `names`); or uint8 images each to OUT/NAME.png."""
     if out.suffix == ".npz":
-        write_arrays(out, images=images, names=np.asarray(names))
-        print(f"images    {out}: uint8 {list(images.shape)}")
+        kind = "images" if images.dtype == np.uint8 else "examples"
+        write_arrays(out, **{kind: images, "names": np.asarray(names)})
+        print(f"{kind:<9} {out}: {images.dtype} {list(images.shape)}")
         return
     files = image_files(out, names)
     for file, image in zip(tqdm(files, desc="write", unit="image"), images, strict=True):
@@ -118,13 +134,24 @@ def write_images(out: Path, images: np.ndarray, names: list[str]) -> None:
     print(f"images    {out}: {len(files)} PNG files; the first of them in {grid_of(out)}")
 
 
+def require_npz_of_arrays(run: Run, out: Path) -> None:
+    """Raise BadInput if arrays that are no images would be written to anything but a .npz."""
+    if run.scaling is not None and out.suffix != ".npz":
+        raise BadInput(f"--output: got {out}, but these data are no pictures; give a file that ends in .npz")
+
+
+def default_output(run: Run, name: str) -> Path:
+    """Return the place for what is written without --output: a folder of pictures, or a .npz of arrays, that does not exist yet."""
+    return free_name(run.results / (name if run.scaling is None else f"{name}.npz"))
+
+
 def free_name(path: Path) -> Path:
     """Return `path`, or PATH_2, PATH_3, ... where there is something already."""
     n = 1
     free = path
     while is_taken(free) or is_taken(grid_of(free)):
         n += 1
-        free = path.with_name(f"{path.name}_{n}")
+        free = path.with_name(f"{path.stem}_{n}{path.suffix}")
     return free
 
 

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from sde_vae import runtime
@@ -21,6 +22,7 @@ from sde_vae.build.parameters import (
 )
 from sde_vae.build.readiness import require_ready
 from sde_vae.data.dataset import Dataset, Images
+from sde_vae.data.scaling import standardisation_of
 from sde_vae.devices import replicate
 from sde_vae.errors import BadInput
 from sde_vae.files import require_writable, write_text
@@ -64,6 +66,7 @@ def train_stages(config: ConfigDict, experiment: Experiment, directory: Path) ->
     flat, defaults = workdir.flatten(config.to_dict()), workdir.flatten(default_config().to_dict())
     workdir.check(directory, flat, defaults)
     data = experiment.load()
+    require_same_scaling(directory, data)
     notes = require_ready(config, experiment, data)
     if config.prior.checkpoint and experiment.prior:
         notes += prior_notes(config, experiment, directory, data)
@@ -168,7 +171,7 @@ def announcement(config: ConfigDict, experiment: Experiment, data: Dataset, dire
     lines = [
         f"{experiment.title} on {data.name}{latents}",
         f"workdir   {directory}",
-        f"data      {splits} images of {'x'.join(map(str, data.shape))}",
+        f"data      {splits} {'images' if data.scaling is None else 'examples'} of {'x'.join(map(str, data.shape))}",
         f"devices   {len(devices)} x {devices[0].device_kind}, config.parallel={config.parallel}",
     ]
     if spec := experiment.pretrained:
@@ -195,9 +198,24 @@ def count(method: Method | None) -> int:
 
 
 def describe_data(data: Dataset) -> dict:
-    """Return what config.json keeps of the data: its name, grey levels, image shape and the sizes of its splits."""
+    """Return what config.json keeps of the data: name, grey levels, shape, the sizes of the splits, and the standardisation of arrays."""
     sizes = {name: len(split.images) for name, split in data.splits.items()}
-    return {"name": data.name, "levels": data.levels, "shape": list(data.shape), "splits": sizes}
+    scaling = data.scaling.as_json() if data.scaling else {}
+    return {"name": data.name, "levels": data.levels, "shape": list(data.shape), "splits": sizes, **scaling}
+
+
+def require_same_scaling(directory: Path, data: Dataset) -> None:
+    """Raise BadInput if what is trained in `directory` was trained on arrays with another standardisation: they are other data."""
+    if data.scaling is None or not workdir.has_checkpoints(directory) or not (directory / "config.json").exists():
+        return
+    before = standardisation_of(workdir.read_facts(directory).get("data", {}))
+    if before is not None and not all(
+        np.allclose(a, b, rtol=1e-9, atol=0) for a, b in zip(before, data.scaling, strict=True)
+    ):
+        raise BadInput(
+            f"config.data.dir: {directory} was trained on data with another mean and standard deviation; give the data that it was "
+            "trained on, or another --workdir"
+        )
 
 
 def prior_notes(config: ConfigDict, experiment: Experiment, directory: Path, data: Dataset) -> list[str]:
@@ -212,6 +230,10 @@ def prior_notes(config: ConfigDict, experiment: Experiment, directory: Path, dat
         ]
     if other_images(prior, data):
         notes.append(note_other_images("config.prior.checkpoint"))
+    if data.scaling is not None and other_images(prior, data):
+        notes.append(
+            "note: that prior's data had a mean and standard deviation of their own: it sees these data standardised by theirs"
+        )
     return notes
 
 

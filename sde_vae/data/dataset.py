@@ -1,4 +1,4 @@
-"""Data sets: named splits of uint8 images, with or without attributes."""
+"""Data sets: named splits of uint8 images or of standardised arrays, with or without attributes."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -8,12 +8,16 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from sde_vae.data.scaling import Standardisation
 from sde_vae.errors import BadInput
 
 
 @runtime_checkable
 class Images(Protocol):
-    """A sequence of uint8 images [H, W, C] of one shape with random access: an array [n, H, W, C], or images on disk."""
+    """A sequence of examples of one shape with random access: an array [n, *shape], or examples on disk.
+
+    Images are uint8 [H, W, C]. Arrays that are no images are float32, on the scale of the model.
+    """
 
     def __len__(self) -> int: ...
 
@@ -32,12 +36,13 @@ class Dataset(NamedTuple):
 
     name         for messages and for the keys of caches
     splits       "train", and those of "valid" and "test" that the data has
-    levels       the number of grey levels: pixel values are 0 .. levels - 1
+    levels       the number of grey levels: pixel values are 0 .. levels - 1; 0 for arrays that are no images
     attributes   the names of the columns of the splits' attributes
     skipped      a line for each image that was left out as unreadable
     notes        a line for each kind of what was left out or converted otherwise, with a count
     values       attribute -> the names of its values 0, 1, ..., where they have names
     render       render({attribute: value}, size) -> uint8 image, where images can be drawn from their attributes
+    scaling      the standardisation of arrays that are no images; None for images
     """
 
     name: str
@@ -48,12 +53,12 @@ class Dataset(NamedTuple):
     notes: tuple[str, ...] = ()
     values: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     render: Callable[[dict[str, int], int], np.ndarray] | None = None
+    scaling: Standardisation | None = None
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """The shape (H, W, C) of the images."""
-        height, width, channels = np.shape(next(iter(self.splits.values())).images[0])
-        return height, width, channels
+    def shape(self) -> tuple[int, ...]:
+        """The shape of an example, (H, W, C) of images."""
+        return np.shape(next(iter(self.splits.values())).images[0])
 
     def split(self, name: str) -> Split:
         """Return a split. Raises BadInput, which lists the splits, if there is none of this name."""
@@ -76,6 +81,7 @@ class DataOptions(NamedTuple):
     background     the colour under transparent pixels and around padded pictures, one number or one a channel; or None
     to_grey        convert colour to grey where channels is 1, instead of an error
     follow_links   read what links that lead out of the folder point to, instead of an error
+    shape          the shape of an example of `arrays`, in place of image_size and channels
     """
 
     dir: Path | None
@@ -89,6 +95,7 @@ class DataOptions(NamedTuple):
     background: tuple[int, ...] | None = None
     to_grey: bool = False
     follow_links: bool = False
+    shape: tuple[int, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -147,11 +154,13 @@ def fingerprint(images: Images) -> str:
 
 
 def to_model(images: np.ndarray, levels: int) -> np.ndarray:
-    """Convert uint8 images with so many levels to float32 on [-1, 1].
+    """Convert uint8 images with so many levels to float32 on [-1, 1]. Arrays without levels (0) are on the model's scale already.
 
     >>> to_model(np.array([0, 8, 16], np.uint8), levels=17).tolist()
     [-1.0, 0.0, 1.0]
     """
+    if levels == 0:
+        return images.astype(np.float32, copy=False)
     return images.astype(np.float32) * np.float32(2 / (levels - 1)) - np.float32(1)
 
 

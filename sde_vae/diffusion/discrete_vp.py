@@ -7,13 +7,15 @@ t as it is. VP(0.1, 20) is close to the linear schedule and not equal to it: log
 
 import dataclasses
 from collections.abc import Sequence
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from sde_vae.diffusion.sdes import SDE
-from sde_vae.types import PerExample
+from sde_vae.types import Dtype, PerExample
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,14 +31,16 @@ class DiscreteVP(SDE):
     T: float
     t_min: float = 0.0
 
-    @property
-    def _times(self) -> np.ndarray:
-        return np.arange(len(self.log_snrs), dtype=np.float64)
+    def _at(self, t: PerExample) -> tuple[PerExample, PerExample, PerExample]:
+        """(logSNR at the whole time before t, at the one after it, and how far t is between them)."""
+        levels = _levels(self.log_snrs, jnp.result_type(t))
+        before = jnp.clip(jnp.floor(t).astype(jnp.int32), 0, len(self.log_snrs) - 2)
+        return levels[before], levels[before + 1], jnp.clip(t - before, 0.0, 1.0)
 
     def _rate(self, t: PerExample) -> PerExample:
         """-d logSNR / dt > 0, constant between whole times."""
-        rates = jnp.asarray(-np.diff(self.log_snrs), t.dtype)
-        return rates[jnp.clip(jnp.floor(t).astype(jnp.int32), 0, len(self.log_snrs) - 2)]
+        before, after, _ = self._at(t)
+        return before - after
 
     def alpha(self, t: PerExample) -> PerExample:
         return jnp.exp(0.5 * jax.nn.log_sigmoid(self.log_snr(t)))
@@ -52,11 +56,22 @@ class DiscreteVP(SDE):
         return self.sigma(t) * jnp.sqrt(self._rate(t))
 
     def log_snr(self, t: PerExample) -> PerExample:
-        return jnp.interp(t, jnp.asarray(self._times, t.dtype), jnp.asarray(self.log_snrs, t.dtype))
+        before, after, share = self._at(t)
+        # In this form both ends are exact.
+        return (1 - share) * before + share * after
 
     def t_of_log_snr(self, log_snr: PerExample) -> PerExample:
-        levels = jnp.asarray(-np.asarray(self.log_snrs), log_snr.dtype)
-        return jnp.interp(-log_snr, levels, jnp.asarray(self._times, log_snr.dtype))
+        levels = _levels(self.log_snrs, jnp.result_type(log_snr))
+        after = jnp.clip(jnp.searchsorted(-levels, -log_snr), 1, len(self.log_snrs) - 1)
+        high, low = levels[after - 1], levels[after]
+        return after - 1 + jnp.clip((high - log_snr) / (high - low), 0.0, 1.0)
+
+
+@lru_cache(maxsize=32)
+def _levels(log_snrs: tuple[float, ...], dtype: Dtype) -> Float[Array, "levels"]:
+    """The logSNR of the whole times. One array for each schedule, so that a program holds it once."""
+    with jax.ensure_compile_time_eval():
+        return jnp.asarray(log_snrs, dtype)
 
 
 def discrete_vp(alphas_cumprod: Sequence[float] | np.ndarray, t_min: float = 0.0) -> DiscreteVP:

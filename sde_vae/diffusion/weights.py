@@ -103,6 +103,26 @@ def min_snr(sde: SDE, gamma: float = 5.0) -> Weight:
     return weight
 
 
+def pdae(sde: SDE, gamma: float = 0.1) -> Weight:
+    """Return PDAE's weight, simple snr^gamma / (1 + snr) (arXiv:2212.12990).
+
+    There, the loss is the mean over uniform steps of lambda_t || eps_hat - eps ||^2 with
+    lambda_t = (1 / (1 + snr))^(1 - gamma) (snr / (1 + snr))^gamma. In the limit of many steps this is `simple` times lambda_t,
+    which is largest at snr = gamma / (1 - gamma) and falls to 0 at both ends.
+
+    >>> from sde_vae.diffusion.sdes import VP
+    >>> log_snr = jnp.array([0.0])
+    >>> (pdae(VP())(log_snr) / simple(VP())(log_snr)).round(3)
+    Array([0.5], dtype=float32)
+    """
+    base = simple(sde)
+
+    def weight(log_snr: PerExample) -> PerExample:
+        return base(log_snr) * jnp.exp(gamma * log_snr - jax.nn.softplus(log_snr))
+
+    return weight
+
+
 def sigmoid(bias: float = 0.0) -> Weight:
     """Return w = sigmoid(bias - l): the likelihood weight at high noise, which fades where snr > e^bias.
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sde_vae.data.dataset import Images
+from sde_vae.data.scaling import Standardisation
 from sde_vae.devices import over_devices, replicate
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.inference.aggregate_posterior import encode_images
@@ -56,7 +57,8 @@ class EvalData(NamedTuple):
 
     train and held_out are uint8 with grey levels 0 .. levels - 1, perhaps not in memory. test has the first images of held_out, float32 in
     [-1, 1]: most metrics are of them. name and fingerprint (of train) identify the data. attributes are of train and test, or None.
-    render draws an image from its attributes, as in data.dataset.Dataset, or is None.
+    render draws an image from its attributes, as in data.dataset.Dataset, or is None. Of arrays that are no images all are standardised by
+    `scaling`, and levels is 0.
     """
 
     name: str
@@ -67,6 +69,7 @@ class EvalData(NamedTuple):
     test: np.ndarray
     attributes: Attributes | None = None
     render: Callable[[dict[str, int], int], np.ndarray] | None = None
+    scaling: Standardisation | None = None
 
 
 class EvalContext(NamedTuple):

@@ -91,15 +91,20 @@ def paper_lpips(context: EvalContext, decoded: np.ndarray) -> Iterator[tuple[str
 
 
 def pca_reconstruction(train: np.ndarray, test: np.ndarray, components: int) -> np.ndarray:
-    """Return `test` projected on the `components` principal components of `train` (or all it has), clipped to [0, 1].
+    """Return images as `pca_projection` has them, clipped to [0, 1]."""
+    return np.clip(pca_projection(train, test, components), 0, 1)
 
-    Where all training images are equal, the projection is their mean.
+
+def pca_projection(train: np.ndarray, test: np.ndarray, components: int) -> np.ndarray:
+    """Return `test` projected on the `components` principal components of `train` (or all it has).
+
+    Where all training examples are equal, the projection is their mean.
     """
     pca = fit_pca(train.reshape(len(train), -1), components)
     if pca is None:
         return np.broadcast_to(train[:1], test.shape)
     back = pca.inverse_transform(pca.transform(test.reshape(len(test), -1)))
-    return np.clip(back, 0, 1).astype(np.float32).reshape(test.shape)
+    return back.astype(np.float32).reshape(test.shape)
 
 
 def image_distances(name: str, context: EvalContext, x: np.ndarray, y: np.ndarray) -> Iterator[tuple[str, float]]:

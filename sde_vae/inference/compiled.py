@@ -49,7 +49,7 @@ def _no_latent(*_: Any) -> DiagGaussian:
 
 def compile_model(
     model: Model,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     latent_dim: int,
     batch_size: int,
     cache: ResumeCache | None = None,

@@ -15,8 +15,8 @@ from sde_vae.solvers.grids import Grid
 from sde_vae.solvers.step import Solver, denoise, integrate, path
 from sde_vae.types import Indices, Keys, Points, PRNGKey, ScoreFn
 
-# Finish(sde, score, x, t_min) -> x_0: denoise or rescale.
-Finish = Callable[[SDE, ScoreFn, Points, float], Points]
+# Finish(sde, score, x, t) -> x_0 of x at the last time of the grid: denoise or rescale.
+Finish = Callable[[SDE, ScoreFn, Points, Float[Array, ""]], Points]
 
 # On so many images are evaluations counted.
 COUNTED = 4
@@ -40,7 +40,7 @@ def start(sde: SDE, key: PRNGKey, like: Points, index: Indices) -> tuple[Keys, P
 def decode(decoder: Decoder, score: ScoreFn, keys: Keys, x_T: Points) -> Points:
     """Return x_0 [batch, ...] decoded from x_T, which may be random (`start`), inverted (`invert`) or given."""
     x = integrate(decoder.solver(decoder.sde, score), keys, x_T, decoder.grid)
-    return decoder.finish(decoder.sde, score, x, decoder.sde.t_min)
+    return decoder.finish(decoder.sde, score, x, decoder.grid[-1])
 
 
 def evaluations(decoder: Decoder, score: ScoreFn, shape: tuple[int, ...]) -> int:
@@ -50,11 +50,11 @@ def evaluations(decoder: Decoder, score: ScoreFn, shape: tuple[int, ...]) -> int
 
 
 def invert(decoder: Decoder, score: ScoreFn, keys: Keys, x_0: Points) -> Points:
-    """Return the x_T from which `decode` makes x_0 again, up to the solver's error, by the probability-flow ODE from alpha(t_min) x_0.
+    """Return the x_T from which `decode` makes x_0 again, up to the solver's error, by the probability-flow ODE from alpha x_0, at the last time of the grid.
 
     It takes a deterministic solver, and a decoder that ends with `rescale`.
     """
-    x = expand(decoder.sde.alpha(jnp.full(x_0.shape[:1], decoder.sde.t_min, x_0.dtype)), x_0) * x_0
+    x = expand(decoder.sde.alpha(jnp.full(x_0.shape[:1], decoder.grid[-1], x_0.dtype)), x_0) * x_0
     return integrate(decoder.solver(decoder.sde, score), keys, x, decoder.grid[::-1])
 
 

@@ -10,7 +10,7 @@ from sde_vae.errors import BadInput
 OFF_LEVEL = 0.07
 
 
-def from_user(images: Any, shape: tuple[int, int, int], name: str = "images") -> np.ndarray:
+def from_user(images: Any, shape: tuple[int, ...], name: str = "images") -> np.ndarray:
     """Return float32 [n, H, W, C] in [-1, 1] from uint8 images (0 to 255), or from floats in [0, 1].
 
     `shape` is (H, W, C); of one channel, [n, H, W] will do. Raises BadInput that says what came and what was expected, for other

@@ -61,6 +61,24 @@ def head_corrector(sde: SDE, features: Network, head: Network) -> Corrector:
     return Corrector(head.init, residual)
 
 
+def sharing_corrector(sde: SDE, network: Network, shared: tuple[str, ...]) -> Corrector:
+    """Return the Corrector of a conditional network whose submodules `shared` take the frozen prior's parameters."""
+
+    def init(key: PRNGKey) -> Params:
+        return {name: of for name, of in network.init(key).items() if name not in shared}
+
+    def residual(params: Params, prior: Params, x: Points, t: PerExample, z: Latents, keys: Keys | None) -> Points:
+        return precondition(sde, network, params | {name: prior[name] for name in shared}, x, t, keys, z=z)
+
+    return Corrector(init, residual)
+
+
+def score_of_velocity_change(sde: SDE, change: Points, t: PerExample) -> Points:
+    """Return the change of the score where the velocity changes by `change`: [batch, ...]."""
+    # At x = 0, because a change is a difference of two velocities.
+    return score_of_noise(sde, noise_of_velocity(sde, change, jnp.zeros_like(change), t), t)
+
+
 def corrected(
     sde: SDE, base: Method, guided: Method, corrector: Corrector, times: TimeSampler, weight: Weight
 ) -> Method:
@@ -84,8 +102,7 @@ def corrected(
 
         def score(x: Points, t: PerExample) -> Points:
             residual = params["gate"] * corrector.residual(params["corrector"], frozen["prior"], x, t, z, keys)
-            # At x = 0, because the residual is a difference of two velocities.
-            return uncorrected(x, t) + score_of_noise(sde, noise_of_velocity(sde, residual, jnp.zeros_like(x), t), t)
+            return uncorrected(x, t) + score_of_velocity_change(sde, residual, t)
 
         return score
 

@@ -1,5 +1,6 @@
-"""The decoder of a VAE: the up path of the U-Net, without skip connections and without a noise level."""
+"""The decoder of a VAE, without a noise level: the up path of the U-Net without skip connections, or for vectors an MLP."""
 
+import math
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -43,11 +44,36 @@ class Decoder(nn.Module):
                 h = Conv3x3(h.shape[-1], jnp.float32)(double(h))
         # Not zero at initialisation: the encoder would then have no gradient from the reconstruction.
         mean = Conv3x3(outputs, jnp.float32)(nn.silu(group_norm(h, jnp.float32)(h)))
-        return DiagGaussian(mean, jnp.broadcast_to(self._log_var(), mean.shape))
+        return DiagGaussian(mean, jnp.broadcast_to(log_variance(self, mean.ndim), mean.shape))
 
-    def _log_var(self) -> jnp.ndarray:
-        start = jnp.full((1, 1, 1, 1), self.log_var)
-        if not self.learn_log_var:
-            return start
-        raw = self.param("log_var", lambda key: self.log_var_bound * jnp.arctanh(start / self.log_var_bound))
-        return self.log_var_bound * jnp.tanh(raw / self.log_var_bound)
+
+class MLPDecoder(nn.Module):
+    """Map z [batch, latent] to p(x_0 | z), a Gaussian over [batch, *shape] with one log-variance for all dimensions.
+
+    The log-variance is that of `Decoder`.
+    """
+
+    hidden: int
+    blocks: int
+    shape: Sequence[int]
+    log_var: float
+    learn_log_var: bool
+    log_var_bound: float = 8.0
+
+    @nn.compact
+    def __call__(self, z: Latents) -> DiagGaussian:
+        h = Dense(self.hidden)(z)
+        for _ in range(self.blocks):
+            h = h + Dense(self.hidden)(nn.silu(Dense(self.hidden)(nn.silu(h))))
+        # Not zero at initialisation: the encoder would then have no gradient from the reconstruction.
+        mean = Dense(math.prod(self.shape))(nn.silu(h)).reshape(-1, *self.shape)
+        return DiagGaussian(mean, jnp.broadcast_to(log_variance(self, mean.ndim), mean.shape))
+
+
+def log_variance(decoder: Decoder | MLPDecoder, ndim: int) -> jnp.ndarray:
+    """Return the log-variance of a decoder as an array [1, ..., 1] of so many axes: `log_var`, or a parameter that starts there."""
+    start, bound = jnp.full((1,) * ndim, decoder.log_var), decoder.log_var_bound
+    if not decoder.learn_log_var:
+        return start
+    raw = decoder.param("log_var", lambda key: bound * jnp.arctanh(start / bound))
+    return bound * jnp.tanh(raw / bound)

@@ -53,5 +53,13 @@ def mapping(module: nn.Module, *shapes: Shape, **more: Shape) -> Network:
     return Network(init, apply)
 
 
+def reshaped(network: Network, shape: Shape) -> Network:
+    """Return the network with its output [batch, n] as [batch, *shape]."""
+    return Network(
+        network.init,
+        lambda params, *inputs, **more: network.apply(params, *inputs, **more).reshape(-1, *shape),
+    )
+
+
 def _example(shape: Shape) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct((1, *shape), jnp.float32)

@@ -9,6 +9,7 @@ from sde_vae.nets.layers import (
     Attention,
     Conv3x3,
     DownPath,
+    Embedding,
     Images,
     LatentEmbedding,
     NoiseLevel,
@@ -46,24 +47,30 @@ class UNetFeatures(nn.Module):
         level = NoiseLevel(self.channels, self.dtype)(log_snr)
         latent = None if z is None else LatentEmbedding(self.channels, self.dtype)(z, keep)
         down = DownPath(self.channels, self.multipliers, self.blocks, self.attention, self.dropout, self.dtype)
-        maps = down(x, level, keys, latent)
+        return middle_and_up_path(self, down(x, level, keys, latent), level, keys, latent)
 
-        def block(features: int, h: Images) -> Images:
-            return ResBlock(features, self.dropout, self.dtype)(h, level, keys, latent)
 
-        h = maps[-1]
-        bottom = h.shape[-1]
-        h = block(bottom, h)
-        h = Attention(self.dtype)(h) if self.attention else h
-        h = block(bottom, h)
+def middle_and_up_path(
+    net: UNetFeatures, maps: list[Images], level: Embedding, keys: Keys | None, latent: Embedding | None
+) -> Images:
+    """Apply the middle and up path of `net` to the maps of a down path: [batch, H, W, features]. Called inside `net`."""
 
-        for i in reversed(range(len(self.multipliers))):
-            for _ in range(self.blocks + 1):
-                h = block(self.channels * self.multipliers[i], jnp.concatenate([h, maps.pop()], axis=-1))
-                h = Attention(self.dtype)(h) if min(h.shape[1:3]) in self.attention else h
-            if i > 0:
-                h = Conv3x3(h.shape[-1], self.dtype)(double(h))
-        return nn.silu(group_norm(h, self.dtype)(h))
+    def block(features: int, h: Images) -> Images:
+        return ResBlock(features, net.dropout, net.dtype)(h, level, keys, latent)
+
+    maps, h = list(maps), maps[-1]
+    bottom = h.shape[-1]
+    h = block(bottom, h)
+    h = Attention(net.dtype)(h) if net.attention else h
+    h = block(bottom, h)
+
+    for i in reversed(range(len(net.multipliers))):
+        for _ in range(net.blocks + 1):
+            h = block(net.channels * net.multipliers[i], jnp.concatenate([h, maps.pop()], axis=-1))
+            h = Attention(net.dtype)(h) if min(h.shape[1:3]) in net.attention else h
+        if i > 0:
+            h = Conv3x3(h.shape[-1], net.dtype)(double(h))
+    return nn.silu(group_norm(h, net.dtype)(h))
 
 
 class UNet(UNetFeatures):

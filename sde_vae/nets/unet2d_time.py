@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from sde_vae.nets.layers import Embedding, embed_log_snr
 from sde_vae.nets.unet2d_options import UNet2DOptions
@@ -42,8 +43,12 @@ class LogSNRSinusoids(nn.Module):
 
     @nn.compact
     def __call__(self, time: PerExample) -> Embedding:
-        width = self.options.block_out_channels[0]
-        return _padded(embed_log_snr(time, width), width)
+        return log_snr_rows(time, self.options.block_out_channels[0])
+
+
+def log_snr_rows(log_snr: PerExample, width: int) -> Embedding:
+    """Return the embedding [batch, width] of logSNR [batch]. A learned table with these rows is the same embedding, at these levels."""
+    return _padded(embed_log_snr(log_snr, width), width)
 
 
 class Fourier(nn.Module):
@@ -82,6 +87,6 @@ TIME_EMBEDDINGS: dict[str, type[Sinusoids | Fourier | Table | LogSNRSinusoids]] 
 }
 
 
-def _padded(waves: Embedding, width: int) -> Embedding:
+def _padded(waves: Float[Array, "batch _"], width: int) -> Embedding:
     """Add the zero that completes an odd width."""
     return jnp.pad(waves, ((0, 0), (0, width - waves.shape[1])))

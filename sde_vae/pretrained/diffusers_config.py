@@ -51,6 +51,8 @@ LATER = {
     "add_attention",
     "num_train_timesteps",
 }
+# The state of the average, which diffusers' EMAModel writes among the options.
+OF_AVERAGE = ("decay", "min_decay", "optimization_step", "update_after_step", "use_ema_warmup", "inv_gamma", "power")
 # What the network depends on and we do not have: refused unless it is null.
 REFUSED = ("class_embed_type", "num_class_embeds")
 
@@ -102,7 +104,8 @@ def _assumed(given: dict[str, Any], options: UNet2DOptions) -> list[str]:
 
 def _ignored(config: dict[str, Any], where: str) -> list[str]:
     """Return one line about the options that we do not know and that are off, or none. Raises BadInput for one that is on."""
-    unknown = [name for name in config if name not in KINDS and name not in REFUSED and not name.startswith("_")]
+    known = {*KINDS, *REFUSED, *OF_AVERAGE}
+    unknown = [name for name in config if name not in known and not name.startswith("_")]
     for name in unknown:
         if config[name] is not None and config[name] is not False:
             raise BadInput(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sde_vae.errors import BadInput, reason, shortened
 
 # Bytes: the longest files of this kind hold a schedule of some thousand numbers.
-MAX_BYTES = 1_000_000
+MAX_BYTES = 4_000_000
 
 
 class Kind(NamedTuple):

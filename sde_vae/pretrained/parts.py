@@ -5,23 +5,17 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from sde_vae.diffusion import sdes
-from sde_vae.diffusion.discrete_vp import discrete_vp
 from sde_vae.diffusion.sdes import SDE
 from sde_vae.errors import BadInput, choose
 from sde_vae.methods.prior import Prediction, predicts_denoised, predicts_noise, predicts_velocity
 from sde_vae.nets.network import Network, network
 from sde_vae.nets.unet2d import UNet2D
 from sde_vae.nets.unet2d_options import UNet2DOptions
+from sde_vae.pretrained.schedules import sde_of
+from sde_vae.pretrained.score_sde_network import score_sde_network
 from sde_vae.pretrained.spec import PriorSpec
 from sde_vae.types import Dtype, Params, PerExample, Points
 
-SCHEDULES: dict[str, Callable[..., SDE]] = {
-    "discrete_vp": discrete_vp,
-    "vp": sdes.VP,
-    "sub_vp": sdes.SubVP,
-    "ve": sdes.VE,
-}
 PREDICTIONS: dict[str, Prediction] = {
     "noise": predicts_noise,
     "denoised": predicts_denoised,
@@ -43,8 +37,7 @@ def parts_of(spec: PriorSpec, dtype: Dtype = jnp.float32) -> Parts:
     Raises BadInput for a description with other names or values than this version knows.
     """
     try:
-        schedule = dict(spec.schedule)
-        sde = choose("schedule", schedule.pop("name"), SCHEDULES)(**schedule)
+        sde = sde_of(spec.schedule)
         net = choose("body", spec.body, BODIES)(spec, sde, dtype)
     except (TypeError, ValueError, KeyError) as error:
         raise BadInput(
@@ -65,12 +58,21 @@ def at_steps(sde: SDE, net: Network, scale: float = 1.0) -> Network:
     return Network(net.init, apply)
 
 
+def unet2d_options(spec: PriorSpec) -> UNet2DOptions:
+    """Return the options of a spec with the body "unet2d"; its tuples may have become lists in JSON."""
+    options: dict[str, Any] = {name: tuple(of) if isinstance(of, list) else of for name, of in spec.options.items()}
+    return UNet2DOptions(**options)
+
+
 def _unet2d(spec: PriorSpec, sde: SDE, dtype: Dtype) -> Network:
-    options: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in spec.options.items()
-    }
     scale = spec.time["step_scale"] if isinstance(spec.time, dict) else 1.0
-    return at_steps(sde, network(UNet2D(UNet2DOptions(**options), dtype), spec.image_shape), scale)
+    return at_steps(sde, network(UNet2D(unet2d_options(spec), dtype), spec.image_shape), scale)
 
 
-BODIES: dict[str, Callable[[PriorSpec, SDE, Dtype], Network]] = {"unet2d": _unet2d}
+def _score_sde(spec: PriorSpec, sde: SDE, dtype: Dtype) -> Network:
+    """In float32, whatever the dtype."""
+    del sde, dtype
+    return score_sde_network(spec)
+
+
+BODIES: dict[str, Callable[[PriorSpec, SDE, Dtype], Network]] = {"unet2d": _unet2d, "score_sde": _score_sde}

@@ -24,7 +24,8 @@ class PriorSpec(NamedTuple):
     schedule      {"name": "discrete_vp", "alphas_cumprod": [...], "t_min": 0.0}, the arguments of `discrete_vp`, or
                   {"name": "vp" | "sub_vp" | "ve", ...} with the fields of that SDE
     time          what the network takes as its time: "step" (that of a discrete schedule), {"step_scale": s} for the step times a number,
-                  or {"scale": 999} for t of the SDE times a number, or "log_sigma" for the logarithm of the noise of a VE SDE
+                  or {"scale": 999} for t of the SDE times a number, or "sigma" for the noise of a VE SDE in the units of the network's own
+                  data, or {"levels": n} for the number of the nearest of n levels of a VE SDE, counted from the largest sigma
     notes         what was ignored or assumed, one line each
     """
 

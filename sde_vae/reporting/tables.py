@@ -4,7 +4,7 @@ import math
 import re
 from typing import Any, NamedTuple
 
-METRICS = ("l2", "mse", "psnr", "ssim", "lpips_alex", "lpips_vgg")
+METRICS = ("l2", "mse", "standardised_mse", "psnr", "ssim", "lpips_alex", "lpips_vgg")
 # "{}" is the method's own name.
 METHODS = {
     "reconstruction": "{}",
@@ -15,6 +15,7 @@ METHODS = {
     "inversion": "{}, z and x_T",
     "baseline/pca": "PCA",
     "baseline/mean_image": "mean image",
+    "baseline/mean": "mean",
     "reference": "other real images",
 }
 PRIORS = {"normal": "z ~ N(0, I)", "gaussian": "z of a Gaussian", "diffusion": "z by diffusion"}
@@ -63,6 +64,7 @@ def tables(metrics: dict[str, Any]) -> list[Table]:
     found = [
         _reconstructions(metrics),
         _samples(metrics),
+        _new_examples(metrics),
         _noise_levels(metrics),
         _latents(metrics),
         _latent_priors(metrics),
@@ -70,6 +72,7 @@ def tables(metrics: dict[str, Any]) -> list[Table]:
         _interpolation(metrics),
         _neighbours(metrics),
         _bound(metrics),
+        _nll_bound(metrics),
         _elbo_vs_steps(metrics),
         _iterated_decoding(metrics),
     ]
@@ -85,7 +88,11 @@ def headline(metrics: dict[str, Any]) -> str:
     cell = lambda name: figure(*_cell(metrics, name))
     if "reconstruction/l2" in metrics:
         components = f" with {metrics['latent_dim']} components" if "latent_dim" in metrics else ""
-        others = {"baseline/pca": f"PCA{components}", "baseline/mean_image": "the mean image"}
+        others = {
+            "baseline/pca": f"PCA{components}",
+            "baseline/mean_image": "the mean image",
+            "baseline/mean": "the mean",
+        }
         parts = [f"Reconstruction l2 {cell('reconstruction/l2')} (lower is better)"]
         parts += [f"{title} {metrics[f'{name}/l2']:.3f}" for name, title in others.items() if f"{name}/l2" in metrics]
         return "; ".join(parts) + "."
@@ -157,6 +164,24 @@ def _samples(metrics: dict[str, Any]) -> Table:
     return Table("New images, against the training set", [f"{n:.0f} samples", real], rows)
 
 
+def _new_examples(metrics: dict[str, Any]) -> Table:
+    """Of arrays that are no images: moments and the sliced Wasserstein distance."""
+    found = {
+        "error of the mean": "moments/mean_error",
+        "error of the standard deviation": "moments/std_error",
+        "error of the covariance": "moments/covariance_error",
+        "sliced Wasserstein distance": "sliced_wasserstein/w2",
+    }
+    rows = [
+        (f"{title} ↓", [_cell(metrics, name), _cell(metrics, f"{name}_reference")])
+        for title, name in found.items()
+        if name in metrics
+    ]
+    n = metrics.get("moments/n", metrics.get("sliced_wasserstein/n", 0))
+    title = f"New examples, standardised, against the {metrics.get('split', 'held-out')} split"
+    return Table(title, [f"{n:.0f} samples", "training examples"], rows)
+
+
 def _noise_levels(metrics: dict[str, Any]) -> Table:
     """From the most noise to the least, after the regressions on z alone."""
     levels = sorted({name.split("/")[1] for name in metrics if name.startswith("noise_level/")}, key=float)
@@ -216,18 +241,29 @@ def _neighbours(metrics: dict[str, Any]) -> Table:
 
 
 def _bound(metrics: dict[str, Any]) -> Table:
+    return _terms(metrics, "bits_per_dim", "Evidence bound, bits/dim")
+
+
+def _nll_bound(metrics: dict[str, Any]) -> Table:
+    table = _terms(metrics, "nll_bound", "Evidence bound on -log of the density, nats per example")
+    gaussian = _cell(metrics, "baseline/nll_bound/gaussian")
+    more = [] if gaussian == NONE else [("a Gaussian of the training split, exact", [*[NONE] * 4, gaussian])]
+    return table._replace(rows=[*table.rows, *more])
+
+
+def _terms(metrics: dict[str, Any], bound: str, title: str) -> Table:
     """The terms of each model, and differences of totals: the gain over the shuffled z leaves the KL out."""
     terms = ("kl", "prior", "diffusion", "reconstruction", "total")
     method = _method(metrics)
-    models = {method: "bits_per_dim", f"{method}, z shuffled": "shuffled/bits_per_dim"}
-    models |= {"the prior alone": "prior/bits_per_dim"}
+    models = {method: bound, f"{method}, z shuffled": f"shuffled/{bound}"}
+    models |= {"the prior alone": f"prior/{bound}"}
     rows = [(title, [_cell(metrics, f"{name}/{term}") for term in terms]) for title, name in models.items()]
     differences = {
         f"{method} less its prior": "above_prior",
         "gain of z over shuffled z, without the KL": "gain_over_shuffled",
     }
-    rows += [(title, [*[NONE] * 4, _cell(metrics, f"bits_per_dim/{name}")]) for title, name in differences.items()]
-    return Table("Evidence bound, bits/dim", [*terms[:-1], "total ↓"], [row for row in rows if row[1][-1] != NONE])
+    rows += [(title, [*[NONE] * 4, _cell(metrics, f"{bound}/{name}")]) for title, name in differences.items()]
+    return Table(title, [*terms[:-1], "total ↓"], [row for row in rows if row[1][-1] != NONE])
 
 
 def _elbo_vs_steps(metrics: dict[str, Any]) -> Table:

@@ -19,8 +19,11 @@ from sde_vae.solvers.step import Memory, Solver, Step, one_step
 from sde_vae.types import Keys, PerExample, Points, ScoreFn
 
 
-def ddim(eta: float = 0.0) -> Solver:
+def ddim(eta: float = 0.0, clip: bool = False) -> Solver:
     """Return the solver DDIM (arXiv:2010.02502, eq. 12 and 16).
+
+    With `clip`, x0_hat is clipped to [-1, 1], where the data are, and eps_hat stays as it is, as in diffusers' DDIMScheduler. Such a
+    step solves the ODE no longer, and has no inverse.
 
     Data that are one point are decoded exactly in one step:
 
@@ -38,6 +41,7 @@ def ddim(eta: float = 0.0) -> Solver:
         def move(keys: Keys, x: Points, t: PerExample, t_next: PerExample) -> Points:
             eps_hat = noise_of_score(sde, score(x, t), t)
             x0_hat = denoised_of_noise(sde, eps_hat, x, t)
+            x0_hat = jnp.clip(x0_hat, -1, 1) if clip else x0_hat
             return _move_to(sde, eta, keys, x0_hat, eps_hat, t, t_next)
 
         return one_step(move)

@@ -119,6 +119,17 @@ def denoise(sde: SDE, score: ScoreFn, x: Points, t: float | Float[Array, ""]) ->
     return denoised_of_noise(sde, noise_of_score(sde, score(x, times), times), x, times)
 
 
+def clipped_denoise(sde: SDE, score: ScoreFn, x: Points, t: float | Float[Array, ""]) -> Points:
+    """Return `denoise`, clipped to [-1, 1], where the data are: the end of a decoding whose steps clip too.
+
+    >>> from sde_vae.diffusion.scores import point_mass_score
+    >>> from sde_vae.diffusion.sdes import VP
+    >>> clipped_denoise(VP(), point_mass_score(VP(), jnp.array([[1.5]])), jnp.array([[0.6]]), 0.01)
+    Array([[1.]], dtype=float32)
+    """
+    return jnp.clip(denoise(sde, score, x, t), -1, 1)
+
+
 def rescale(sde: SDE, score: ScoreFn, x: Points, t: float | Float[Array, ""]) -> Points:
     """Return x / alpha: the end of a decoding that inverts an inversion exactly.
 

@@ -1,5 +1,7 @@
 """Solvers of the reverse SDE with noise and one evaluation of the score at every step, from T to t_min only."""
 
+import math
+
 import jax.numpy as jnp
 
 from sde_vae.arrays import expand, normal
@@ -67,9 +69,29 @@ def ancestral(sde: SDE, score: ScoreFn) -> Step:
     (3, 2)
     """
 
+    return _ancestral(sde, score, math.inf)
+
+
+def clipped_ancestral(sde: SDE, score: ScoreFn) -> Step:
+    """Return the step of `ancestral` with x0_hat clipped to [-1, 1], where the data are: the sampler of DDPM's released code.
+
+    An image that is outside of the data's range at one step would else be carried to the next.
+
+    >>> from sde_vae.arrays import keys_of
+    >>> from sde_vae.diffusion.scores import point_mass_score
+    >>> from sde_vae.diffusion.sdes import VP
+    >>> from sde_vae.solvers.step import integrate
+    >>> step = clipped_ancestral(VP(), point_mass_score(VP(), jnp.array([[7.0]])))
+    >>> integrate(step, keys_of(jax.random.key(0), jnp.arange(1)), jnp.zeros((1, 1)), jnp.array([1.0, 0.0])).round(2)
+    Array([[1.]], dtype=float32)
+    """
+    return _ancestral(sde, score, 1.0)
+
+
+def _ancestral(sde: SDE, score: ScoreFn, limit: float) -> Step:
     def move(keys: Keys, x: Points, t: PerExample, t_next: PerExample) -> Points:
         x0_hat = denoised_of_noise(sde, noise_of_score(sde, score(x, t), t), x, t)
-        mean, std = posterior(sde, x, x0_hat, t, t_next)
+        mean, std = posterior(sde, x, jnp.clip(x0_hat, -limit, limit), t, t_next)
         return mean + expand(std, x) * normal(keys, x)
 
     return one_step(move)

@@ -59,7 +59,8 @@ class Checkpoints:
         host = jax.tree.map(np.array, jax.device_get(state))
         self._require_room(sum(a.nbytes for a in jax.tree.leaves(host)))
         meta = as_meta(Description(self.stage, int(host.step), describe(host._asdict()), data, self.record))
-        items = {name: ocp.args.StandardSave(value) for name, value in host._asdict().items()}
+        # orbax refuses an item without arrays: a converted prior has an EMA, and neither parameters in training nor an optimiser.
+        items = {name: ocp.args.StandardSave(of) for name, of in host._asdict().items() if jax.tree.leaves(of)}
         with self._written():
             self._manager.save(int(host.step), args=ocp.args.Composite(**items, **{META: ocp.args.JsonSave(meta)}))
 

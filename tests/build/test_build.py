@@ -11,10 +11,8 @@ from sde_vae.build.experiment import build
 from sde_vae.build.metric_networks import build_metric_networks
 from sde_vae.data.dataset import Dataset, Split
 from sde_vae.errors import BadInput
-from sde_vae.methods.latent_prior import Moments
-from sde_vae.training.train_state import init_state, make_update
 from sde_vae.training.workdir import flatten
-from sde_vae.types import Batch
+from tests.helpers.traced import trace_steps
 
 CONFIGS = sorted(p.stem for p in EXAMPLES.glob("[!_]*_*.py"))
 STAGES = {
@@ -22,6 +20,7 @@ STAGES = {
     "scorevae_lifted": ["prior", "encoder"],
     "scorevae_flow": ["prior", "encoder"],
     "diffusevae": ["prior", "encoder"],
+    "pdae": ["prior", "encoder"],
     "scorevae_plus": ["prior", "encoder", "correction"],
     # The paper's.
     "scorevae_celeba64": ["prior", "encoder", "correction"],
@@ -70,21 +69,7 @@ def test_config_builds_and_its_train_steps_trace(name):
     assert [stage.name for stage in experiment.stages] == STAGES.get(
         name.rpartition("_")[0].removesuffix("_fashion"), ["encoder"]
     )
-    trained = {}
-    for stage in experiment.stages:
-        state = jax.eval_shape(lambda key, s=stage: init_state(s.method, s.optimiser, key), jax.random.key(0))
-        x = jax.ShapeDtypeStruct((stage.batch_size, *experiment.shape), jnp.float32)
-        batch = Batch(x, jax.ShapeDtypeStruct((stage.batch_size,), jnp.int32))
-        update = make_update(stage.method, stage.optimiser, stage.ema_decay)
-        frozen = {name: trained[name] for name in stage.depends_on}
-        if stage.name == "latent":
-            frozen["moments"] = Moments(*2 * [jax.ShapeDtypeStruct((experiment.latent_dim,), jnp.float32)])
-        new_state, metrics = jax.eval_shape(update, state, frozen, jax.random.key(0), batch)
-        trained[stage.name] = state.params
-        assert jax.tree.map(lambda a: (a.shape, a.dtype), new_state) == jax.tree.map(
-            lambda a: (a.shape, a.dtype), state
-        )
-        assert metrics["loss"].shape == ()
+    trace_steps(experiment)
 
 
 @pytest.mark.parametrize(("name", "features", "latent"), [("celeba64", 384, 512), ("cifar10", 256, 384)])
@@ -170,7 +155,7 @@ def test_our_own_configs_decode_in_fewer_evaluations(name):
         (
             "method",
             "score_vea",
-            "config.method: unknown name 'score_vea', did you mean 'score_vae'?; known: beta_vae, diff_decoder, diffuse_vae, score_vae",
+            "config.method: unknown name 'score_vea', did you mean 'score_vae'?; known: beta_vae, diff_decoder, diffuse_vae, pdae, score_vae",
         ),
         (
             "sde.name",
@@ -244,7 +229,7 @@ def test_bad_values_are_refused(field, value, message):
 
 def test_the_prior_that_synthetic_images_are_sampled_from():
     """The method's own, another run's, or none."""
-    for name in ("scorevae_digits", "diffusevae_digits"):
+    for name in ("scorevae_digits", "diffusevae_digits", "pdae_digits"):
         config = load_config(name)
         assert [stage.synthetic for stage in build(config).stages] == [0, 0]
         config.synthetic.n = 10

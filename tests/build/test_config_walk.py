@@ -37,8 +37,20 @@ def test_the_command_line_ends_in_a_line(tmp_path, field, value, outcome):
     assert not (tmp_path / "run").exists()
 
 
+# Grids of whole times: a continuous SDE has none.
+OF_STEPS = ("leading", "linspace", "trailing")
+
+
+@pytest.mark.parametrize("grid", OF_STEPS)
+def test_a_grid_of_whole_steps_is_refused_for_a_continuous_sde(grid):
+    config = set_fields(default_config(), {"sampling.grid": grid})
+    with pytest.raises(BadInput, match=f"config.sampling.grid: '{grid}' is made of whole steps"):
+        build_grid(config, build_sde(config.sde), "heun")
+    assert build_grid(config, build_sde(config.sde), "ode").shape == (2,)
+
+
 @pytest.mark.parametrize("name", SDES)
-@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("grid", sorted(set(GRIDS) - set(OF_STEPS)))
 def test_an_sde_that_builds_has_falling_log_snr_and_finite_grids(name, grid):
     """Over values of its fields from the edges of their ranges: what is not refused is sound, and something is refused."""
     edges = {

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from sde_vae.build.config import checked, fields, load_config, set_fields
-from sde_vae.build.data import data_options, image_shape
+from sde_vae.build.data import data_options, data_shape
 from sde_vae.build.experiment import build
 from sde_vae.build.workdirs import check_same_model, trained_config
 from sde_vae.data.datasets.load import DATASETS, load
@@ -46,7 +46,7 @@ BAD = [
     None,
 ]
 OUT_OF_RANGE = [0, -8, (0, 8), (8, 0), (8, -8)]
-TINY = {f"model.{net}.channels": 8 for net in ("prior", "encoder", "decoder", "correction")}
+TINY = {f"model.{net}.channels": 8 for net in ("prior", "encoder", "decoder", "correction", "shift")}
 
 
 def configured(*sizes, name="default", **changes):
@@ -61,14 +61,14 @@ def test_every_form_is_read(given):
     config = configured(given)
     assert checked(config) == config
     assert config.data.image_size == FORMS[given]
-    assert image_shape(config) == (16, 24 if "24" in str(given) else 16, 1)
+    assert data_shape(config) == (16, 24 if "24" in str(given) else 16, 1)
     # Once set it may be set again, to either type, from Python too.
     again = configured(given, 8, (8, 12), 4)
     assert again.data.image_size == 4
     direct = load_config("default")
     direct.data.image_size = FORMS[given]
     direct = checked(direct)
-    assert image_shape(direct) == image_shape(config)
+    assert data_shape(direct) == data_shape(config)
 
 
 @pytest.mark.parametrize("given", BAD, ids=lambda given: repr(given)[:20])
@@ -145,6 +145,8 @@ METHODS = {
     "betavae_digits": {},
     "diffusevae_digits": {},
     "diffdecoder_digits": {},
+    "pdae_digits": {},
+    "pdae_digits with a U-Net": {"model.shift.body": "unet"},
 }
 
 

@@ -152,9 +152,9 @@ def test_the_model_alone_is_evaluated_by_one_command(pipeline, tmp_path, capsys)
     [
         (
             {"data.image_size": 16},
-            "config.data.image_size: got images of 16x16x1, but the pre-trained prior makes 8x8x1",
+            "config.data: got examples of 16x16x1, but the pre-trained prior makes 8x8x1",
         ),
-        ({"data.channels": 3}, "config.data.image_size: got images of 8x8x3, but the pre-trained prior makes 8x8x1"),
+        ({"data.channels": 3}, "config.data: got examples of 8x8x3, but the pre-trained prior makes 8x8x1"),
         (
             {"stages.correction.steps": 3, "model.correction.body": "head"},
             "config.model.correction.body: got head, expected unet",
@@ -174,6 +174,47 @@ def test_a_damaged_description_is_refused(run, tmp_path):
     file.write_text(file.read_text().replace('"noise"', '"velocity"'))
     with pytest.raises(BadInput, match="its checksum is wrong"):
         sde_vae.load(copy).experiment  # noqa: B018
+
+
+def test_export_writes_the_model_that_was_loaded(pipeline, run, tmp_path, capsys):
+    assert main(["--mode", "export", "--workdir", str(run), "--output", str(tmp_path / "out")]) == 0
+    x, t = np.random.default_rng(1).standard_normal((2, 8, 8, 1)).astype(np.float32), np.array([3, 98])
+    np.testing.assert_array_equal(theirs(tmp_path / "out", x, t), theirs(pipeline, x, t))
+    back, first = (sde_vae.load_prior(of) for of in (tmp_path / "out", pipeline))
+    jax.tree.map(np.testing.assert_array_equal, back.params, first.params)
+    np.testing.assert_allclose(back.sde.log_snrs, first.sde.log_snrs, rtol=1e-9)
+    # Nothing is overwritten.
+    assert main(["--mode", "export", "--workdir", str(run), "--output", str(tmp_path / "out")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("workdir", "said"),
+    [("digits", "the prior's network is unet, which diffusers' UNet2DModel cannot hold")],
+    ids=["unet"],
+)
+def test_export_of_what_diffusers_cannot_hold_is_refused(workdir, said, tmp_path, capsys):
+    assert main(["--mode", "export", "--workdir", workdir, "--output", str(tmp_path / "out")]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_unet2d_trained_here_is_the_same_model_in_diffusers(tmp_path):
+    """The embedding of logSNR becomes a table of one row a step: at every whole step both give the same noise."""
+    changes = {f"stages.prior.{name}": value for name, value in (("steps", 2), ("batch_size", 8), ("warmup", 1))}
+    changes |= {
+        "model.prior.body": "unet2d",
+        "model.prior.channels": 8,
+        "model.prediction": "noise",
+        "prior.checkpoint": "",
+    }
+    assert sde_vae.train(config_of("", "prior_digits", **changes), tmp_path / "own")
+    assert main(["--mode", "export", "--workdir", str(tmp_path / "own"), "--output", str(tmp_path / "out")]) == 0
+    ours, back = sde_vae.load_prior(tmp_path / "own"), sde_vae.load_prior(tmp_path / "out")
+    x, steps = np.random.default_rng(2).standard_normal((4, 8, 8, 1)).astype(np.float32), np.array([0, 1, 500, 999])
+    t = np.asarray(ours.sde.t_of_log_snr(back.sde.log_snr(jax.numpy.asarray(steps, np.float32))))
+    expected = ours.noise(x, np.clip(t, ours.sde.t_min, ours.sde.T))
+    np.testing.assert_allclose(back.noise(x, steps), expected, atol=1e-4)
+    np.testing.assert_allclose(theirs(tmp_path / "out", x, steps), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("content", ["nothing", "a text file"])

@@ -9,8 +9,10 @@ from sde_vae.diffusion import time_samplers, weights
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.diffusion.kl_penalty import kl_penalty
 from sde_vae.methods.beta_vae import beta_vae
+from sde_vae.methods.correction import network_corrector
 from sde_vae.methods.diff_decoder import diff_decoder
 from sde_vae.methods.method import Method
+from sde_vae.methods.pdae import pdae, shifts_score
 from sde_vae.methods.prior import predicts_velocity
 from sde_vae.methods.score_vae import score_vae
 from sde_vae.nets.decoder import Decoder
@@ -62,10 +64,15 @@ def warming(name):
         net = network(UNet(8, (1,), 1), SHAPE, z=(LATENT,))
         return diff_decoder(SDE, image_posterior(), net, predicts_velocity, times, weight, penalty), {}
     prior, _ = image_methods()
+    if name == "pdae":
+        net = network_corrector(SDE, network(UNet(8, (1,), 1), SHAPE, z=(LATENT,)))
+        return pdae(SDE, prior, image_posterior(), net, shifts_score, times, weight, penalty), {
+            "prior": prior.init(jax.random.key(1))
+        }
     return score_vae(SDE, prior, image_posterior(), times, weight, penalty), {"prior": prior.init(jax.random.key(1))}
 
 
-@pytest.mark.parametrize("name", ["score_vae", "beta_vae", "diff_decoder"])
+@pytest.mark.parametrize("name", ["score_vae", "beta_vae", "diff_decoder", "pdae"])
 def test_every_method_warms_its_penalty_up_by_the_step_of_its_batch(name):
     method, frozen = warming(name)
     params = awake(method.init(jax.random.key(0)))

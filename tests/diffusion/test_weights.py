@@ -42,10 +42,23 @@ def test_weights_are_the_papers():
     np.testing.assert_allclose(weights.likelihood_weighting()(l), 1.0)
 
 
+def test_pdaes_weight_is_its_lambda_under_uniform_t():
+    """lambda_t = (1 / (1 + snr))^0.9 (snr / (1 + snr))^0.1, times the factor that L_simple has; largest at snr = 1/9."""
+    sde = VP()
+    t, dl_dp = time_samplers.times_uniform_in_t(sde, 100)(jax.random.key(0), jnp.arange(100))
+    snr = jnp.square(sde.alpha(t)) / jnp.square(sde.sigma(t))
+    expected = (1 / (1 + snr)) ** 0.9 * (snr / (1 + snr)) ** 0.1
+    factor = weights.pdae(sde)(sde.log_snr(t)) * dl_dp / (sde.T - sde.t_min)
+    np.testing.assert_allclose(factor, expected, rtol=1e-8)
+    l = jnp.linspace(-6.0, 6.0, 4001)
+    peak = l[jnp.argmax(weights.pdae(sde)(l) / weights.simple(sde)(l))]
+    np.testing.assert_allclose(peak, -np.log(9), atol=3e-3)
+
+
 @pytest.mark.parametrize("sde", SDES, ids=str)
 def test_weights_on_the_velocity_are_the_others_of_its_error(sde):
     key = jax.random.key(0)
-    t = jnp.linspace(0.01, 1.0, 50)
+    t = jnp.linspace(0.01, sde.T, 50)
     x, a, b = jax.random.normal(key, (3, 50, 2))
     v = [velocity_of_noise(sde, eps, x, t) for eps in (a, b)]
     l, squares = sde.log_snr(t), lambda d: jnp.sum(d**2, axis=1)

@@ -24,7 +24,7 @@ from sde_vae.nets.layers import DownPath
 from tests.helpers.programs import traced_only
 from tests.helpers.small import awake
 
-NETS = ("prior", "encoder", "decoder", "correction")
+NETS = ("prior", "encoder", "decoder", "correction", "shift")
 TINY = {f"model.{net}.channels": 4 for net in NETS} | {f"model.{net}.multipliers": (1,) for net in NETS}
 PICTURES = np.random.default_rng(0).integers(0, 17, (8, 8, 8, 1), np.uint8)
 
@@ -38,7 +38,7 @@ def models(dtype, **more):
     return trained_model(experiment, replicate(ModelParams(made[experiment.final.name], frozen)))
 
 
-@pytest.mark.parametrize("more", [{"stages.correction.steps": 1}, {"method": "diff_decoder"}])
+@pytest.mark.parametrize("more", [{"stages.correction.steps": 1}, {"method": "diff_decoder"}, {"method": "pdae"}])
 def test_a_bound_is_the_same_program_whatever_the_dtype(tmp_path, monkeypatch, more):
     """Its text has no bfloat16, and equals that of float32. Decodings, of which no bound is made, keep the dtype."""
     programs, texts = traced_only(monkeypatch), {}

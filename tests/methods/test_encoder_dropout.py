@@ -12,7 +12,9 @@ from sde_vae.diffusion.kl_penalty import kl_penalty
 from sde_vae.diffusion.time_samplers import times_uniform_in_log_snr
 from sde_vae.diffusion.weights import likelihood_weighting
 from sde_vae.methods.beta_vae import beta_vae
+from sde_vae.methods.correction import network_corrector
 from sde_vae.methods.diff_decoder import diff_decoder
+from sde_vae.methods.pdae import pdae, shifts_score
 from sde_vae.methods.posteriors import denoised_input, filtered_input, lifted, noisy_input, point_posterior
 from sde_vae.methods.prior import predicts_velocity, prior
 from sde_vae.methods.score_vae import score_vae
@@ -41,7 +43,7 @@ def silent(net):
     return Network(net.init, lambda params, x, log_snr, keys=None: net.apply(params, x, log_snr))
 
 
-def times_sum_of_z(params, x, log_snr, keys=None, *, z, keep):
+def times_sum_of_z(params, x, log_snr, keys=None, *, z, keep=None):
     return x * jnp.sum(z, axis=1, keepdims=True)
 
 
@@ -49,6 +51,16 @@ METHODS = {
     "score_vae": lambda posterior: score_vae(SDE, PRIOR, posterior, TIMES, WEIGHT, PENALTY),
     "diff_decoder": lambda posterior: diff_decoder(
         SDE, posterior, Network(lambda key: {}, times_sum_of_z), predicts_velocity, TIMES, WEIGHT, PENALTY
+    ),
+    "pdae": lambda posterior: pdae(
+        SDE,
+        PRIOR,
+        posterior,
+        network_corrector(SDE, Network(lambda key: {}, times_sum_of_z)),
+        shifts_score,
+        TIMES,
+        WEIGHT,
+        PENALTY,
     ),
     "beta_vae": lambda posterior: beta_vae(
         posterior, Network(lambda key: {}, lambda params, z: DiagGaussian(z, jnp.zeros_like(z))), PENALTY

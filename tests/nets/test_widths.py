@@ -16,7 +16,7 @@ from sde_vae.nets.network import network
 from sde_vae.nets.unet import UNet
 
 SIZE = {"data.image_size": 2, "model.latent_dim": 2}
-NETS = ("prior", "encoder", "decoder", "correction")
+NETS = ("prior", "encoder", "decoder", "correction", "shift")
 
 
 def test_groups_divide_the_channels_and_are_the_most_that_do():
@@ -48,10 +48,11 @@ def test_every_width_has_a_u_net(channels):
 
 @pytest.mark.parametrize("channels", [7, 92])
 def test_every_network_takes_every_width(channels):
-    """Of other multipliers: those of the prior, the encoder, both bodies of a correction, and the decoder of a VAE."""
+    """Of other multipliers: those of the prior, the encoder, both bodies of a correction and of a shift, and the decoder of a VAE."""
     nets = {f"model.{net}.channels": channels for net in NETS} | {f"model.{net}.multipliers": (3, 1) for net in NETS}
     plus = {"stages.correction.steps": 1}
-    for more in (plus, plus | {"model.correction.body": "head"}, {"method": "beta_vae"}):
+    rivals = ({"method": "beta_vae"}, {"method": "pdae"}, {"method": "pdae", "model.shift.body": "unet"})
+    for more in (plus, plus | {"model.correction.body": "head"}, *rivals):
         for stage in build(set_fields(default_config(), SIZE | nets | more)).stages:
             assert abstract_params(stage.method)
 

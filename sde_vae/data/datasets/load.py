@@ -1,6 +1,7 @@
 """Load a data set by its name."""
 
 from sde_vae.data.dataset import DataOptions, Dataset
+from sde_vae.data.datasets.arrays import arrays
 from sde_vae.data.datasets.avatars import avatars
 from sde_vae.data.datasets.celeba import celeba
 from sde_vae.data.datasets.cifar10 import cifar10
@@ -19,6 +20,7 @@ DATASETS = {
     "cifar10": cifar10,
     "folder": folder,
     "avatars": avatars,
+    "arrays": arrays,
 }
 TFDS = "tfds:"  # the prefix of data sets of tensorflow-datasets
 
@@ -33,7 +35,8 @@ def load(name: str, options: DataOptions) -> Dataset:
     else:
         loader = choose(f"config.data.name (or {TFDS}NAME)", name, DATASETS)
     data = loader(options)
-    if data.shape != (*options.size, options.channels):
+    # The shape of arrays is checked with their files.
+    if data.scaling is None and data.shape != (*options.size, options.channels):
         raise BadInput(
             f"config.data.image_size, config.data.channels: got {options.image_size}, {options.channels}, but the images of "
             f"{data.name} are {'x'.join(map(str, data.shape))}"
