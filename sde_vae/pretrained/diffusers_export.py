@@ -77,7 +77,7 @@ def log_snrs_of(sde: SDE, steps: int = STEPS) -> tuple[float, ...]:
 
     >>> from sde_vae.diffusion.sdes import VP
     >>> log_snrs_of(VP(), steps=3)
-    (9.10, -2.45, -10.05)
+    (9.12, -2.46, -10.05)
     """
     if isinstance(sde, DiscreteVP):
         return sde.log_snrs
