@@ -4,12 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sde_vae.errors import BadInput
-from sde_vae.pretrained import diffusers, score_sde
+from sde_vae.pretrained import diffusers, guided_diffusion, score_sde
 from sde_vae.pretrained.spec import PriorFile
 
 # find(path, preset, scheduler) -> the model, or None for files of another format
 FORMATS: dict[str, Callable[[Path, str, str], PriorFile | None]] = {
     "a folder of diffusers' UNet2DModel": lambda path, preset, scheduler: diffusers.find(path, scheduler),
+    "a file with guided-diffusion's names": lambda path, preset, scheduler: guided_diffusion.find(path, preset),
     "a checkpoint of score_sde": lambda path, preset, scheduler: score_sde.find(path, preset),
 }
 
