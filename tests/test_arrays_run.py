@@ -142,9 +142,9 @@ def test_the_bound_in_other_units_differs_by_the_log_of_the_scale(trained):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x: x[:, ..., :-1], r"images: got an array of shape .*, expected \[n, "),
+        (lambda x: x[:, ..., :-1], r"x: got an array of shape .*, expected \[n, "),
         (lambda x: np.full_like(x, np.nan), "not finite"),
-        (lambda x: x.astype(complex), "got complex64"),
+        (lambda x: x.astype(complex), "got complex128"),
         (lambda x: x[:0], "n at least 1"),
         (lambda x: np.float32(3), r"shape \(\)"),
         (lambda x: x.astype(str), "got <U"),

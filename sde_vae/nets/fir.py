@@ -19,8 +19,8 @@ def fir(x: Images, kernel: Sequence[float], pad: tuple[int, int], gain: float = 
 
     `pad` zeros are added before and after each axis. A constant image keeps its value inside, times gain^2.
 
-    >>> fir(jnp.ones((1, 4, 4, 1)), (1, 3, 3, 1), (1, 1), down=2)[0, :, 1, 0].tolist()
-    [0.875, 0.875]
+    >>> fir(jnp.ones((1, 4, 4, 1)), (1.0, 3.0, 3.0, 1.0), (1, 1), down=2)[0, :, 1, 0].tolist()
+    [0.766, 0.766]
     """
     taps = [gain * k / sum(kernel) for k in reversed(kernel)]
     for axis in (1, 2):

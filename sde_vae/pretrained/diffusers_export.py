@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
+from safetensors.numpy import save_file
 
 from sde_vae.diffusion.discrete_vp import DiscreteVP
 from sde_vae.diffusion.sdes import SDE
@@ -77,7 +77,7 @@ def log_snrs_of(sde: SDE, steps: int = STEPS) -> tuple[float, ...]:
 
     >>> from sde_vae.diffusion.sdes import VP
     >>> log_snrs_of(VP(), steps=3)
-    (9.10, -2.45, -10.05)
+    (9.12, -2.46, -10.05)
     """
     if isinstance(sde, DiscreteVP):
         return sde.log_snrs
@@ -119,10 +119,9 @@ def _write_tensors(path: Path, params: Params) -> None:
     tensors = {}
     for place, parameter in jax.tree_util.tree_leaves_with_path(params):
         name = tensor_name(tuple(key.key for key in place))
-        tensor = to_tensor(name, np.asarray(parameter, np.float32))
-        tensors[name] = {"dtype": "float32", "shape": list(tensor.shape), "data": tensor.tobytes()}
+        tensors[name] = to_tensor(name, np.asarray(parameter, np.float32))
     with written(path):
-        safetensors.serialize_file(tensors, str(path), {"format": "pt"})
+        save_file(tensors, path, {"format": "pt"})
 
 
 def _described(name: str) -> dict[str, Any]:

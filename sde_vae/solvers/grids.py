@@ -56,7 +56,7 @@ def leading(sde: SDE, steps: int) -> Grid:
     """Return the whole times ..., 2 r, r, 0 with r = (T + 1) // (steps + 1): [steps + 1]. Raises ValueError if there are too few.
 
     >>> from sde_vae.diffusion.discrete_vp import DiscreteVP
-    >>> sde = DiscreteVP(log_snrs=tuple(range(9, -1, -1)), T=9.0)
+    >>> sde = DiscreteVP(log_snrs=tuple(map(float, range(9, -1, -1))), T=9.0)
     >>> leading(sde, steps=2).tolist(), linspace(sde, steps=2).tolist(), trailing(sde, steps=2).tolist()
     ([6.0, 3.0, 0.0], [9.0, 4.0, 0.0], [9.0, 6.0, 2.0])
     """

@@ -105,7 +105,7 @@ def test_what_cannot_be_exported_is_refused_and_nothing_is_written(tmp_path, par
     def fails(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(diffusers_export.safetensors, "serialize_file", fails)
+    monkeypatch.setattr(diffusers_export, "save_file", fails)
     with pytest.raises(NotWritten, match="No space left"):
         export_unet2d(folder, OPTIONS, params, levels, "noise")
     monkeypatch.undo()

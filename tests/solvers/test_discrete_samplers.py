@@ -26,8 +26,8 @@ SDE = discrete_vp(DDPMScheduler().alphas_cumprod.double().numpy())
 
 
 def noise(lib, x, t):
-    """A model: half of x's own noise and a wave. Its x_0 leaves [-1, 1] by far."""
-    return 0.5 * x + lib.sin(3 * x + t / 300)
+    """A model that is not linear, and does not magnify rounding as a wave would. Its x_0 leaves [-1, 1] by far."""
+    return 0.5 * x + 0.2 * lib.tanh(x + t / 300)
 
 
 def score(x, t):
@@ -36,9 +36,9 @@ def score(x, t):
 
 def ours(solver, finish, spacing):
     """x at the times after the first of the grid, and x_0."""
-    decoder = Decoder(SDE, solver, GRIDS[spacing](SDE, N - 1), finish)
-    xs = path(solver(SDE, score), KEYS, X, decoder.grid)[1:]
-    return [*np.asarray(xs), np.asarray(decode(decoder, score, KEYS, X))]
+    grid = GRIDS[spacing](SDE, N - 1)
+    xs = path(solver(SDE, score), KEYS, X, grid)[1:]
+    return [*np.asarray(xs), np.asarray(finish(SDE, score, xs[-1], grid[-1]))]
 
 
 def theirs(scheduler, step):
@@ -79,6 +79,13 @@ def test_ddim_is_ddims_sampler(spacing, clip, eta):
 
     scheduler = DDIMScheduler(clip_sample=clip, timestep_spacing=spacing)
     agree(ours(ddim(eta, clip), clipped_denoise if clip else denoise, spacing), theirs(scheduler, step))
+
+
+def test_a_decoding_ends_at_the_last_time_of_its_grid():
+    """trailing ends at step 99, far from t_min."""
+    decoder = Decoder(SDE, ddim(), trailing(SDE, N - 1))
+    assert decoder.grid[-1] == 99
+    np.testing.assert_allclose(decode(decoder, score, KEYS, X), ours(ddim(), denoise, "trailing")[-1], rtol=1e-6)
 
 
 def test_clipping_changes_what_is_compared():
