@@ -19,7 +19,7 @@ from sde_vae.data.scaling import Standardisation, standardisation_of
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.errors import BadInput
 from sde_vae.inference.aggregate_posterior import aggregate_posterior, sample_posterior
-from sde_vae.inference.bound import as_density, as_mass, bound_of_method, bound_of_prior, terms_per_image
+from sde_vae.inference.bound import as_density, as_mass, method_bound, prior_bound, terms_per_image
 from sde_vae.inference.compiled import Compiled, compile_model
 from sde_vae.inference.interpolation import lerp, traverse
 from sde_vae.inference.model import Model
@@ -334,7 +334,7 @@ class Run:
     def _bound(self):
         scaling = self.scaling
         measure = as_mass(self.levels) if scaling is None else as_density(scaling.log_volume(self.experiment.shape))
-        return (bound_of_method if self.model.encode else bound_of_prior)(self.model, measure)
+        return (method_bound if self.model.encode else prior_bound)(self.model, measure)
 
     def _require_latent(self, what: str) -> None:
         if self.experiment.final.method.encode is None:

@@ -9,7 +9,7 @@ import pytest
 
 from sde_vae.arrays import expand, keys_of
 from sde_vae.devices import over_devices, replicate
-from sde_vae.inference.bound import method_bound, prior_bound, terms_per_image
+from sde_vae.inference.bound import as_mass, method_bound, prior_bound, terms_per_image
 from sde_vae.inference.compiled import compile_model
 from sde_vae.inference.decoding import Decoder
 from sde_vae.inference.model import ModelParams, make_model
@@ -75,8 +75,8 @@ def everything():
         "invert": run.invert(q.mean, x),
         "sample": run.sample(key, index),
         "trajectory": run.trajectory(key, q.mean, index),
-        **of_bound(method_bound(model, 256)),
-        **{f"prior's {name}": value for name, value in of_bound(prior_bound(model, 256)).items()},
+        **of_bound(method_bound(model, as_mass(256))),
+        **{f"prior's {name}": value for name, value in of_bound(prior_bound(model, as_mass(256))).items()},
     }
 
 

@@ -16,9 +16,10 @@ from sde_vae.errors import BadInput
 from sde_vae.inference.diffusion_prior import DiffusionPrior
 from sde_vae.methods.method import required
 from sde_vae.methods.prior import prior_score
+from sde_vae.nets.unet2d_options import options_from
 from sde_vae.pretrained.diffusers_export import export_unet2d, log_snrs_of
 from sde_vae.pretrained.open import open_prior
-from sde_vae.pretrained.parts import parts_of, unet2d_options
+from sde_vae.pretrained.parts import parts_of
 from sde_vae.run import Run, load
 
 
@@ -74,7 +75,7 @@ def export_to(run: Run, out: Path) -> None:
             "config.model.prior.body=unet2d"
         )
     refuse_existing(out)
-    options = unet2d_options(spec) if spec else unet2d(config, experiment.shape).options
+    options = options_from(spec.options) if spec else unet2d(config, experiment.shape).options
     # A size that a loaded model's files do not say is the run's.
     options = options if options.sample_size else options._replace(sample_size=experiment.shape[0])
     prediction = spec.prediction if spec else config.model.prediction

@@ -6,7 +6,7 @@ import numpy as np
 
 from sde_vae.evaluators.context import EvalContext
 from sde_vae.evaluators.shuffled import shuffled_images
-from sde_vae.inference.bound import method_bound, prior_bound, terms_per_image
+from sde_vae.inference.bound import Bound, Measure, as_mass, method_bound, prior_bound, terms_per_image
 from sde_vae.metrics.image.distances import standard_error
 
 Named = Iterator[tuple[str, float]]
@@ -24,28 +24,32 @@ def bits_per_dim(context: EvalContext, draws: int = 16) -> Named:
     A conditional score may correct errors of its own prior with a z that knows nothing of the image. So a total below the prior's is no
     proof of information in z: only the gain over the shuffled z is. Each figure has its standard error over the images.
     """
-    model, test, levels = context.model, context.data.test, context.data.levels
+    yield from bounds(context, "bits_per_dim", as_mass(context.data.levels), draws)
 
-    def terms(label: str, bound, x_z: np.ndarray) -> dict[str, np.ndarray]:
+
+def bounds(context: EvalContext, name: str, measure: Measure, draws: int) -> Named:
+    """Yield the bounds of the method, of the method with z shuffled and of its prior, as NAME/TERM and so on, and their differences.
+
+    Of a model without a latent there is one bound: that of its prior.
+    """
+    model, test = context.model, context.data.test
+
+    def terms(label: str, bound: Bound, x_z: np.ndarray) -> dict[str, np.ndarray]:
         return terms_per_image(label, bound, test, x_z, draws, context.seed, context.batch_size, context.cache)
 
-    if model.encode is None:
-        yield from means("bits_per_dim", terms("bound", prior_bound(model, levels), test))
-        yield "bits_per_dim/draws", float(draws)
-        return
-    bound = method_bound(model, levels)
+    bound = method_bound(model, measure) if model.encode else prior_bound(model, measure)
     own = terms("bound", bound, test)
-    yield from means("bits_per_dim", own)
-    if len(test) > 1:
+    yield from means(name, own)
+    if model.encode and len(test) > 1:
         other = terms("bound with z shuffled", bound, shuffled_images(test, context.seed))
-        yield from means("shuffled/bits_per_dim", other)
+        yield from means(f"shuffled/{name}", other)
         without_kl = lambda found: found["total"] - found["kl"]
-        yield from means("bits_per_dim", {"gain_over_shuffled": without_kl(other) - without_kl(own)})
-    if model.prior is not None:
-        prior = terms("bound of the prior", prior_bound(model, levels), test)
-        yield from means("prior/bits_per_dim", prior)
-        yield from means("bits_per_dim", {"above_prior": own["total"] - prior["total"]})
-    yield "bits_per_dim/draws", float(draws)
+        yield from means(name, {"gain_over_shuffled": without_kl(other) - without_kl(own)})
+    if model.encode and model.prior is not None:
+        prior = terms("bound of the prior", prior_bound(model, measure), test)
+        yield from means(f"prior/{name}", prior)
+        yield from means(name, {"above_prior": own["total"] - prior["total"]})
+    yield f"{name}/draws", float(draws)
 
 
 def means(name: str, terms: dict[str, np.ndarray]) -> Named:

@@ -6,11 +6,10 @@ import numpy as np
 from jaxtyping import Float
 
 from sde_vae.data.dataset import evenly_spaced
-from sde_vae.evaluators.bits_per_dim import means
+from sde_vae.evaluators.bits_per_dim import bounds, means
 from sde_vae.evaluators.context import EvalContext
 from sde_vae.evaluators.moments import MOST_DIMENSIONS, flat
-from sde_vae.evaluators.shuffled import shuffled_images
-from sde_vae.inference.bound import as_density, bound_of_method, bound_of_prior, terms_per_image
+from sde_vae.inference.bound import as_density
 
 
 def nll_bound(context: EvalContext, draws: int = 16, fitted: int = 20_000) -> Iterator[tuple[str, float]]:
@@ -27,32 +26,17 @@ def nll_bound(context: EvalContext, draws: int = 16, fitted: int = 20_000) -> It
     The density is of x in the user's units: a change of units moves every total by the same number, and leaves the differences. A density may
     exceed 1, so that totals may be negative. Each figure has its standard error over the examples.
     """
-    model, test, scaling = context.model, context.data.test, context.data.scaling
+    test, scaling = context.data.test, context.data.scaling
     if scaling is None:
         raise TypeError("nll_bound is for arrays that are no images")
     volume = scaling.log_volume(test.shape[1:])
-    measure = as_density(volume)
-
-    def terms(label: str, bound, x_z: np.ndarray) -> dict[str, np.ndarray]:
-        return terms_per_image(label, bound, test, x_z, draws, context.seed, context.batch_size, context.cache)
-
-    bound = bound_of_method(model, measure) if model.encode else bound_of_prior(model, measure)
-    own = terms("bound", bound, test)
-    yield from means("nll_bound", own)
-    yield from means("nll_bound", {"total_per_dimension": own["total"] / np.prod(test.shape[1:])})
-    if model.encode and len(test) > 1:
-        other = terms("bound with z shuffled", bound, shuffled_images(test, context.seed))
-        yield from means("shuffled/nll_bound", other)
-        without_kl = lambda found: found["total"] - found["kl"]
-        yield from means("nll_bound", {"gain_over_shuffled": without_kl(other) - without_kl(own)})
-    if model.encode and model.prior is not None:
-        prior = terms("bound of the prior", bound_of_prior(model, measure), test)
-        yield from means("prior/nll_bound", prior)
-        yield from means("nll_bound", {"above_prior": own["total"] - prior["total"]})
+    found = dict(bounds(context, "nll_bound", as_density(volume), draws))
+    yield from found.items()
+    for end in ("", "_stderr"):
+        yield f"nll_bound/total_per_dimension{end}", found[f"nll_bound/total{end}"] / np.prod(test.shape[1:])
     train = flat(evenly_spaced(context.data.train, fitted))
     if (gaussian := gaussian_nll(train, flat(test))) is not None:
         yield from means("baseline/nll_bound", {"gaussian": gaussian + volume})
-    yield "nll_bound/draws", float(draws)
 
 
 def gaussian_nll(train: Float[np.ndarray, "n dim"], test: Float[np.ndarray, "m dim"]) -> Float[np.ndarray, " m"] | None:

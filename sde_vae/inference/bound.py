@@ -58,17 +58,7 @@ def as_density(log_volume: float) -> Measure:
     )
 
 
-def method_bound(model: Model, levels: int) -> Bound:
-    """Compile the bound of the method in bits per dimension, for images on so many grey levels. See `bound_of_method`."""
-    return bound_of_method(model, as_mass(levels))
-
-
-def prior_bound(model: Model, levels: int) -> Bound:
-    """Compile the bound of the unconditional prior alone in bits per dimension; x_z is unused."""
-    return bound_of_prior(model, as_mass(levels))
-
-
-def bound_of_method(model: Model, measure: Measure) -> Bound:
+def method_bound(model: Model, measure: Measure) -> Bound:
     """Compile the bound of the method: beta = 1 and the likelihood weighting, whatever it was trained with.
 
     z is that of x_z: of x itself for the bound, of another image for the control, which separates information in z from a correction of the prior. A
@@ -93,7 +83,7 @@ def bound_of_method(model: Model, measure: Measure) -> Bound:
     return partial(over_devices(one_draw, shared=3), model.params)
 
 
-def bound_of_prior(model: Model, measure: Measure) -> Bound:
+def prior_bound(model: Model, measure: Measure) -> Bound:
     """Compile the bound of the unconditional prior alone; x_z is unused."""
     model = in_float32(model)
     sde, prior = model.decoder.sde, required(model.prior, "prior")

@@ -10,7 +10,7 @@ from sde_vae.errors import BadInput, choose
 from sde_vae.methods.prior import Prediction, predicts_denoised, predicts_noise, predicts_velocity
 from sde_vae.nets.network import Network, network
 from sde_vae.nets.unet2d import UNet2D
-from sde_vae.nets.unet2d_options import UNet2DOptions
+from sde_vae.nets.unet2d_options import options_from
 from sde_vae.pretrained.schedules import sde_of
 from sde_vae.pretrained.score_sde_network import score_sde_network
 from sde_vae.pretrained.spec import PriorSpec
@@ -58,15 +58,9 @@ def at_steps(sde: SDE, net: Network, scale: float = 1.0) -> Network:
     return Network(net.init, apply)
 
 
-def unet2d_options(spec: PriorSpec) -> UNet2DOptions:
-    """Return the options of a spec with the body "unet2d"; its tuples may have become lists in JSON."""
-    options: dict[str, Any] = {name: tuple(of) if isinstance(of, list) else of for name, of in spec.options.items()}
-    return UNet2DOptions(**options)
-
-
 def _unet2d(spec: PriorSpec, sde: SDE, dtype: Dtype) -> Network:
     scale = spec.time["step_scale"] if isinstance(spec.time, dict) else 1.0
-    return at_steps(sde, network(UNet2D(unet2d_options(spec), dtype), spec.image_shape), scale)
+    return at_steps(sde, network(UNet2D(options_from(spec.options), dtype), spec.image_shape), scale)
 
 
 def _score_sde(spec: PriorSpec, sde: SDE, dtype: Dtype) -> Network:

@@ -5,7 +5,7 @@ import numpy as np
 
 from sde_vae.bounds.terms import Terms
 from sde_vae.data.dataset import to_model
-from sde_vae.inference.bound import method_bound, prior_bound, terms_per_image
+from sde_vae.inference.bound import as_mass, method_bound, prior_bound, terms_per_image
 from sde_vae.inference.decoding import Decoder
 from sde_vae.solvers.grids import uniform_log_snr
 from sde_vae.solvers.stochastic import ancestral
@@ -21,7 +21,7 @@ MODEL = exact_model(
 
 
 def terms(make, x, x_z):
-    return terms_per_image(None, make(MODEL, pixels.LEVELS), x, x_z, draws=64, seed=0, batch_size=256)
+    return terms_per_image(None, make(MODEL, as_mass(pixels.LEVELS)), x, x_z, draws=64, seed=0, batch_size=256)
 
 
 def agrees(found, expected, most):

@@ -17,7 +17,7 @@ from sde_vae.evaluators.bits_per_dim import bits_per_dim
 from sde_vae.evaluators.context import EvalData, MetricNetworks, make_context
 from sde_vae.evaluators.elbo_vs_steps import elbo_vs_steps
 from sde_vae.evaluators.importance import importance
-from sde_vae.inference.bound import method_bound, prior_bound, terms_per_image
+from sde_vae.inference.bound import as_mass, method_bound, prior_bound, terms_per_image
 from sde_vae.inference.model import ModelParams, in_float32
 from sde_vae.inference.resume_cache import ResumeCache
 from sde_vae.nets.layers import DownPath
@@ -67,7 +67,9 @@ def test_a_bound_is_the_same_to_the_last_bit():
     for dtype in ("float32", "bfloat16"):
         model = models(dtype)
         assert (in_float32(model) is model) == (dtype == "float32")
-        found[dtype] = [terms_per_image(None, of(model, 17), x, x, 1, 0, 8) for of in (method_bound, prior_bound)]
+        found[dtype] = [
+            terms_per_image(None, of(model, as_mass(17)), x, x, 1, 0, 8) for of in (method_bound, prior_bound)
+        ]
     for one, other in zip(*found.values(), strict=True):
         assert {name: values.tolist() for name, values in one.items()} == {
             name: v.tolist() for name, v in other.items()
