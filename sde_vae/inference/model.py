@@ -65,7 +65,7 @@ def make_model(
     """Return the functions of `method` as a Model. `latent` is the method of the diffusion model of latent codes.
 
     Where logSNR is under `prior_below`, the score is the prior's alone: x_t and z share little information there, and leaving z out saves
-    the encoder's gradient (PDAE's truncation, arXiv:2212.12990).
+    the encoder's gradient.
     """
     unconditional, likelihood, encode = method.unconditional, method.likelihood, method.encode
 
