@@ -14,7 +14,7 @@ def test_every_field_has_a_row():
         of_all_stages = "stages.STAGE." + name.split(".")[-1]
         assert name in rows or (name.startswith("stages.") and of_all_stages in rows), name
     assert (
-        "| `eval.lpips` | `('alex', 'vgg')` | a tuple of alex, vgg | networks of LPIPS, from the extra `metrics` |"
+        "| `eval.lpips` | `('alex', 'vgg')` | a tuple of alex, vgg | networks of LPIPS, from the extra `metrics`;"
         in (config_page.page())
     )
 
