@@ -458,7 +458,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch, capsys):
         ({"stages.prior.steps": "many"}, r"config.stages.prior.steps: got 'many', expected a whole number"),
         (
             {"stages.encoder.weight": "likelyhood"},
-            r"config.stages.encoder.weight: unknown name 'likelyhood', did you mean 'likelihood'\?; known: likelihood, min_snr, p2",
+            r"config.stages.encoder.weight: unknown name 'likelyhood', did you mean 'likelihood'\?; known: flow, flow_logit_normal, likelihood",
         ),
         ({"prior.checkpoint": "nowhere"}, "config.prior.checkpoint: expected checkpoints of the stage 'prior'"),
         (

@@ -32,7 +32,7 @@ def load_prior(path: str | Path, preset: str = "", scheduler: str = "") -> Diffu
 
     >>> import sde_vae
     >>> sde_vae.load_prior("digits")
-    <DiffusionPrior of images (8, 8, 1): 636,033 parameters, VP, t up to 1>
+    <DiffusionPrior of images (8, 8, 1): 634,273 parameters, VP, t up to 1>
     """
     runtime.enable_compilation_cache()
     found = Path(path).expanduser()
