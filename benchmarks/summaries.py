@@ -13,6 +13,7 @@ from benchmarks.comparison.results import load
 from benchmarks.comparison.statistics import cell, half_width, over_seeds, paired
 from benchmarks.record import RESULTS, Made
 from benchmarks.solvers import summary as solvers
+from benchmarks.solvers.beside import beside
 
 OF_DIGITS = (
     "multi_sample_mean/l2",
@@ -171,6 +172,7 @@ def bounds(result: str) -> Made:
     return [head, *([*row, *[""] * (len(head) - len(row))] for row in alone), *rows], caption
 
 
+BESIDE = {"solvers_digits": "VP", "solvers_flow_digits": "flow"}
 LENGTHS = ("multi_sample_mean/l2", "reconstruction/fd", "multi_sample/fd")
 TABLES = {
     "comparison_digits": Summary("compare_digits", partial(by_latents, OF_DIGITS)),
@@ -182,5 +184,6 @@ TABLES = {
     "bounds_digits": Summary("bounds_digits", bounds),
     "curves_digits": Summary("curves_digits", partial(swept, LENGTHS, "steps", False)),
     "solvers_digits": Summary("solvers_digits", solvers.summary),
+    "solvers_flow_digits": Summary("solvers_flow_digits", partial(beside, BESIDE)),
     "demo": Summary("demo", demo.summary),
 }
