@@ -4,6 +4,8 @@ import io
 import json
 import math
 import os
+import shlex
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ matplotlib.use("Agg")
 # A table with its head, and a caption.
 Made = tuple[list[list[str]], str]
 RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).resolve().parent.parent
 # Significant digits of a number in a JSON file: with 8 no figure of a page differs from the unrounded one's.
 DIGITS = 8
 COLOURS = 128
@@ -34,7 +37,11 @@ def record(
     `figures` go to the JSON file; `head`, `rows` and `notes` make the page. `facts` (command, versions, ...) replace those of
     this process.
     """
-    facts = workdir.facts() | {"machine": machine(), "load_at_end": round(os.getloadavg()[0], 1)} | facts
+    facts = (
+        workdir.facts()
+        | {"command": command(), "machine": machine(), "load_at_end": round(os.getloadavg()[0], 1)}
+        | facts
+    )
     write_json(RESULTS / f"{name}.json", {"figures": figures, **facts}, depth=3)
     write_page(RESULTS / f"{name}.md", title, [*markdown([head, *rows]), "", notes], facts)
     print(title, *markdown([head, *rows]), f"page: {RESULTS / f'{name}.md'}", sep="\n")
@@ -46,6 +53,16 @@ def write_page(path: Path, title: str, lines: list[str], facts: dict[str, Any]) 
     load = f" (load {facts['load_at_end']} at the end)" if "load_at_end" in facts else ""
     made = f"Made by `{facts['command']}` on {facts['machine']}{load}; {versions}."
     write_text(path, "\n".join([f"# {title}", "", *lines, "", made]) + "\n")
+
+
+def command() -> str:
+    """Return the command line of this benchmark, as one would type it. A path of the machine is cut to its last part."""
+    program = Path(sys.argv[0]).resolve()
+    if ROOT not in program.parents:
+        return workdir.command()
+    module = ".".join(program.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
+    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    return shlex.join(["python", "-m", module, *words])
 
 
 def machine() -> str:
