@@ -48,6 +48,14 @@ def programs_close_over_no_parameters(monkeypatch):
     monkeypatch.setattr(devices, "_compiled", checked)
 
 
+@pytest.fixture(scope="module")
+def compiled_quickly():
+    """Programs are compiled without costly optimisations, for modules that run each of many a few times only."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture
 def use_devices(monkeypatch):
     """use_devices(n): from now on this host has n devices."""
