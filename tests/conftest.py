@@ -5,6 +5,8 @@ import os
 from sde_vae import runtime
 
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
+# diffusers reads and writes folders here, and asks no server.
+os.environ["HF_HUB_OFFLINE"] = "1"
 runtime.prepare()
 
 import jax
