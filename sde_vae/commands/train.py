@@ -176,7 +176,7 @@ def announcement(config: ConfigDict, experiment: Experiment, data: Dataset, dire
     ]
     if spec := experiment.pretrained:
         lines.append(
-            f"prior     {config.prior.checkpoint}: {spec.source}, {count(experiment.prior):,} parameters, its own schedule "
+            f"prior     {config.prior.checkpoint or directory / 'prior'}: {spec.source}, {count(experiment.prior):,} parameters, its own schedule "
             f"({spec.schedule['name']}) and network; predicts {spec.prediction}. config.sde, config.model.prior and config.model.prediction are "
             "not read"
         )

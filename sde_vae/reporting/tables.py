@@ -165,7 +165,7 @@ def _samples(metrics: dict[str, Any]) -> Table:
 
 
 def _new_examples(metrics: dict[str, Any]) -> Table:
-    """Of arrays that are no images: moments and the sliced Wasserstein distance."""
+    """Return the table of new examples of arrays that are no images: errors of their moments, and the sliced Wasserstein distance."""
     found = {
         "error of the mean": "moments/mean_error",
         "error of the standard deviation": "moments/std_error",
