@@ -34,6 +34,9 @@ STREAMS = (
     "iterated_decoding",
     "noise_levels",
     "trajectory_consistency",
+    "observe",
+    "restore",
+    "diffused y",
 )
 # Of numpy's generators. The first was that of the seed alone.
 GENERATORS = (

@@ -11,10 +11,12 @@ from ml_collections import ConfigDict
 from sde_vae import runtime
 from sde_vae.build.config import checked, set_fields
 from sde_vae.build.experiment import Experiment, build
+from sde_vae.build.fields import HAS_LATENT
 from sde_vae.build.lineage import notes_on, require_lineage
 from sde_vae.build.parameters import load_stage, place_params, trained_model, unfinished_prior
+from sde_vae.build.tasks import condition_shapes
 from sde_vae.build.workdirs import PACKAGED, check_same_model, find_workdir, trained_config
-from sde_vae.data.dataset import evenly_spaced, to_model
+from sde_vae.data.dataset import evenly_spaced, take, to_model
 from sde_vae.data.scaling import Standardisation, standardisation_of
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.errors import BadInput
@@ -23,13 +25,15 @@ from sde_vae.inference.bound import as_density, as_mass, method_bound, prior_bou
 from sde_vae.inference.compiled import Compiled, compile_model
 from sde_vae.inference.interpolation import lerp, traverse
 from sde_vae.inference.model import Model
+from sde_vae.inference.restoration import observe_images, restore
 from sde_vae.inference.units import Units, units_of
 from sde_vae.inference.user_images import codes_from_user, on_levels, whole
 from sde_vae.keys import generator, stream
+from sde_vae.methods.observation import Measurement
 from sde_vae.metrics.latent.gaussian import LatentGaussian
 from sde_vae.training import workdir as workdirs
 from sde_vae.training.checkpoints import Trained
-from sde_vae.types import Frozen, PRNGKey
+from sde_vae.types import Condition, Frozen, PRNGKey
 
 
 class Inversion(NamedTuple):
@@ -84,7 +88,7 @@ class Run:
         self._stages: dict[str, Trained] = {}
 
     def __repr__(self) -> str:
-        latents = "" if self.config.method == "prior" else f", {self.config.model.latent_dim} latents"
+        latents = f", {self.config.model.latent_dim} latents" if HAS_LATENT.holds(self.config) else ""
         return f"<Run {self.workdir}: {self.config.method} on {self.config.data.name}{latents}>"
 
     @property
@@ -241,13 +245,40 @@ class Run:
     def sample(self, n: int, seed: int | None = None, progress: bool = False, start: int = 0) -> np.ndarray:
         """Return n new images [n, H, W, C]: samples of the prior, or decodings of z ~ N(0, I) of a method without one.
 
-        The images of a seed have numbers: these are start, start + 1, ... Image i is the same, up to rounding, whatever n is.
+        Of a method with a task, image i is a restoration of what is observed of image i of the evaluated split, and from its start
+        again after its last. The images of a seed have numbers: these are start, start + 1, ... Image i is the same, up to rounding,
+        whatever n is.
         """
         whole(n, "n", 1)
+        if self.experiment.measurement is not None:
+            return self._restored(range(whole(start, "start", 0), start + n), seed, progress)
         index = np.arange(whole(start, "start", 0), start + n, dtype=np.int32)
         return self.units.to_user(
             self._functions().sample(self._key(seed, "sample"), index, "sample" if progress else None)
         )
+
+    def observe(self, images: Any, seed: int | None = None) -> Condition:
+        """Return what the run's task observes of images [n, H, W, C]: .y on [-1, 1], and .mask [n, H, W, 1] or None.
+
+        It is what `restore` takes. The seed fixes the masks and the noise in y.
+        """
+        measurement = self._require_task("observe")
+        x = self.units.from_user(images, self.experiment.shape)
+        return observe_images(measurement.observe, x, self._seed(seed), self.config.eval.batch_size)[1]
+
+    def restore(
+        self, y: Any, n: int = 5, mask: Any = None, seed: int | None = None, progress: bool = False
+    ) -> np.ndarray:
+        """Return n draws of x given each observation: [m, n, H, W, C] in [0, 1].
+
+        y is what `observe` returns, or observations [m, ...] as uint8 or floats in [0, 1], of the size that the run's task makes; for
+        inpainting with a mask [m, H, W] or [m, H, W, 1], 1 where y is seen and 0 in the hole.
+        """
+        self._require_task("restore")
+        whole(n, "n", 1)
+        condition = y if isinstance(y, Condition) else self._condition(y, mask)
+        label = "restore" if progress else None
+        return self.units.to_user(restore(self._functions().decode, condition, n, self._seed(seed), label))
 
     def interpolate(self, a: Any, b: Any, frames: int = 9, seed: int | None = None) -> np.ndarray:
         """Return the decodings of z on the straight line from image a to image b: [frames, H, W, C].
@@ -329,6 +360,42 @@ class Run:
         x = self.units.from_user(x, self.experiment.shape)
         found = terms_per_image(None, self._bound, x, x, draws, self._seed(seed), self.config.eval.batch_size)
         return Bound(**found)
+
+    def _restored(self, numbers: range, seed: int | None, progress: bool) -> np.ndarray:
+        """One restoration each of images of the evaluated split."""
+        data = self.experiment.load()
+        images = data.split(self.config.eval.split).images
+        known = to_model(take(images, np.asarray(numbers) % len(images)), data.levels)
+        index, seed = np.asarray(numbers, np.int32), self._seed(seed)
+        measurement, functions = self._require_task("sample"), self._functions()
+        _, condition = observe_images(measurement.observe, known, seed, self.config.eval.batch_size, index)
+        label = "sample" if progress else None
+        return self.units.to_user(functions.decode(stream(seed, "sample"), condition, index, label))
+
+    def _require_task(self, what: str) -> Measurement:
+        if self.experiment.measurement is None:
+            raise BadInput(
+                f"{what}: a {self.experiment.title} observes nothing of an image; take a run of a conditional method"
+            )
+        return self.experiment.measurement
+
+    def _condition(self, y: Any, mask: Any) -> Condition:
+        """Observations and masks of a user, checked."""
+        measurement = self._require_task("restore")
+        shape, of_mask = condition_shapes(measurement.observe, self.experiment.shape)
+        found = self.units.from_user(y, shape, "y")
+        if (mask is None) != (of_mask is None):
+            needs = "needs a mask" if mask is None else "has no mask; leave it out"
+            raise BadInput(f"mask: the task {self.config.task.name} {needs}")
+        if mask is not None:
+            mask = np.asarray(mask, np.float32)
+            mask = mask[..., None] if mask.shape == (len(found), *shape[:2]) else mask
+            if mask.shape != (len(found), *of_mask) or not np.isin(mask, (0, 1)).all():
+                raise BadInput(
+                    f"mask: got an array of shape {mask.shape}, expected {(len(found), *of_mask)} of 0 and 1"
+                )
+            found = found * mask
+        return Condition(found, mask, np.zeros(len(found), np.uint32))
 
     @cached_property
     def _bound(self):

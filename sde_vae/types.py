@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, Key
 Scalar = Float[Array, ""]
 PerExample = Float[Array, "batch"]  # a time, a logSNR, a loss, a log-density
 Points = Float[Array, "batch *shape"]
+Observed = Float[Array, "batch *observed"]  # an observation y, of another size than x
 Latents = Float[Array, "batch latent"]
 # Examples among which low-discrepancy times are spread: a number, or a traced one.
 Strata = int | Int[Array, ""]
@@ -30,6 +31,22 @@ Params = Any  # a pytree of arrays
 Frozen = Mapping[str, Params]
 Dtype = Any  # jnp.float32 or jnp.bfloat16, as flax takes them
 Metrics = dict[str, Scalar]
+
+
+class Condition(NamedTuple):
+    """What is observed of images: the condition of the conditional estimators, in the place of z.
+
+    y [batch, ...] is the observation, and mask [batch, H, W, 1] what the operator drew for each example, or None. seed [batch], uint32,
+    fixes the noise of a diffused y.
+    """
+
+    y: Any
+    mask: Any
+    seed: Any
+
+
+# What a conditional score is conditioned on.
+Given = Latents | Condition
 
 
 class Batch(NamedTuple):

@@ -22,6 +22,7 @@ from sde_vae.evaluators.neighbours import neighbours
 from sde_vae.evaluators.nll_bound import nll_bound
 from sde_vae.evaluators.noise_levels import noise_levels
 from sde_vae.evaluators.reconstruction import reconstruction
+from sde_vae.evaluators.restoration import restoration
 from sde_vae.evaluators.samples import samples
 from sde_vae.evaluators.sliced_wasserstein import sliced_wasserstein
 from sde_vae.evaluators.trajectory_consistency import trajectory_consistency
@@ -46,6 +47,7 @@ EVALUATORS = {
     "moments": moments,
     "sliced_wasserstein": sliced_wasserstein,
     "nll_bound": nll_bound,
+    "restoration": restoration,
 }
 # What a name stands for where the data are arrays that are no images.
 OF_ARRAYS = EVALUATORS | {"reconstruction": array_reconstruction}

@@ -14,9 +14,12 @@ from sde_vae.build.fields import (
     EVALUATORS,
     HAS_LATENT,
     HAS_PRIOR,
+    HAS_TASK,
+    NEED_EITHER,
     NEED_LATENT,
     NEED_PRIOR,
     NEED_SCORE,
+    NEED_TASK,
     OF_ARRAYS,
     ONLY_OF_ARRAYS,
     TRAINS_LATENT,
@@ -28,11 +31,13 @@ from sde_vae.build.preview import build_preview
 from sde_vae.build.sampling import build_decoder, build_inverter
 from sde_vae.build.sdes import build_sde
 from sde_vae.build.stages import MakeStage, build_latent_stage, build_stage
+from sde_vae.build.tasks import build_measurement
 from sde_vae.data.dataset import Dataset
 from sde_vae.diffusion.sdes import SDE
 from sde_vae.errors import BadInput
 from sde_vae.inference.decoding import Decoder
 from sde_vae.methods.method import Method
+from sde_vae.methods.observation import Measurement
 from sde_vae.pretrained.parts import Parts
 from sde_vae.pretrained.spec import PriorSpec
 from sde_vae.training.stage import Stage
@@ -47,7 +52,7 @@ class Experiment(NamedTuple):
     among them if it is a prior that another run or a pre-trained model replaces. `latent` trains a prior of its latent codes, if any stage does. `exact` is the method of `final` with all networks in float32, where
     config.model.dtype is another: bounds and likelihoods are of it. `prior` is the unconditional model, which may come from another
     run; for a method without one, it is the model whose samples a stage trains on, or None. `pretrained` describes the prior where it is a
-    pre-trained model. load() reads the data set.
+    pre-trained model. `measurement` is what a conditional method observes of an image. load() reads the data set.
     """
 
     title: str
@@ -63,6 +68,7 @@ class Experiment(NamedTuple):
     prior_below: float | None
     exact: Method | None = None
     pretrained: PriorSpec | None = None
+    measurement: Measurement | None = None
 
 
 def build(config: ConfigDict, directory: Path | None = None) -> Experiment:
@@ -78,10 +84,11 @@ def build(config: ConfigDict, directory: Path | None = None) -> Experiment:
     sde = pretrained.sde if pretrained else build_sde(config.sde)
     # Read once, however often it is asked for.
     load = cache(build_loader(config))
+    measurement = build_measurement(config, shape)
 
     def make_stage(name: str, method: Method, depends_on: tuple[str, ...] = ()) -> Stage:
         # Pictures in TensorBoard are of pictures.
-        preview = None if config.data.name == ARRAYS else build_preview(config, sde, shape, method, load)
+        preview = None if config.data.name == ARRAYS else build_preview(config, sde, shape, method, load, measurement)
         return build_stage(config, load, name, method, depends_on, preview=preview)
 
     if config.data.name == ARRAYS and config.synthetic.n:
@@ -105,6 +112,7 @@ def build(config: ConfigDict, directory: Path | None = None) -> Experiment:
         prior_below=config.sampling.prior_below,
         exact=_in_float32(config, spec, sde, shape, make_stage),
         pretrained=spec,
+        measurement=measurement,
     )
 
 
@@ -147,8 +155,11 @@ def _check_evaluators(config: ConfigDict, title: str, method: Method) -> None:
         raise BadInput(
             f"config.eval.evaluators: got {other[0]}, which is not defined for {what}; for these there are {', '.join(known)}"
         )
+    observes = HAS_TASK.holds(config) or None
     for needed, names, what in (
         (method.encode, NEED_LATENT, "has no latent codes"),
+        (method.encode or method.unconditional, NEED_EITHER, "has neither latent codes nor an unconditional prior"),
+        (observes, NEED_TASK, "observes nothing of an image to restore"),
         (method.score, NEED_SCORE, "decodes in one pass, without a score"),
         (method.unconditional, NEED_PRIOR, "has no unconditional prior"),
     ):

@@ -52,7 +52,19 @@ WEIGHTS = (
     "flow",
     "flow_logit_normal",
 )
-METHODS = ("prior", "score_vae", "beta_vae", "diffuse_vae", "diff_decoder", "pdae")
+# Estimators of the score of x given y: those with a network of x_t and y, and those that stand on an unconditional prior.
+ESTIMATORS = ("cde", "cdiffe", "cmde", "vs_cmde")
+BY_BAYES = ("bayes", "dps", "pigdm")
+METHODS = ("prior", "score_vae", "beta_vae", "diffuse_vae", "diff_decoder", "pdae", *ESTIMATORS, *BY_BAYES)
+TASKS = (
+    "inpainting",
+    "inpainting_box",
+    "inpainting_pixels",
+    "super_resolution",
+    "colourisation",
+    "deblurring",
+    "edges",
+)
 SOLVERS = (
     "euler_maruyama",
     "reverse_diffusion",
@@ -89,6 +101,7 @@ EVALUATORS = (
     "moments",
     "sliced_wasserstein",
     "nll_bound",
+    "restoration",
 )
 # The data set of arrays that are no images, and the evaluators that apply to it; the last three apply to nothing else.
 ARRAYS = "arrays"
@@ -97,10 +110,9 @@ OF_ARRAYS = ("reconstruction", "latents", *ONLY_OF_ARRAYS)
 # Evaluators that need a score, and those that need an unconditional prior.
 NEED_SCORE = ("inversion", "importance", "trajectory_consistency")
 NEED_PRIOR = ("elbo_vs_steps",)
-# Those that need latent codes: all but these.
-NEED_LATENT = tuple(
-    name for name in EVALUATORS if name not in ("samples", "bits_per_dim", "elbo_vs_steps", *ONLY_OF_ARRAYS)
-)
+# Those that need latent codes or an unconditional prior, that which needs observations y, and those that need latent codes: all others.
+NEED_EITHER, NEED_TASK = ("samples", "bits_per_dim"), ("restoration",)
+NEED_LATENT = tuple(name for name in EVALUATORS if name not in (*NEED_EITHER, *NEED_PRIOR, *NEED_TASK, *ONLY_OF_ARRAYS))
 STAGES = ("prior", "encoder", "correction", "latent")
 
 
@@ -116,19 +128,25 @@ FOLDER = matching(r"(?!parts$)\w[\w.=+-]*", "a letter or digit, then any of thes
 
 
 # What reads the fields of a section.
-WITH_PRIOR = only("method", "prior", "score_vae", "diffuse_vae", "pdae")
+WITH_PRIOR = only("method", "prior", "score_vae", "diffuse_vae", "pdae", *BY_BAYES)
 HAS_PRIOR = any_of(WITH_PRIOR, given("synthetic.n"))
 TRAINS_PRIOR = all_of(WITH_PRIOR, not_given("prior.checkpoint"))
 OF_SCORE_VAE = only("method", "score_vae")
-HAS_LATENT = unless("method", "prior")
+HAS_LATENT = unless("method", "prior", *ESTIMATORS, *BY_BAYES)
+HAS_TASK = only("method", *ESTIMATORS, *BY_BAYES)
+DIFFUSES_Y = only("method", "cmde", "vs_cmde")
+# The stage that follows the prior, or is the only one.
+TRAINS_MORE = unless("method", "prior", "dps", "pigdm")
 PENALISES = all_of(HAS_LATENT, given("loss.beta"))
 CORRECTED = all_of(OF_SCORE_VAE, given("stages.correction.steps"))
 OF_VAE = only("method", "beta_vae", "diffuse_vae")
 OF_DIFF_DECODER = only("method", "diff_decoder")
 OF_PDAE = only("method", "pdae")
-HAS_DECODER = unless("method", "prior", "score_vae", "pdae")
+OF_ESTIMATORS = only("method", *ESTIMATORS)
+HAS_DECODER = unless("method", "prior", "score_vae", "pdae", *BY_BAYES)
+HAS_ENCODER = unless("method", "prior", *ESTIMATORS, "dps", "pigdm")
 # The encoder stage of the others has no denoising loss.
-DENOISES = only("method", "score_vae", "diff_decoder", "pdae")
+DENOISES = only("method", "score_vae", "diff_decoder", "pdae", *ESTIMATORS, "bayes")
 TRAINS_LATENT = all_of(HAS_LATENT, given("stages.latent.steps"))
 BY_SIGMOID = any_of(
     *(
@@ -255,18 +273,18 @@ FIELDS: Section = {
     },
     "model": {
         "latent_dim": Field(16, "dimensions of z", whole(1, 65536), HAS_LATENT),
-        "log_var_bound": Field(8.0, "bound on the encoder's |log-variance|", number(0, 20, above=True), HAS_LATENT),
+        "log_var_bound": Field(8.0, "bound on the encoder's |log-variance|", number(0, 20, above=True), HAS_ENCODER),
         "prediction": Field(
             "noise",
             "what the diffusion networks predict",
             one_of(*PREDICTIONS),
-            any_of(HAS_PRIOR, OF_DIFF_DECODER),
+            any_of(HAS_PRIOR, OF_DIFF_DECODER, OF_ESTIMATORS),
         ),
         "dtype": Field(
             "float32",
             "precision of the diffusion networks; encoder, bounds and likelihoods have float32",
             one_of("float32", "bfloat16"),
-            all_of(any_of(HAS_PRIOR, OF_DIFF_DECODER), HAS_UNETS),
+            all_of(any_of(HAS_PRIOR, OF_DIFF_DECODER, OF_ESTIMATORS), HAS_UNETS),
         ),
         "prior": _unet(
             "the prior's U-Net",
@@ -279,8 +297,8 @@ FIELDS: Section = {
             ),
         ),
         "encoder": _unet(
-            "the encoder, half a U-Net",
-            HAS_LATENT,
+            "the encoder, half a U-Net; of bayes, the U-Net that predicts y",
+            HAS_ENCODER,
             input=Field(
                 "x_t",
                 "x_t itself, its linear estimate of x_0 (filtered), or the prior's E[x_0 | x_t] (denoised)",
@@ -294,7 +312,10 @@ FIELDS: Section = {
                 OF_SCORE_VAE,
             ),
         ),
-        "decoder": _unet("the decoder of beta_vae and diffuse_vae, and of diff_decoder's U-Net", HAS_DECODER),
+        "decoder": _unet(
+            "the decoder of beta_vae and diffuse_vae, of diff_decoder's U-Net, and of the estimators' U-Net",
+            HAS_DECODER,
+        ),
         "likelihood": {
             "log_var": Field(
                 0.0, "log-variance of p(x_0 | z), one for all pixels, within log_var_bound", number(-20, 20), OF_VAE
@@ -383,6 +404,57 @@ FIELDS: Section = {
             all_of(HAS_LATENT, given("synthetic.n")),
         ),
     },
+    "task": {
+        "name": Field("inpainting", "what is observed of an image: see docs/conditional.md", one_of(*TASKS), HAS_TASK),
+        "share": Field(
+            0.25,
+            "share of the pixels that is hidden",
+            number(0, 1, above=True, below=True),
+            all_of(HAS_TASK, only("task.name", "inpainting", "inpainting_pixels")),
+        ),
+        "factor": Field(
+            4,
+            "the side of the image, in sides of the small one",
+            whole(2, 64),
+            all_of(HAS_TASK, only("task.name", "super_resolution")),
+        ),
+        "blur": Field(
+            1.0,
+            "standard deviation of the Gaussian blur in pixels",
+            number(0, 100, above=True),
+            all_of(HAS_TASK, only("task.name", "deblurring")),
+        ),
+        "noise": Field(0.0, "standard deviation of the noise in y, on [-1, 1]", number(0, 100), HAS_TASK),
+        "assumed_noise": Field(
+            0.05,
+            "standard deviation of the noise in y that dps and pigdm assume, if that is more than task.noise",
+            number(0, 100, above=True),
+            only("method", "dps", "pigdm"),
+        ),
+        "variance": Field(
+            0.25,
+            "variance of a pixel on [-1, 1] that pigdm assumes",
+            number(0, 100, above=True),
+            only("method", "pigdm"),
+        ),
+    },
+    "y_sde": {
+        "sigma_max": Field(
+            1.0, "noise of y at t = T", number(0, 1e6, above=True), all_of(DIFFUSES_Y, only("sde.name", "ve"))
+        ),
+        "beta_max": Field(
+            5.0,
+            "noise rate of y at t = T",
+            number(0, 1000, above=True),
+            all_of(DIFFUSES_Y, only("sde.name", "vp", "sub_vp")),
+        ),
+        "reduced_over": Field(
+            0.5,
+            "share of the training in which y's SDE changes from x's to its own",
+            number(0, 1, above=True),
+            only("method", "vs_cmde"),
+        ),
+    },
     "optim": {
         "ema_decay": Field(0.9999, "decay of the exponential moving average of parameters", PROBABILITY),
         "clip": Field(1.0, "largest norm of the gradient", number(0, 1e9, above=True)),
@@ -393,10 +465,12 @@ FIELDS: Section = {
             Field(100_000, "updates of the prior", POSITIVE, TRAINS_PRIOR), "simple", "uniform_t", TRAINS_PRIOR
         ),
         "encoder": _stage(
-            Field(100_000, "updates of the encoder (and decoder)", POSITIVE, HAS_LATENT),
+            Field(
+                100_000, "updates of the encoder (and decoder), or of a conditional estimator", POSITIVE, TRAINS_MORE
+            ),
             "likelihood",
             "uniform_log_snr",
-            HAS_LATENT,
+            TRAINS_MORE,
             DENOISES,
         ),
         "correction": _stage(
@@ -449,9 +523,9 @@ FIELDS: Section = {
         ),
         "guidance": Field(
             1.0,
-            "score_vae and pdae: gamma; diff_decoder with latent_dropout: guidance scale",
+            "score_vae, pdae and Bayes' rule for y: gamma; diff_decoder with latent_dropout: guidance scale",
             number(-1000, 1000),
-            only("method", "score_vae", "diff_decoder", "pdae"),
+            only("method", "score_vae", "diff_decoder", "pdae", *BY_BAYES),
         ),
     },
     "eval": {

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
+from sde_vae.build.conditional import CONDITIONAL
 from sde_vae.build.correctors import CORRECTORS, SHIFTERS, SHIFTS
 from sde_vae.build.nets import PRIOR_BODIES, Shape, build_decoder_network, build_encoder, build_score_network
-from sde_vae.build.objectives import build_objective, build_penalty
-from sde_vae.build.stages import MakeStage
+from sde_vae.build.objectives import build_objective, build_penalty, build_prediction
+from sde_vae.build.stages import Built, MakePrior, MakeStage, Prior
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.diffusion.sdes import SDE, log_snr_range
 from sde_vae.errors import BadInput, choose
@@ -20,14 +20,12 @@ from sde_vae.methods.diffuse_vae import diffuse_vae
 from sde_vae.methods.method import Method
 from sde_vae.methods.pdae import pdae
 from sde_vae.methods.posteriors import Posterior, denoised_input, filtered_input, lifted, noisy_input, point_posterior
-from sde_vae.methods.prior import predicts_flow, predicts_noise, predicts_velocity, prior
+from sde_vae.methods.prior import prior
 from sde_vae.methods.score_vae import score_vae
 from sde_vae.nets.mlp import MLP
 from sde_vae.nets.network import network
 from sde_vae.pretrained.parts import Parts
-from sde_vae.training.stage import Stage
 
-PREDICTIONS = {"noise": predicts_noise, "velocity": predicts_velocity, "flow": predicts_flow}
 LOG_DENSITIES = {"full": DiagGaussian.log_prob, "quadratic": DiagGaussian.quadratic}
 # Each takes (sde, the encoder's network of so many more channels, the prior).
 INPUTS = {
@@ -35,25 +33,6 @@ INPUTS = {
     "filtered": lambda sde, net, prior: filtered_input(sde, net(1)),
     "denoised": lambda sde, net, prior: denoised_input(sde, net(0), prior),
 }
-
-
-# What a builder returns: the method's title, its unconditional prior or None, and its stages in the order of training.
-Built = tuple[str, Method | None, tuple[Stage, ...]]
-
-
-class Prior(NamedTuple):
-    """The unconditional diffusion model that a method stands on.
-
-    `stages` has the stage that trains it: none where another run or a pre-trained model replaces it. `has_features` says whether its network
-    gives the features on which heads and up paths stand: that of config.model.prior.body=unet does.
-    """
-
-    method: Method
-    stages: tuple[Stage, ...]
-    has_features: bool
-
-
-MakePrior = Callable[[], Prior]
 
 
 def build_method(
@@ -110,7 +89,7 @@ def build_prior(config: ConfigDict, sde: SDE, shape: Shape, pretrained: Parts | 
     if pretrained is not None:
         return prior(*pretrained, *build_objective(config, "prior", sde))
     body = choose("config.model.prior.body", config.model.prior.body, PRIOR_BODIES)
-    return prior(sde, body(config, shape), _prediction(config), *build_objective(config, "prior", sde))
+    return prior(sde, body(config, shape), build_prediction(config), *build_objective(config, "prior", sde))
 
 
 def _posterior(config: ConfigDict, sde: SDE, shape: Shape, prior_method: Method) -> Posterior:
@@ -157,7 +136,7 @@ def _diff_decoder(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeSt
         sde,
         _point_or_gaussian(config, sde, shape),
         build_score_network(config, "decoder", shape, latent=config.model.latent_dim),
-        _prediction(config),
+        build_prediction(config),
         *build_objective(config, "encoder", sde),
         build_penalty(config),
         dropout,
@@ -195,8 +174,5 @@ METHODS: dict[str, Callable[[ConfigDict, SDE, Shape, MakeStage, MakePrior], Buil
     "diffuse_vae": _diffuse_vae,
     "diff_decoder": _diff_decoder,
     "pdae": _pdae,
+    **CONDITIONAL,
 }
-
-
-def _prediction(config: ConfigDict) -> Callable:
-    return choose("config.model.prediction", config.model.prediction, PREDICTIONS)

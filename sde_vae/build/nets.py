@@ -37,6 +37,14 @@ def build_score_network(config: ConfigDict, name: str, shape: Shape, zero: bool 
     return reshaped(network(net, shape, **more), shape)
 
 
+def build_image_network(
+    config: ConfigDict, name: str, shape: Shape, outputs: int, zero: bool = True, latent: int = 0
+) -> Network:
+    """Return the U-Net of config.model.NAME from images of one shape to images of the same size with `outputs` channels."""
+    more = {"z": (latent,)} if latent else {}
+    return network(UNet(**unet_fields(config, name, shape), zero=zero, outputs=outputs), shape, **more)
+
+
 def build_encoder(config: ConfigDict, shape: Shape, latent: int, more_channels: int = 0) -> Network:
     """Return the encoder, which takes so many more channels than the data have."""
     if is_image(shape):

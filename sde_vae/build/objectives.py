@@ -1,4 +1,4 @@
-"""config.stages and config.loss -> what is minimised."""
+"""config.stages, config.loss and config.model.prediction -> what is minimised."""
 
 from ml_collections import ConfigDict
 
@@ -8,6 +8,7 @@ from sde_vae.diffusion.sdes import SDE
 from sde_vae.diffusion.time_samplers import TimeSampler
 from sde_vae.diffusion.weights import Weight
 from sde_vae.errors import choose
+from sde_vae.methods.prior import Prediction, predicts_flow, predicts_noise, predicts_velocity
 
 # Each takes (sde, sigmoid_bias) and uses what it needs.
 WEIGHTS = {
@@ -25,6 +26,8 @@ WEIGHTS = {
 }
 TIMES = {"uniform_t": time_samplers.times_uniform_in_t, "uniform_log_snr": time_samplers.times_uniform_in_log_snr}
 
+PREDICTIONS = {"noise": predicts_noise, "velocity": predicts_velocity, "flow": predicts_flow}
+
 
 def build_objective(config: ConfigDict, stage: str, sde: SDE) -> tuple[TimeSampler, Weight]:
     """Return the times and the weight that config.stages.STAGE names."""
@@ -38,3 +41,8 @@ def build_objective(config: ConfigDict, stage: str, sde: SDE) -> tuple[TimeSampl
 def build_penalty(config: ConfigDict) -> Penalty:
     """Return the penalty on q(z | x_0) that config.loss describes."""
     return kl_penalty(config.loss.beta, config.loss.free_bits, config.loss.kl_warmup)
+
+
+def build_prediction(config: ConfigDict) -> Prediction:
+    """Return what the diffusion networks predict."""
+    return choose("config.model.prediction", config.model.prediction, PREDICTIONS)

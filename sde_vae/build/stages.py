@@ -1,6 +1,7 @@
 """config.stages -> stages of training."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 from ml_collections import ConfigDict
@@ -24,6 +25,23 @@ from sde_vae.types import Frozen
 DECAYS = {"constant": constant, "cosine": cosine}
 # MakeStage(name, method, depends_on) -> Stage
 MakeStage = Callable[..., Stage]
+# What a builder returns: the method's title, its unconditional prior or None, and its stages in the order of training.
+Built = tuple[str, Method | None, tuple[Stage, ...]]
+
+
+class Prior(NamedTuple):
+    """The unconditional diffusion model that a method stands on.
+
+    `stages` has the stage that trains it: none where another run or a pre-trained model replaces it. `has_features` says whether its network
+    gives the features on which heads and up paths stand: that of config.model.prior.body=unet does.
+    """
+
+    method: Method
+    stages: tuple[Stage, ...]
+    has_features: bool
+
+
+MakePrior = Callable[[], Prior]
 
 
 def build_stage(

@@ -102,6 +102,7 @@ def evaluate_into(out: Path, run: Run, networks: MetricNetworks, key: Key) -> Ev
         config.eval.samples,
         config.eval.batch_size,
         config.seed,
+        experiment.measurement,
     )
     metrics = accumulate(build_evaluators(config), context, out)
     metrics |= {"n": len(context.data.test), "seed": config.seed}

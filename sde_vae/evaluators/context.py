@@ -18,6 +18,7 @@ from sde_vae.inference.compiled import compile_model
 from sde_vae.inference.model import Model
 from sde_vae.inference.resume_cache import ResumeCache
 from sde_vae.keys import stream
+from sde_vae.methods.observation import Measurement
 from sde_vae.metrics.sets.extractors import Extractor
 
 
@@ -75,6 +76,7 @@ class EvalData(NamedTuple):
 class EvalContext(NamedTuple):
     """Everything an evaluator reads. encode, decode, invert, sample and trajectory are those of `inference.compiled.Compiled`, with keys of the evaluation's seed.
 
+    decode_with(key, ...) is `decode` with another key. `measurement` is what a conditional method observes of an image.
     `latent` is the number of latent dimensions, `samples` the number of new images, and `batch_size` the number of examples that a device
     has at once. Results with a label are kept in `cache` until the evaluation is complete.
     """
@@ -92,6 +94,8 @@ class EvalContext(NamedTuple):
     samples: int
     batch_size: int
     seed: int
+    decode_with: Callable[..., np.ndarray]
+    measurement: Measurement | None = None
 
     def compile(self, purpose: str, function: Callable, *more: Any) -> Callable:
         """Compile function(params, key, *more, *rows) for all devices, with the model's parameters and the key of a purpose in `keys`.
@@ -131,6 +135,7 @@ def make_context(
     samples: int,
     batch_size: int,
     seed: int,
+    measurement: Measurement | None = None,
 ) -> EvalContext:
     """Compile `model` for the images of `data`."""
     compiled = compile_model(model, data.test.shape[1:], latent, batch_size, cache)
@@ -149,6 +154,8 @@ def make_context(
         samples=samples,
         batch_size=batch_size,
         seed=seed,
+        decode_with=compiled.decode,
+        measurement=measurement,
     )
 
 

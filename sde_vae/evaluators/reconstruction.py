@@ -107,11 +107,17 @@ def pca_projection(train: np.ndarray, test: np.ndarray, components: int) -> np.n
     return back.astype(np.float32).reshape(test.shape)
 
 
-def image_distances(name: str, context: EvalContext, x: np.ndarray, y: np.ndarray) -> Iterator[tuple[str, float]]:
-    """Yield NAME/{l2,mse,psnr,ssim,lpips_*} of images x and y [n, H, W, C] on [0, 1], with standard errors; SSIM where its window fits."""
+def image_distances(
+    name: str, context: EvalContext, x: np.ndarray, y: np.ndarray, draws: int = 1
+) -> Iterator[tuple[str, float]]:
+    """Yield NAME/{l2,mse,psnr,ssim,lpips_*} of images x and y [n, H, W, C] on [0, 1], with standard errors; SSIM where its window fits.
+
+    x has `draws` images in a row for each of y; the errors are over the images of y.
+    """
+    y = np.repeat(y, draws, axis=0)
     metrics = {"l2": l2, "mse": mse, "psnr": psnr} | ({"ssim": ssim} if min(x.shape[1:3]) >= WINDOW else {})
     for metric, distance in (metrics | context.networks.lpips).items():
         label = f"{metric} of {name}" if metric in context.networks.lpips else None
-        values = context.map(distance, label, x, y).astype(np.float64)
+        values = context.map(distance, label, x, y).astype(np.float64).reshape(-1, draws).mean(axis=1)
         yield f"{name}/{metric}", float(values.mean())
         yield f"{name}/{metric}_stderr", standard_error(values)

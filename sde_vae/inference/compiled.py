@@ -17,7 +17,7 @@ from sde_vae.inference.model import Model, ModelParams, decode_latents
 from sde_vae.inference.resume_cache import ResumeCache
 from sde_vae.inference.sampling import Sampler, make_encode, make_sampler, new_images, zeros
 from sde_vae.methods.method import required
-from sde_vae.types import Indices, Keys, Latents, Points, PRNGKey
+from sde_vae.types import Given, Indices, Keys, Latents, Points, PRNGKey
 
 # Steps of a decoding that a plot of its trajectory shows.
 STOPS = 8
@@ -27,7 +27,7 @@ class Compiled(NamedTuple):
     """Functions of numpy arrays. Images are float32 [n, H, W, C] in [-1, 1]. All noise is a function of `key` and of each example's `index` [n].
 
     encode(x)                              q(z | x_0)
-    decode(key, z, index, label[, x_T])    x, from a random x_T unless one is given
+    decode(key, z, index, label[, x_T])    x, from a random x_T unless one is given; z is a latent or a condition
     invert(z, x, label)                    the x_T from which z decodes to x, and what it decodes to: [n, 2, H, W, C]
     sample(key, index, label)              new x, from the prior, or of z ~ N(0, I) if there is none
     trajectory(key, z, index)              x_t and E[x_0 | x_t, z] along a decoding: [n, stops, 2, H, W, C]
@@ -60,10 +60,10 @@ def compile_model(
     def begin(key: PRNGKey, index: Indices) -> tuple[Keys, Points]:
         return start(decoder.sde, key, zeros(len(index), shape), index)
 
-    def decode_random(params: ModelParams, key: PRNGKey, z: Latents, index: Indices) -> Points:
+    def decode_random(params: ModelParams, key: PRNGKey, z: Given, index: Indices) -> Points:
         return decode_latents(model, params, z, *begin(key, index))
 
-    def decode_given(params: ModelParams, key: PRNGKey, z: Latents, index: Indices, x_T: Points) -> Points:
+    def decode_given(params: ModelParams, key: PRNGKey, z: Given, index: Indices, x_T: Points) -> Points:
         return decode_latents(model, params, z, begin(key, index)[0], x_T)
 
     def follow(params: ModelParams, key: PRNGKey, z: Latents, index: Indices) -> jax.Array:
@@ -78,7 +78,7 @@ def compile_model(
     inverted = partial(over_devices(invert, shared=1), params)
 
     def decode_all(
-        key: PRNGKey, z: np.ndarray, index: np.ndarray, label: str | None = None, x_T: np.ndarray | None = None
+        key: PRNGKey, z: Any, index: np.ndarray, label: str | None = None, x_T: np.ndarray | None = None
     ) -> np.ndarray:
         function, rows = (random, (z, index)) if x_T is None else (given, (z, index, x_T))
         return batched_map(partial(function, params, replicate(key)), batch_size, *rows, label=label, cache=cache)

@@ -7,7 +7,7 @@ from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.diffusion.scores import switch_at_log_snr
 from sde_vae.inference.decoding import Decoder, decode, evaluations
 from sde_vae.methods.method import Method, required
-from sde_vae.types import Frozen, Keys, Latents, Params, Points, ScoreFn
+from sde_vae.types import Frozen, Given, Keys, Latents, Params, Points, ScoreFn
 
 
 class ModelParams(NamedTuple):
@@ -25,7 +25,7 @@ class Model(NamedTuple):
 
     title                   what plots and tables call it
     encode(params, x)       q(z | x_0 = x), x in [-1, 1]; None of a model without a latent
-    score(params, z)        the conditional score, of a model that a solver decodes
+    score(params, z)        the conditional score given z, a latent or a condition, of a model that a solver decodes
     likelihood(params, z)   p(x_0 | z), of a model that decodes in one pass; one of the two is None
     prior(params)           the unconditional score; or None
     latent_prior(params)    the score of a diffusion model of the standardised latent codes; or None
@@ -69,7 +69,7 @@ def make_model(
     """
     unconditional, likelihood, encode = method.unconditional, method.likelihood, method.encode
 
-    def score(params: ModelParams, z: Latents) -> ScoreFn:
+    def score(params: ModelParams, z: Given) -> ScoreFn:
         conditional = required(method.score, "score")(params.own, params.frozen, z)
         if prior_below is None:
             return conditional
@@ -91,13 +91,13 @@ def make_model(
     )
 
 
-def decode_latents(model: Model, params: ModelParams, z: Latents, keys: Keys, x_T: Points) -> Points:
-    """Return x [batch, H, W, C] of z: by the solver from x_T, or the mean of p(x_0 | z) of a model that decodes in one pass."""
+def decode_latents(model: Model, params: ModelParams, z: Given, keys: Keys, x_T: Points) -> Points:
+    """Return x [batch, H, W, C] of z, a latent or a condition: by the solver from x_T, or the mean of p(x_0 | z) of a model that decodes in one pass."""
     if model.score is None:
         return required(model.likelihood, "likelihood")(params, z).mean
     return decode(model.decoder, model.score(params, z), keys, x_T)
 
 
-def latent_evaluations(model: Model, z: Latents, shape: tuple[int, ...]) -> int:
+def latent_evaluations(model: Model, z: Given, shape: tuple[int, ...]) -> int:
     """Return how often the score is evaluated to decode a batch of this shape; 1 for a model that decodes in one pass."""
     return 1 if model.score is None else evaluations(model.decoder, model.score(model.params, z), shape)

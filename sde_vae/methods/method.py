@@ -7,7 +7,7 @@ because they are not in the differentiated argument.
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 
@@ -23,7 +23,7 @@ class Method(NamedTuple):
     init(key) -> params
     loss(params, frozen, key, batch) -> (scalar, metrics)     mean over the batch; metrics name its terms
     encode(params, frozen, x) -> q(z | x_0 = x)               of a method with a latent
-    score(params, frozen, z) -> ScoreFn                       of x given z: what solvers integrate and bounds bound
+    score(params, frozen, z) -> ScoreFn                       of x given z, a latent or a Condition: what solvers integrate and bounds bound
     likelihood(params, frozen, z) -> p(x_0 | z)               of a method that decodes in one pass, instead of a score
     unconditional(params, frozen) -> ScoreFn                  of x alone, of a method with a diffusion prior
     """
@@ -31,7 +31,7 @@ class Method(NamedTuple):
     init: Callable[[PRNGKey], Params]
     loss: Callable[[Params, Frozen, PRNGKey, Batch], tuple[Scalar, Metrics]]
     encode: Callable[[Params, Frozen, Points], DiagGaussian] | None = None
-    score: Callable[[Params, Frozen, Latents], ScoreFn] | None = None
+    score: Callable[[Params, Frozen, Any], ScoreFn] | None = None
     likelihood: Callable[[Params, Frozen, Latents], DiagGaussian] | None = None
     unconditional: Callable[[Params, Frozen], ScoreFn] | None = None
 

@@ -9,6 +9,7 @@ through that draw and through the encoder at x_t.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,25 @@ from sde_vae.methods.posteriors import Posterior
 from sde_vae.types import Batch, Frozen, Keys, Latents, Metrics, Params, PerExample, Points, PRNGKey, Scalar, ScoreFn
 
 # LogDensity(q, z) -> [batch]: DiagGaussian.log_prob, or DiagGaussian.quadratic as in the authors' code.
-LogDensity = Callable[[DiagGaussian, Latents], PerExample]
+LogDensity = Callable[[DiagGaussian, Any], PerExample]
+# Conditional(params, frozen, z, gamma, keys) -> the score of x given z; with keys, one per example, the encoder's dropout is on
+Conditional = Callable[[Params, Frozen, Any, float, Keys | None], ScoreFn]
+
+
+def by_bayes(prior: Method, posterior: Posterior, log_density: LogDensity) -> Conditional:
+    """Return the score of the prior plus gamma times the gradient of log q(z | x_t), of z in whatever form `log_density` takes it.
+
+    `params` are the posterior's. `frozen` has the parameters of the stage "prior".
+    """
+    prior_score = required(prior.unconditional, "unconditional")
+
+    def conditional(params: Params, frozen: Frozen, z: Any, gamma: float, keys: Keys | None) -> ScoreFn:
+        def log_likelihood(x: Points, t: PerExample) -> PerExample:
+            return log_density(posterior.noisy(params, frozen, x, t, keys), posterior.lift(params, z, t))
+
+        return bayes(prior_score(frozen["prior"], {}), log_likelihood, gamma)
+
+    return conditional
 
 
 def score_vae(
@@ -44,17 +63,11 @@ def score_vae(
     `params` are the encoder's. `frozen` has the EMA parameters of the stage "prior". `guidance` (gamma) applies in decoding and
     not in training.
     """
-    prior_score = required(prior.unconditional, "unconditional")
+    conditional = by_bayes(prior, posterior, log_density)
 
     def encode(params: Params, frozen: Frozen, x: Points) -> DiagGaussian:
         del frozen
         return posterior.clean(params, x)
-
-    def conditional(params: Params, frozen: Frozen, z: Latents, gamma: float, keys: Keys | None) -> ScoreFn:
-        def log_likelihood(x: Points, t: PerExample) -> PerExample:
-            return log_density(posterior.noisy(params, frozen, x, t, keys), posterior.lift(params, z, t))
-
-        return bayes(prior_score(frozen["prior"], {}), log_likelihood, gamma)
 
     def loss(params: Params, frozen: Frozen, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
         # Training differentiates `params` only. This holds too for callers that differentiate both.
@@ -73,6 +86,6 @@ def score_vae(
 
     def unconditional(params: Params, frozen: Frozen) -> ScoreFn:
         del params
-        return prior_score(frozen["prior"], {})
+        return required(prior.unconditional, "unconditional")(frozen["prior"], {})
 
     return Method(posterior.init, loss, encode, score, unconditional=unconditional)

@@ -74,9 +74,13 @@ def middle_and_up_path(
 
 
 class UNet(UNetFeatures):
-    """The U-Net: `UNetFeatures` and a convolution to [batch, H, W, C] in float32. With `zero` it is zero at initialisation."""
+    """The U-Net: `UNetFeatures` and a convolution to [batch, H, W, C] in float32. With `zero` it is zero at initialisation.
+
+    `outputs` is the number of channels of the result, if not that of x.
+    """
 
     zero: bool = True
+    outputs: int | None = None
 
     @nn.compact
     def __call__(
@@ -88,4 +92,4 @@ class UNet(UNetFeatures):
         keep: PerExample | None = None,
     ) -> Images:
         h = super().__call__(x, log_snr, keys, z, keep)
-        return Conv3x3(x.shape[-1], self.dtype, zero=self.zero)(h).astype(jnp.float32)
+        return Conv3x3(self.outputs or x.shape[-1], self.dtype, zero=self.zero)(h).astype(jnp.float32)

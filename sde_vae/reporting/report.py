@@ -13,6 +13,10 @@ from sde_vae.reporting.tables import Table, figure, headline, tables
 # Stem of a figure's file -> (heading, caption), in the order of the page.
 FIGURES = {
     "reconstructions": ("Reconstructions", "The first images of the split and their reconstructions."),
+    "restorations": (
+        "Restorations",
+        "What is observed, at the size of the images; the truth; draws from p(x | y); their mean; and their standard deviation.",
+    ),
     "worst": ("Worst reconstructions", "The images with the largest l2, the worst first."),
     "trajectory": (
         "Decoding trajectories",

@@ -43,6 +43,13 @@ LATENT = {
     "mig": ("MIG ↑", None),
     "tad": ("TAD ↑", None),
 }
+# Metrics of the draws of a restoration.
+DRAWS = {
+    "consistency": "consistency with y",
+    "energy_score": "energy score",
+    "crps": "CRPS",
+    "diversity": "diversity",
+}
 # Values outside of this range are written with a power of ten.
 PLAIN = (1e-3, 1e5)
 # A standard error below this share of its value is rounding: figures are float32.
@@ -63,6 +70,7 @@ def tables(metrics: dict[str, Any]) -> list[Table]:
     """Return the tables of which there are figures: reconstructions beside the baselines, samples, noise levels, the latent space, bounds."""
     found = [
         _reconstructions(metrics),
+        _restorations(metrics),
         _samples(metrics),
         _new_examples(metrics),
         _noise_levels(metrics),
@@ -150,6 +158,22 @@ def _reconstructions(metrics: dict[str, Any]) -> Table:
     methods = {name: title for name, title in titles.items() if any(f"{name}/{m}" in metrics for m in names)}
     rows = [(with_arrow(m), [_cell(metrics, f"{name}/{m}") for name in methods]) for m in names]
     return Table(f"Reconstruction of {metrics.get('n', '?')} {_split(metrics)}", list(methods.values()), rows)
+
+
+def _restorations(metrics: dict[str, Any]) -> Table:
+    columns = {f"{_method(metrics)}, one draw": "restoration", "mean of the draws": "restoration_of_mean"}
+    names = [m for m in METRICS if f"restoration/{m}" in metrics]
+    rows = [(with_arrow(m), [_cell(metrics, f"{name}/{m}") for name in columns.values()]) for m in names]
+    distances = [n.split("/")[1] for n in metrics if n.startswith("restoration/") and "fd_" in n]
+    headings = {name: f"{heading} ↓" for name, heading in DRAWS.items()} | {n: with_arrow(n) for n in distances}
+    headings |= {"diversity": DRAWS["diversity"]}
+    found = {name: heading for name, heading in headings.items() if f"restoration/{name}" in metrics}
+    rows += [(heading, [_cell(metrics, f"restoration/{name}"), NONE]) for name, heading in found.items()]
+    nominal = metrics.get("restoration/coverage_nominal")
+    if nominal is not None:
+        rows.append((f"coverage → {nominal:.3f}", [_cell(metrics, "restoration/coverage"), NONE]))
+    draws = metrics.get("restoration/draws", 0)
+    return Table(f"{draws:.0f} restorations of each of {metrics.get('n', '?')} {_split(metrics)}", list(columns), rows)
 
 
 def _samples(metrics: dict[str, Any]) -> Table:
