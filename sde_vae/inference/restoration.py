@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from sde_vae.arrays import keys_of
@@ -37,10 +38,10 @@ def restore(
 
     `decode` is that of `inference.compiled.Compiled`. Draw k of condition i depends on the seed, k and i alone.
     """
-    index = np.arange(len(condition.y), dtype=np.int32)
+    index = jnp.arange(len(condition.y), dtype=jnp.int32)
     found = []
     for k in range(draws):
         key, key_y = (jax.random.fold_in(stream(seed, name), k) for name in ("restore", "diffused y"))
         seeds = np.asarray(jax.vmap(jax.random.bits)(keys_of(key_y, index)))
-        found.append(decode(key, condition._replace(seed=seeds), index, label and f"{label}, draw {k + 1} of {draws}"))
+        found.append(decode(key, condition._replace(seed=seeds), np.asarray(index), label and f"{label}, draw {k + 1} of {draws}"))
     return np.stack(found, axis=1)

@@ -15,7 +15,6 @@ from sde_vae.diffusion.time_samplers import times_uniform_in_log_snr
 from sde_vae.diffusion.weights import likelihood_weighting
 from sde_vae.methods.conditional_bayes import (
     guided_prior,
-    image_posterior,
     linear_likelihood,
     log_prob_of_seen,
     no_variance,
@@ -29,7 +28,7 @@ from sde_vae.types import Batch, Condition
 from tests.helpers.joint_gaussian import JointGaussian
 from tests.helpers.oracles import LinearGaussian
 
-pytestmark = pytest.mark.usefixtures("x64")
+pytestmark = pytest.mark.usefixtures("x64", "compiled_quickly")
 
 SHAPE, STD, VARIANCE = (4, 4, 1), 0.3, 0.7
 OPERATORS = {"inpainting": HiddenPixels(0.4), "super_resolution": Downscaling(2), "deblurring": GaussianBlur(1.0)}

@@ -1,0 +1,98 @@
+"""Estimators of grad_x log p(x_t | y) by task: CDE, CDiffE, CMDE, VS-CMDE, and Bayes' rule, trained and training-free.
+
+    python -m benchmarks.conditional [--data digits] [--seeds 3] [--tasks inpainting ...] [--methods cde ...] [--workdir runs/conditional]
+                                     [--config.section.field=value ...]
+
+All see the same training split in as many steps, with U-Nets of one width, and sample with one solver. Those of Bayes' rule share a prior
+for each seed, which is trained first. Writes benchmarks/results/conditional_DATA.{json,md,png}. Finished parts are kept in --workdir, so
+the same command resumes, and more seeds, tasks or methods go on from there.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from benchmarks.arguments import overrides
+from benchmarks.conditional.page import write
+from sde_vae import load, load_config, runtime
+from sde_vae.build.config import set_fields
+from sde_vae.build.fields import BY_BAYES, ESTIMATORS
+from sde_vae.commands.evaluate import evaluate_run
+from sde_vae.commands.train import train
+from sde_vae.errors import exit_code
+
+METHODS = (*ESTIMATORS, *BY_BAYES)
+# What is restored, and the fields that differ from configs/cmde_digits.py.
+TASKS = {
+    "digits": ("inpainting", "super_resolution", "edges"),
+    "fashion_mnist": ("inpainting", "super_resolution"),
+    "avatars32": ("inpainting",),
+}
+# Methods that take linear tasks only.
+LINEAR_ONLY = ("dps", "pigdm")
+
+
+def config_of(data: str, method: str, task: str, seed: int, changes: dict[str, Any]) -> ConfigDict:
+    """The config of one run: the networks and steps of scorevae_DATA with the objective of its prior."""
+    config = load_config(f"scorevae_{data}")
+    config.method, config.task.name, config.seed = method, task, seed
+    net, stage, of_prior = config.model, config.stages.encoder, config.stages.prior
+    for name in ("decoder", "encoder"):
+        for field in ("channels", "multipliers", "blocks", "attention", "dropout"):
+            setattr(net[name], field, net.prior[field])
+    for field in ("steps", "batch_size", "learning_rate", "warmup", "weight", "times"):
+        setattr(stage, field, of_prior[field])
+    if method == "bayes":
+        # ScoreVAE's own objective: the gradient of an encoder is not on the scale of a noise.
+        ours = load_config(f"scorevae_{data}").stages.encoder
+        stage.weight, stage.times, stage.learning_rate = ours.weight, ours.times, ours.learning_rate
+    config.eval.evaluators = ("restoration",)
+    return set_fields(config, changes)
+
+
+def measure(options: argparse.Namespace, changes: list[str]) -> None:
+    tasks, given = options.tasks or TASKS[options.data], overrides(changes)
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {task: {} for task in tasks}
+    folders: dict[str, dict[str, Path]] = {task: {} for task in tasks}
+    for seed in range(options.seeds):
+        root = options.workdir / options.data / f"seed_{seed}"
+        for task in tasks:
+            for method in options.methods:
+                if method in LINEAR_ONLY and task == "edges":
+                    continue
+                config = config_of(options.data, method, task, seed, given)
+                if method in BY_BAYES:
+                    if not train(
+                        set_fields(config, {"method": "prior", "eval.evaluators": ("samples",)}), root / "prior"
+                    ):
+                        return
+                    config = set_fields(config, {"prior.checkpoint": str(root / "prior")})
+                folder = root / f"{task}_{method}"
+                if not train(config, folder):
+                    return
+                evaluation = evaluate_run(load(folder))
+                found[task].setdefault(method, []).append(evaluation.metrics)
+                folders[task].setdefault(method, evaluation.directory)
+        write(options.data, found, folders, load_config(f"scorevae_{options.data}"))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.conditional",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", choices=TASKS, default="digits")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--tasks", nargs="+", default=())
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+    parser.add_argument("--workdir", type=Path, default=Path("runs/conditional"))
+    runtime.enable_compilation_cache()
+    return exit_code(lambda: measure(*parser.parse_known_args()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
