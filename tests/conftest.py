@@ -1,10 +1,14 @@
 """The whole suite runs on 8 simulated CPU devices, with silent broadcasting an error."""
 
+import gc
 import os
 
 from sde_vae import runtime
 
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
+# Most programs run a few times only, and compiling them takes more time than running them. Set here, for the processes that tests start
+# as well: a program is the same program in all of them, whatever ran before.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # diffusers reads and writes folders here, and asks no server.
 os.environ["HF_HUB_OFFLINE"] = "1"
 runtime.prepare()
@@ -15,6 +19,8 @@ import pytest
 
 from sde_vae import devices
 
+# Traced programs stay: to look for garbage among them at every turn costs a fifth of the time.
+gc.set_threshold(50_000, 20, 20)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 runtime.enable_compilation_cache()
 
@@ -48,14 +54,6 @@ def programs_close_over_no_parameters(monkeypatch):
         return run
 
     monkeypatch.setattr(devices, "_compiled", checked)
-
-
-@pytest.fixture(scope="module")
-def compiled_quickly():
-    """Programs are compiled without costly optimisations, for modules that run each of many a few times only."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ from sde_vae.cli import main
 from sde_vae.errors import BadInput
 from tests.helpers.traced import trace_steps
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 N = 60
 SHAPES = {"vectors": (6,), "series": (5, 2), "latents": (4, 4, 5)}
 SMALL = {

@@ -17,8 +17,6 @@ from sde_vae.errors import BadInput
 from sde_vae.types import Batch
 from tests.helpers.traced import trace_steps
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 SMALL = {
     **{f"model.{net}.channels": 8 for net in ("prior", "encoder", "decoder")},
     **{f"model.{net}.multipliers": (1,) for net in ("prior", "encoder", "decoder")},

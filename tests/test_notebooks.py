@@ -15,7 +15,12 @@ from PIL import Image
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # What is set in place of the cell with the tag `parameters`, and how many pictures there are.
-SMALL = {"quickstart": ("STEPS = 60", 6), "celeba64_tpu": ("SMALL = True", 5), "own_prior": ("STEPS = 60", 3)}
+SMALL = {
+    "quickstart": ("STEPS = 60", 6),
+    "celeba64_tpu": ("SMALL = True", 5),
+    "own_prior": ("STEPS = 60", 3),
+    "conditional": ("STEPS = 60", 3),
+}
 # An empty figure is one colour; one with a title but no image deviates less than this from it.
 LEAST_DEVIATION = 20
 

@@ -147,7 +147,9 @@ def cmde(
 def diffused(y_sde: SDE, condition: Condition, t: PerExample) -> Observed:
     """Return y_t ~ p(y_t | y). The noise is a function of each example's seed and of t, new at every time, so that the score is a function of x and t."""
     bits = jax.lax.bitcast_convert_type(t.astype(jnp.float32), jnp.uint32)
-    keys = jax.vmap(lambda seed, at: jax.random.fold_in(jax.random.key(seed), at))(condition.seed, bits)
+    # The seeds are random already: of the seed's own stream, see inference/restoration.py.
+    of_example = lambda seed, at: jax.random.fold_in(jax.random.fold_in(jax.random.key(0), seed), at)
+    keys = jax.vmap(of_example)(condition.seed, bits)
     return diffuse(y_sde, condition.y, t, seen(normal(keys, condition.y), condition))
 
 

@@ -24,7 +24,7 @@ from sde_vae.types import Batch, Condition
 from tests.helpers.joint_gaussian import Identity, JointGaussian
 from tests.helpers.oracles import LinearGaussian
 
-pytestmark = pytest.mark.usefixtures("x64", "compiled_quickly")
+pytestmark = pytest.mark.usefixtures("x64")
 
 WORLD = JointGaussian(LinearGaussian.random(jax.random.key(5)))
 D, N = 3, 512

@@ -28,7 +28,7 @@ from sde_vae.types import Batch, Condition
 from tests.helpers.joint_gaussian import JointGaussian
 from tests.helpers.oracles import LinearGaussian
 
-pytestmark = pytest.mark.usefixtures("x64", "compiled_quickly")
+pytestmark = pytest.mark.usefixtures("x64")
 
 SHAPE, STD, VARIANCE = (4, 4, 1), 0.3, 0.7
 OPERATORS = {"inpainting": HiddenPixels(0.4), "super_resolution": Downscaling(2), "deblurring": GaussianBlur(1.0)}

@@ -27,8 +27,6 @@ from sde_vae.types import Batch
 from tests.helpers.oracles import LinearGaussian
 from tests.helpers.small import LATENT, SDE, SHAPE, awake, image_batch, image_methods, image_posterior
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 TIMES, WEIGHT = times_uniform_in_log_snr(SDE, 16), likelihood_weighting()
 
 

@@ -16,8 +16,6 @@ from sde_vae.nets.score_sde_options import ScoreSDEOptions, checked
 from sde_vae.pretrained.score_sde_names import converted, torch_sources
 from tests.helpers.score_sde_twin import Net, weights_of
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 SMALL = {"image_size": 8, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (4,)}
 DDPM = ScoreSDEOptions("ddpm", **SMALL, nf=32)
 DDPMPP = ScoreSDEOptions("ncsnpp", **SMALL, nf=8, resblock_type="biggan", skip_rescale=True)

@@ -22,8 +22,6 @@ from tests.helpers.diffusers_models import (
     random_model,
 )
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 GUIDED_DIFFUSION = {
     "down_block_types": ("ResnetDownsampleBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
     "up_block_types": ("AttnUpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"),
