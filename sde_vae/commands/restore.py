@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from sde_vae.build.data import data_options
+from sde_vae.build.data import data_options, example_shape
 from sde_vae.build.tasks import condition_shapes
 from sde_vae.commands.export import grid_of, image_files, read_input, refuse_existing, write_pictures
 from sde_vae.data.dataset import to_model, to_unit
@@ -62,18 +62,18 @@ def _observations(
                 f"--mask: got {mask}, but images of the split {source} are observed with masks of their own; leave it out"
             )
         return names, run.observe(images, seed)
-    (height, width, channels), of_mask = condition_shapes(measurement.observe, run.experiment.shape)
+    (height, width, channels), of_mask = condition_shapes(measurement.observe, example_shape(run.config))
     name, options = run.config.task.name, data_options(run.config)
     if (mask is None) != (of_mask is None):
         expected = (
             "needs --mask, white where a picture is to be filled in" if mask is None else "has none; leave it out"
         )
         raise BadInput(f"--mask: {'not given' if mask is None else f'got {mask}'}, but the task {name} {expected}")
-    # What is observed of an image that was cropped is not cropped again. Drawings and grey pictures are often stored in colour.
+    # What is observed of a cropped image is not cropped again; y of a pair is. Drawings and grey pictures are often stored in colour.
     options = options._replace(
         image_size=(height, width),
         channels=channels,
-        crop=0,
+        crop=0 if measurement.operator.known else options.crop,
         to_grey=options.to_grey or channels < run.experiment.shape[-1],
     )
     exact = "" if (height, width) == run.experiment.shape[:2] else f"the size that the task {name} makes"

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import sde_vae
+from sde_vae.build import conditional
 from sde_vae.build.config import load_config, set_fields
 from sde_vae.cli import main
 from sde_vae.commands.restore import restore_to
@@ -14,13 +15,12 @@ from sde_vae.data.datasets.observed_pictures import read_masks, read_observation
 from sde_vae.errors import BadInput
 from sde_vae.run import Run
 from tests.helpers.files import encoded, noise, options, write
+from tests.helpers.small import pixelwise
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
+pytestmark = pytest.mark.usefixtures("compiled_quickly", "linear")
 
 SMALL = {
     "method": "cde",
-    "model.decoder.channels": 8,
-    "model.decoder.multipliers": (1,),
     "stages.encoder.steps": 1,
     "stages.encoder.batch_size": 8,
     "sampling.steps": 2,
@@ -32,7 +32,14 @@ HOLE[2:5, 3:6] = 255
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def linear():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conditional, "build_image_network", pixelwise)
+        yield
+
+
+@pytest.fixture(scope="module")
+def trained(linear, tmp_path_factory):
     directory = tmp_path_factory.mktemp("run")
     assert sde_vae.train(set_fields(load_config("cmde_digits"), SMALL), directory)
     return directory
