@@ -12,13 +12,14 @@ import pytest
 from sde_vae.build import fields
 from sde_vae.build.correctors import CORRECTORS, SHIFTERS, SHIFTS
 from sde_vae.build.evaluation import EVALUATORS
-from sde_vae.build.methods import INPUTS, LOG_DENSITIES, METHODS, PREDICTIONS
+from sde_vae.build.methods import INPUTS, LOG_DENSITIES, METHODS
 from sde_vae.build.metric_networks import EXTRACTORS
 from sde_vae.build.nets import DTYPES, PRIOR_BODIES
-from sde_vae.build.objectives import TIMES, WEIGHTS
+from sde_vae.build.objectives import PREDICTIONS, TIMES, WEIGHTS
 from sde_vae.build.sampling import GRIDS, INVERTERS, SOLVERS
 from sde_vae.build.sdes import SDES
 from sde_vae.build.stages import DECAYS
+from sde_vae.build.tasks import TASKS
 from sde_vae.data.io.decode import FILTERS
 from sde_vae.data.io.fit import FITS
 from sde_vae.errors import BadInput
@@ -58,6 +59,7 @@ TABLES = {
     "model.shift.body": SHIFTERS,
     "model.shift.output": SHIFTS,
     "loss.log_density": LOG_DENSITIES,
+    "task.name": TASKS,
     "optim.decay": DECAYS,
     "sampling.solver": SOLVERS,
     "sampling.inverter": INVERTERS,

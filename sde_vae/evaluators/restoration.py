@@ -19,7 +19,7 @@ from sde_vae.metrics.image.distances import standard_error
 from sde_vae.metrics.image.ensembles import coverage, crps, diversity, energy_score, nominal_coverage
 from sde_vae.metrics.sets.frechet import frechet_distance, moments
 from sde_vae.reporting import plots
-from sde_vae.types import Condition, Points, PRNGKey
+from sde_vae.types import Condition, PerExample, Points, PRNGKey
 
 Named = Iterator[tuple[str, float]]
 
@@ -67,7 +67,7 @@ def consistency(context: EvalContext, found: np.ndarray, condition: Condition) -
     """Return the mean squared error of A(x) to y on [0, 1] for draws x [n, draws, ...], the mean over draws and observed values: [n]."""
     operator = _measurement(context).operator
 
-    def error(params: ModelParams, key: PRNGKey, x: Points, condition: Condition) -> Points:
+    def error(params: ModelParams, key: PRNGKey, x: Points, condition: Condition) -> PerExample:
         del params, key
         squared = jnp.square(0.5 * (operator.forward(x, condition.mask) - condition.y))
         values = jnp.ones_like(squared)

@@ -43,5 +43,9 @@ def restore(
     for k in range(draws):
         key, key_y = (jax.random.fold_in(stream(seed, name), k) for name in ("restore", "diffused y"))
         seeds = np.asarray(jax.vmap(jax.random.bits)(keys_of(key_y, index)))
-        found.append(decode(key, condition._replace(seed=seeds), np.asarray(index), label and f"{label}, draw {k + 1} of {draws}"))
+        found.append(
+            decode(
+                key, condition._replace(seed=seeds), np.asarray(index), label and f"{label}, draw {k + 1} of {draws}"
+            )
+        )
     return np.stack(found, axis=1)
