@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HELP = """Train, evaluate and use ScoreVAE and the models it is compared with.
 
   python main.py --config configs/NAME.py --mode train [--workdir DIR] [--config.section.field=value ...]
-  python main.py --workdir DIR --mode eval|sample|encode|reconstruct|export   [--config.section.field=value ...]
+  python main.py --workdir DIR --mode eval|sample|encode|reconstruct|restore|export   [--config.section.field=value ...]
 
 Once installed, `sde-vae` is the same program, and --config takes an example's name: --config scorevae_digits.
 
@@ -32,6 +32,9 @@ modes
   sample        new images:        [--n 64] [--sample_seed 0] [--output FOLDER|FILE.npz]
   encode        images to codes:   --input FOLDER|ZIP|SPLIT [--output codes.npz]   (means, log-variances, file names)
   reconstruct   images to images:  --input FOLDER|ZIP|SPLIT [--output FOLDER|FILE.npz]
+  restore       what a conditional run observes, to images, n for each: --input FOLDER|ZIP|SPLIT [--n 5] [--sample_seed 0]
+                [--output FOLDER|FILE.npz]; for inpainting --mask FILE|FOLDER|ZIP, white where a picture is to be filled in:
+                one mask for all pictures, or one of each picture's name
   export        the prior as a folder of diffusers, if its network is unet2d: [--output FOLDER]
 
 options
@@ -44,7 +47,16 @@ options
 Ctrl-C or SIGTERM: training saves its state and stops, other modes leave with finished pieces kept; a second one leaves at once.
 Exit codes: 0 done (or training stopped with the state saved), 2 bad input, 1 anything else, 130 or 143 left at once by a signal.
 """
-OPTIONS = ("config", "mode", "workdir", "input", "output", "n", "sample_seed")
+OPTIONS = ("config", "mode", "workdir", "input", "output", "mask", "n", "sample_seed")
+
+
+# Options that belong to single modes.
+MODES_OF = {
+    "input": ("encode", "reconstruct", "restore"),
+    "mask": ("restore",),
+    "n": ("sample", "restore"),
+    "sample_seed": ("sample", "restore"),
+}
 
 
 class Command(NamedTuple):
@@ -55,6 +67,7 @@ class Command(NamedTuple):
     directory: Path
     input: str | None
     output: str | None
+    mask: str | None
     n: int
     sample_seed: int | None
 
@@ -86,7 +99,7 @@ def parse(words: Sequence[str]) -> Command:
         raise BadInput(f"--mode: missing; expected one of {', '.join(MODES)}")
     mode = options["mode"]
     choose("--mode", mode, MODES)
-    for name, modes in {"input": ("encode", "reconstruct"), "n": ("sample",), "sample_seed": ("sample",)}.items():
+    for name, modes in MODES_OF.items():
         if name in options and mode not in modes:
             raise BadInput(f"--{name}: belongs to --mode {' and '.join(modes)}, not to {mode}; leave it out")
     if "output" in options and mode in ("train", "eval"):
@@ -98,7 +111,8 @@ def parse(words: Sequence[str]) -> Command:
         directory,
         options.get("input"),
         options.get("output"),
-        whole_number("--n", options.get("n", "64"), 1),
+        options.get("mask"),
+        whole_number("--n", options.get("n", "5" if mode == "restore" else "64"), 1),
         whole_number("--sample_seed", options["sample_seed"], 0) if "sample_seed" in options else None,
     )
 
@@ -210,6 +224,15 @@ def _reconstruct(command: Command) -> None:
     reconstruct_to(run, source, out)
 
 
+def _restore(command: Command) -> None:
+    from sde_vae.commands.export import default_output
+    from sde_vae.commands.restore import restore_to
+
+    run, source = _run(command), _input(command)
+    out = Path(command.output).expanduser() if command.output else default_output(run, "restorations")
+    restore_to(run, source, command.mask, command.n, command.sample_seed, out)
+
+
 def _export(command: Command) -> None:
     from sde_vae.commands.export import free_name
     from sde_vae.commands.priors import export_to
@@ -241,5 +264,6 @@ MODES: dict[str, Any] = {
     "sample": _sample,
     "encode": _encode,
     "reconstruct": _reconstruct,
+    "restore": _restore,
     "export": _export,
 }

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from sde_vae import runtime
 from sde_vae.build.config import checked, set_fields
+from sde_vae.build.data import example_shape
 from sde_vae.build.experiment import Experiment, build
 from sde_vae.build.fields import HAS_LATENT
 from sde_vae.build.lineage import notes_on, require_lineage
@@ -175,7 +176,7 @@ class Run:
     def images(self, split: str = "test", n: int = 16) -> np.ndarray:
         """Return n images of the run's own data, evenly spaced over a split: float32 [n, H, W, C] in [0, 1].
 
-        Arrays that are no images come in their own units, [n, *shape].
+        Arrays that are no images come in their own units, [n, *shape]. Pairs have the channels of x, and then those of y.
 
         >>> sde_vae.load("digits").images("test", 2).shape
         (2, 8, 8, 1)
@@ -260,10 +261,10 @@ class Run:
     def observe(self, images: Any, seed: int | None = None) -> Condition:
         """Return what the run's task observes of images [n, H, W, C]: .y on [-1, 1], and .mask [n, H, W, 1] or None.
 
-        It is what `restore` takes. The seed fixes the masks and the noise in y.
+        It is what `restore` takes. Pairs come as `images` returns them. The seed fixes the masks and the noise in y.
         """
         measurement = self._require_task("observe")
-        x = self.units.from_user(images, self.experiment.shape)
+        x = self.units.from_user(images, example_shape(self.config))
         return observe_images(measurement.observe, x, self._seed(seed), self.config.eval.batch_size)[1]
 
     def restore(
@@ -382,12 +383,12 @@ class Run:
     def _condition(self, y: Any, mask: Any) -> Condition:
         """Observations and masks of a user, checked."""
         measurement = self._require_task("restore")
-        shape, of_mask = condition_shapes(measurement.observe, self.experiment.shape)
+        shape, of_mask = condition_shapes(measurement.observe, example_shape(self.config))
         found = self.units.from_user(y, shape, "y")
         if (mask is None) != (of_mask is None):
             needs = "needs a mask" if mask is None else "has no mask; leave it out"
             raise BadInput(f"mask: the task {self.config.task.name} {needs}")
-        if mask is not None:
+        if mask is not None and of_mask is not None:
             mask = np.asarray(mask, np.float32)
             mask = mask[..., None] if mask.shape == (len(found), *shape[:2]) else mask
             if mask.shape != (len(found), *of_mask) or not np.isin(mask, (0, 1)).all():

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, Key
 Scalar = Float[Array, ""]
 PerExample = Float[Array, "batch"]  # a time, a logSNR, a loss, a log-density
 Points = Float[Array, "batch *shape"]
+Examples = Float[Array, "batch *example"]  # what a data set holds: x, or x and y in the channels
 Observed = Float[Array, "batch *observed"]  # an observation y, of another size than x
 Latents = Float[Array, "batch latent"]
 # Examples among which low-discrepancy times are spread: a number, or a traced one.

@@ -60,6 +60,7 @@ TINY: dict[str, Any] = {
     "eval.extractor": "none",
     "eval.batch_size": 8,
 }
+RESTORING = {"eval.evaluators": "restoration"}
 # The first of these that reads a field is the one in which the field is set.
 BASES: tuple[dict[str, Any], ...] = (
     {},
@@ -84,6 +85,10 @@ BASES: tuple[dict[str, Any], ...] = (
     {"data.name": "folder"},
     {"data.name": "arrays", "data.shape": 3, "eval.evaluators": "latents"},
     {"eval.evaluators": "latents", "loss.beta": 0},
+    *(RESTORING | {"method": method} for method in ("vs_cmde", "pigdm", "bayes")),
+    *(RESTORING | {"method": "cmde", "task.name": task} for task in ("super_resolution", "deblurring")),
+    RESTORING | {"method": "cmde", "sde.name": "ve"},
+    RESTORING | {"method": "cmde", "task.name": "pairs", "data.name": "pairs"},
 )
 LIMIT = 300  # seconds
 OUTCOMES = ("refused", "valid", "not one line", "traceback", "hang")

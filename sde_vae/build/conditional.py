@@ -5,6 +5,7 @@ from functools import partial
 
 from ml_collections import ConfigDict
 
+from sde_vae.build.data import example_shape
 from sde_vae.build.nets import Shape, build_image_network
 from sde_vae.build.objectives import build_objective, build_prediction
 from sde_vae.build.sdes import build_sde
@@ -27,7 +28,7 @@ from sde_vae.methods.observation import Measurement
 
 def _cde(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage, make_prior: MakePrior) -> Built:
     measurement = _measurement(config, shape)
-    seen = sum(condition_channels(measurement.observe, shape))
+    seen = sum(condition_channels(measurement.observe, example_shape(config)))
     network = build_image_network(config, "decoder", (*shape[:2], shape[-1] + seen), shape[-1])
     method = cde(sde, *measurement, network, build_prediction(config), *build_objective(config, "encoder", sde))
     return "CDE", None, (make_stage("encoder", method),)
@@ -43,7 +44,7 @@ def _diffusive(
     make_prior: MakePrior,
 ) -> Built:
     measurement = _measurement(config, shape)
-    of_y, masks = condition_channels(measurement.observe, shape)
+    of_y, masks = condition_channels(measurement.observe, example_shape(config))
     both = shape[-1] + of_y
     network = build_image_network(config, "decoder", (*shape[:2], both + masks), both, latent=1)
     objective = build_objective(config, "encoder", sde)
@@ -53,7 +54,7 @@ def _diffusive(
 
 def _bayes(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage, make_prior: MakePrior) -> Built:
     measurement, (prior, before, _) = _measurement(config, shape), make_prior()
-    of_y, _ = condition_channels(measurement.observe, shape)
+    of_y, _ = condition_channels(measurement.observe, example_shape(config))
     network = build_image_network(config, "encoder", shape, 2 * of_y, zero=False)
     posterior = image_posterior(sde, measurement.operator, network, config.model.log_var_bound)
     objective = build_objective(config, "encoder", sde)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from sde_vae.build.fields import ARRAYS
+from sde_vae.build.fields import ARRAYS, PAIRS
 from sde_vae.data.dataset import DataOptions, Dataset, height_and_width
 from sde_vae.data.datasets.load import load
 from sde_vae.data.io.decode import FILTERS
@@ -35,6 +35,12 @@ def data_shape(config: ConfigDict) -> tuple[int, ...]:
     return shape
 
 
+def example_shape(config: ConfigDict) -> tuple[int, ...]:
+    """Return the shape of an example as the data set has it: (H, W, C + k) of pairs, that of `data_shape` of other data."""
+    *sides, channels = data_shape(config)
+    return (*sides, channels + data_options(config).y_channels)
+
+
 def data_options(config: ConfigDict) -> DataOptions:
     """Return the section config.data, as loaders take it."""
     choose("config.data.filter", config.data.filter, FILTERS)
@@ -51,4 +57,6 @@ def data_options(config: ConfigDict) -> DataOptions:
         to_grey=config.data.to_grey,
         follow_links=config.data.follow_links,
         shape=config.data.shape,
+        y_channels=(config.task.y_channels or config.data.channels) if config.data.name == PAIRS else 0,
+        swap=config.data.name == PAIRS and config.task.swap,
     )

@@ -22,6 +22,7 @@ from sde_vae.build.fields import (
     NEED_TASK,
     OF_ARRAYS,
     ONLY_OF_ARRAYS,
+    PAIRS,
     TRAINS_LATENT,
 )
 from sde_vae.build.methods import build_method, build_prior
@@ -150,7 +151,8 @@ def _check_prior_below(config: ConfigDict, title: str, method: Method) -> None:
 
 def _check_evaluators(config: ConfigDict, title: str, method: Method) -> None:
     """Raise BadInput for an evaluator that has nothing to evaluate in this method, or in data of this kind."""
-    known, what = (OF_ARRAYS, "arrays") if config.data.name == ARRAYS else (NOT_ONLY_OF_ARRAYS, "images")
+    kinds = {ARRAYS: (OF_ARRAYS, "arrays"), PAIRS: (NEED_TASK, "pairs")}
+    known, what = kinds.get(config.data.name, (NOT_ONLY_OF_ARRAYS, "images"))
     if other := [name for name in config.eval.evaluators if name not in known]:
         raise BadInput(
             f"config.eval.evaluators: got {other[0]}, which is not defined for {what}; for these there are {', '.join(known)}"

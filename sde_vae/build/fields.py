@@ -64,7 +64,10 @@ TASKS = (
     "colourisation",
     "deblurring",
     "edges",
+    "pairs",
 )
+# The data set of pairs (x, y), whose task has the same name.
+PAIRS = "pairs"
 SOLVERS = (
     "euler_maruyama",
     "reverse_diffusion",
@@ -143,6 +146,7 @@ OF_VAE = only("method", "beta_vae", "diffuse_vae")
 OF_DIFF_DECODER = only("method", "diff_decoder")
 OF_PDAE = only("method", "pdae")
 OF_ESTIMATORS = only("method", *ESTIMATORS)
+OF_PAIRS = all_of(HAS_TASK, only("task.name", PAIRS))
 HAS_DECODER = unless("method", "prior", "score_vae", "pdae", *BY_BAYES)
 HAS_ENCODER = unless("method", "prior", *ESTIMATORS, "dps", "pigdm")
 # The encoder stage of the others has no denoising loss.
@@ -253,7 +257,7 @@ FIELDS: Section = {
         ),
         "to_grey": Field(False, "convert pictures in colour where channels is 1", BOOLEAN, OF_PICTURES),
         "follow_links": Field(
-            False, "read what links out of the folder point to", BOOLEAN, only("data.name", "folder", "celeba")
+            False, "read what links out of the folder point to", BOOLEAN, only("data.name", "folder", "celeba", PAIRS)
         ),
         "skip_corrupt": Field(
             False, "leave unreadable images out and list them, instead of stopping", BOOLEAN, OF_PICTURES
@@ -424,7 +428,14 @@ FIELDS: Section = {
             number(0, 100, above=True),
             all_of(HAS_TASK, only("task.name", "deblurring")),
         ),
-        "noise": Field(0.0, "standard deviation of the noise in y, on [-1, 1]", number(0, 100), HAS_TASK),
+        "noise": Field(
+            0.0,
+            "standard deviation of the noise in y, on [-1, 1]",
+            number(0, 100),
+            all_of(HAS_TASK, unless("task.name", PAIRS)),
+        ),
+        "y_channels": Field(0, "channels of y, 1, 3 or 4; 0: as many as data.channels", whole(0, 4), OF_PAIRS),
+        "swap": Field(False, "x is the picture A of a pair and y is B, instead of y A and x B", BOOLEAN, OF_PAIRS),
         "assumed_noise": Field(
             0.05,
             "standard deviation of the noise in y that dps and pigdm assume, if that is more than task.noise",

@@ -20,7 +20,7 @@ from sde_vae.inference.sampling import from_prior, zeros
 from sde_vae.keys import stream
 from sde_vae.methods.method import Method, required
 from sde_vae.methods.observation import Measurement
-from sde_vae.types import Frozen, Indices, Params, Points, PRNGKey
+from sde_vae.types import Examples, Frozen, Indices, Params, Points, PRNGKey
 
 # Images in a preview.
 SHOWN = 16
@@ -55,11 +55,11 @@ def build_preview(
             *start(sde, key, zeros(len(x), shape), index),
         )
 
-    def restorations(params: ModelParams, key: PRNGKey, x: Points, index: Indices) -> Points:
+    def restorations(params: ModelParams, key: PRNGKey, examples: Examples, index: Indices) -> Points:
         model = make_model("", method, params, decoder, inverter)
         # A key of its own for what is random in the observation.
         key_y, key = jax.random.split(key)
-        x, condition = required(measurement, "measurement").observe(x, keys_of(key_y, index))
+        x, condition = required(measurement, "measurement").observe(examples, keys_of(key_y, index))
         return decode_latents(model, params, condition, *start(sde, key, x, index))
 
     sample = over_devices(samples, shared=2)
@@ -75,6 +75,8 @@ def build_preview(
         x = to_model(evenly_spaced(split.images, SHOWN), data.levels)
         index = np.arange(len(x), dtype=np.int32)
         found = batched_map(partial(of_images, *shared), SHOWN, x, index)
-        return {"originals": to_unit(x), "reconstructions" if method.encode else "restorations": to_unit(found)}
+        # Of pairs x alone.
+        originals = to_unit(x[..., : shape[-1]])
+        return {"originals": originals, "reconstructions" if method.encode else "restorations": to_unit(found)}
 
     return preview

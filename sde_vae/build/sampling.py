@@ -48,7 +48,7 @@ GRIDS = {
 
 def build_decoder(config: ConfigDict, sde: SDE) -> Decoder:
     solver = choose("config.sampling.solver", config.sampling.solver, SOLVERS)
-    finish = clipped_denoise if config.sampling.clip_sample and config.sampling.solver in CLIPPING else denoise
+    finish = clipped_denoise if config.sampling.solver in CLIPPING and config.sampling.clip_sample else denoise
     return Decoder(sde, solver(config.sampling), build_grid(config, sde, config.sampling.solver), finish)
 
 

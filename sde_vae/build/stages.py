@@ -6,9 +6,11 @@ from typing import NamedTuple
 import jax
 from ml_collections import ConfigDict
 
+from sde_vae.build.fields import PAIRS
 from sde_vae.build.objectives import build_objective
 from sde_vae.build.preview import Preview
 from sde_vae.data.dataset import Dataset, Images
+from sde_vae.data.io.records import FirstChannels
 from sde_vae.data.pipeline import Pipeline
 from sde_vae.diffusion.sdes import SDE
 from sde_vae.errors import BadInput, choose
@@ -101,8 +103,10 @@ def require_batch(config: ConfigDict, name: str, data: Dataset) -> None:
 def build_pipeline(config: ConfigDict, name: str, data: Dataset, synthetic: Images | None) -> Pipeline:
     """Return the batches of the stage `name`. Raises BadInput if one batch is more than there are images."""
     require_batch(config, name, data)
+    images = data.split("train").images
     return Pipeline(
-        data.split("train").images,
+        # The prior of pairs is one of x.
+        FirstChannels(images, config.data.channels) if name == "prior" and config.data.name == PAIRS else images,
         data.levels,
         config.stages[name].batch_size,
         config.seed,

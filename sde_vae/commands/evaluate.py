@@ -103,6 +103,7 @@ def evaluate_into(out: Path, run: Run, networks: MetricNetworks, key: Key) -> Ev
         config.eval.batch_size,
         config.seed,
         experiment.measurement,
+        experiment.shape,
     )
     metrics = accumulate(build_evaluators(config), context, out)
     metrics |= {"n": len(context.data.test), "seed": config.seed}

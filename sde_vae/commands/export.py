@@ -125,13 +125,18 @@ def write_images(out: Path, images: np.ndarray, names: list[str]) -> None:
         write_arrays(out, **{kind: images, "names": np.asarray(names)})
         print(f"{kind:<9} {out}: {images.dtype} {list(images.shape)}")
         return
-    files = image_files(out, names)
+    files = write_pictures(image_files(out, names), images)
+    plots.grid(images[:SHOWN] / np.float32(255), grid_of(out))
+    print(f"images    {out}: {files} PNG files; the first of them in {grid_of(out)}")
+
+
+def write_pictures(files: list[Path], images: np.ndarray) -> int:
+    """Write uint8 images [n, H, W, C], each to its PNG file, and return their number."""
     for file, image in zip(tqdm(files, desc="write", unit="image"), images, strict=True):
         with written(file):
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file)
-    plots.grid(images[:SHOWN] / np.float32(255), grid_of(out))
-    print(f"images    {out}: {len(files)} PNG files; the first of them in {grid_of(out)}")
+    return len(files)
 
 
 def require_npz_of_arrays(run: Run, out: Path) -> None:

@@ -82,6 +82,8 @@ class DataOptions(NamedTuple):
     to_grey        convert colour to grey where channels is 1, instead of an error
     follow_links   read what links that lead out of the folder point to, instead of an error
     shape          the shape of an example of `arrays`, in place of image_size and channels
+    y_channels     the channels of y, which examples of `pairs` hold after those of x; 0 of other data
+    swap           x is the first picture of a pair, instead of the second
     """
 
     dir: Path | None
@@ -96,6 +98,8 @@ class DataOptions(NamedTuple):
     to_grey: bool = False
     follow_links: bool = False
     shape: tuple[int, ...] = ()
+    y_channels: int = 0
+    swap: bool = False
 
     @property
     def size(self) -> tuple[int, int]:

@@ -105,7 +105,7 @@ class EvalContext(NamedTuple):
         shared = (self.model.params, stream(self.seed, purpose), *more)
         return partial(over_devices(function, shared=len(shared)), *replicate(shared))
 
-    def map(self, function: Callable, label: str | None, *rows: np.ndarray) -> np.ndarray:
+    def map(self, function: Callable, label: str | None, *rows: Any) -> np.ndarray:
         """Return function(*rows) over all rows, as host arrays; what has a label is kept in the cache."""
         return batched_map(function, self.batch_size, *rows, label=label, cache=self.cache)
 
@@ -136,9 +136,10 @@ def make_context(
     batch_size: int,
     seed: int,
     measurement: Measurement | None = None,
+    shape: tuple[int, ...] | None = None,
 ) -> EvalContext:
-    """Compile `model` for the images of `data`."""
-    compiled = compile_model(model, data.test.shape[1:], latent, batch_size, cache)
+    """Compile `model` for the images of `data`, or for those of another `shape` where the data are pairs."""
+    compiled = compile_model(model, shape or data.test.shape[1:], latent, batch_size, cache)
     decoding = stream(seed, "decode")
     return EvalContext(
         model=model,

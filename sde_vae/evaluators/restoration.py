@@ -19,7 +19,7 @@ from sde_vae.metrics.image.distances import standard_error
 from sde_vae.metrics.image.ensembles import coverage, crps, diversity, energy_score, nominal_coverage
 from sde_vae.metrics.sets.frechet import frechet_distance, moments
 from sde_vae.reporting import plots
-from sde_vae.types import Condition, Points, PRNGKey
+from sde_vae.types import Condition, PerExample, Points, PRNGKey
 
 Named = Iterator[tuple[str, float]]
 
@@ -29,7 +29,7 @@ def restoration(context: EvalContext, draws: int = 8, shown: int = 8) -> Named:
 
     restoration/{l2,mse,psnr,ssim,lpips_*}   of a draw to the truth
     restoration_of_mean/*                    of the mean of the draws
-    restoration/consistency                  mean squared error of A(draw) to y, through the operator and the mask that made y
+    restoration/consistency                  mean squared error of A(draw) to y, through the operator and the mask that made y; not of pairs
     restoration/diversity                    standard deviation of a pixel over the draws
     restoration/{energy_score,crps}          proper scores of the draws as a distribution
     restoration/coverage                     share of the unseen pixels between the extreme draws; *_nominal is that of true posterior draws
@@ -43,8 +43,8 @@ def restoration(context: EvalContext, draws: int = 8, shown: int = 8) -> Named:
     truth, restored, mean = to_unit(x), to_unit(found), to_unit(found.mean(axis=1))
     yield from image_distances("restoration", context, restored.reshape(-1, *x.shape[1:]), truth, draws)
     yield from image_distances("restoration_of_mean", context, mean, truth)
-    of_image = {
-        "consistency": consistency(context, found, condition),
+    of_image = {"consistency": consistency(context, found, condition)} if measurement.operator.known else {}
+    of_image |= {
         "diversity": diversity(restored),
         "energy_score": energy_score(restored, truth),
         "crps": crps(restored, truth),
@@ -67,7 +67,7 @@ def consistency(context: EvalContext, found: np.ndarray, condition: Condition) -
     """Return the mean squared error of A(x) to y on [0, 1] for draws x [n, draws, ...], the mean over draws and observed values: [n]."""
     operator = _measurement(context).operator
 
-    def error(params: ModelParams, key: PRNGKey, x: Points, condition: Condition) -> Points:
+    def error(params: ModelParams, key: PRNGKey, x: Points, condition: Condition) -> PerExample:
         del params, key
         squared = jnp.square(0.5 * (operator.forward(x, condition.mask) - condition.y))
         values = jnp.ones_like(squared)
@@ -81,7 +81,9 @@ def consistency(context: EvalContext, found: np.ndarray, condition: Condition) -
 def at_image_size(measurement: Measurement, condition: Condition, x: np.ndarray) -> np.ndarray:
     """Return y at the size and with the channels of x [n, H, W, C], to look at and for joint features."""
     y = np.asarray(measurement.operator.up(jnp.asarray(condition.y)))
-    return np.broadcast_to(y, x.shape) if y.shape[-1] == 1 else y
+    if y.shape[-1] not in (1, x.shape[-1]):
+        y = y[..., :3].mean(axis=-1, keepdims=True)
+    return np.broadcast_to(y, x.shape)
 
 
 def set_distances(context: EvalContext, restored: np.ndarray, truth: np.ndarray, y: np.ndarray) -> Named:

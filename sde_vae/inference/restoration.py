@@ -12,7 +12,7 @@ from sde_vae.devices import over_devices, replicate
 from sde_vae.inference.batched_map import batched_map
 from sde_vae.keys import stream
 from sde_vae.methods.observation import Observe
-from sde_vae.types import Condition, Indices, Points, PRNGKey
+from sde_vae.types import Condition, Examples, Indices, Points, PRNGKey
 
 
 def observe_images(
@@ -24,7 +24,7 @@ def observe_images(
     """
     index = np.arange(len(x), dtype=np.int32) if index is None else index
 
-    def of_batch(key: PRNGKey, x: Points, index: Indices) -> tuple[Points, Condition]:
+    def of_batch(key: PRNGKey, x: Examples, index: Indices) -> tuple[Points, Condition]:
         return observe(x, keys_of(key, index))
 
     compiled = partial(over_devices(of_batch, shared=1), replicate(stream(seed, "observe")))

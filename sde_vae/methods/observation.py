@@ -7,18 +7,18 @@ such as the place of a hole, is a mask, drawn from one key per example and passe
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 from jaxtyping import Array, Float
 
 from sde_vae.arrays import fold, normal
 from sde_vae.diffusion.losses import seen
-from sde_vae.types import Condition, Keys, Observed, PerExample, Points
+from sde_vae.types import Condition, Examples, Keys, Observed, PerExample, Points
 
 Mask = Float[Array, "batch _ _ 1"]
 # Observe(examples, keys) -> (x, condition), with one key per example for all that is random in the observation.
-Observe = Callable[[Points, Keys], tuple[Points, Condition]]
+Observe = Callable[[Examples, Keys], tuple[Points, Condition]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +26,10 @@ class Operator(abc.ABC):
     """A map from images x to observations y, which may be of another size.
 
     `up` brings y to the size of x, for networks that take both; `down` is the reverse, for their output. Each is the identity unless an
-    operator says otherwise.
+    operator says otherwise. Where y is not a function of x, `known` is False and there is no `forward`.
     """
+
+    known: ClassVar[bool] = True
 
     def draw(self, keys: Keys, x: Points) -> Mask | None:
         """Return a mask for each example, 1 where x is seen, [batch, H, W, 1]; or None if nothing of the operator is random."""
@@ -60,6 +62,16 @@ class LinearOperator(Operator):
         """Return (a A A' + b I)^-1 y of an observation y, for positive a and b: [batch]."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Paired(Operator):
+    """The operator of pairs (x, y) that are given together, of one size. What makes y of x is not known."""
+
+    known: ClassVar[bool] = False
+
+    def forward(self, x: Points, mask: Mask | None = None) -> Observed:
+        raise TypeError("y is given with x: there is no operator that makes it")
+
+
 class Measurement(NamedTuple):
     """What is observed of the examples of a data set: how, and by which operator."""
 
@@ -82,7 +94,7 @@ def observed(operator: Operator, std: float = 0.0) -> Observe:
 def paired(channels: int) -> Observe:
     """Return the observation of examples [batch, H, W, C + k] that hold x in the first `channels` channels, and y in the others."""
 
-    def observe(pairs: Points, keys: Keys) -> tuple[Points, Condition]:
+    def observe(pairs: Examples, keys: Keys) -> tuple[Points, Condition]:
         return pairs[..., :channels], Condition(pairs[..., channels:], None, _seeds(keys))
 
     return observe

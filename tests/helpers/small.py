@@ -43,6 +43,12 @@ def image_batch(n=16, seed=0):
     return Batch(jnp.asarray(x), jnp.arange(n, dtype=jnp.int32))
 
 
+def pixelwise(config, name, shape, outputs, zero=True, latent=0):
+    """In the place of `build.nets.build_image_network`: a linear map of each pixel's channels, which is compiled at once."""
+    init = lambda key: {"w": jax.random.normal(key, (shape[-1], outputs)) / 10}
+    return Network(init, lambda params, x, log_snr, keys=None, z=None: x @ params["w"])
+
+
 def tanh_network(inputs, outputs, hidden=8, head=lambda y: y):
     """A network in plain JAX that keeps whatever precision it is given: for finite differences in float64."""
 

@@ -8,12 +8,15 @@ from sde_vae.training.train_state import init_state, make_update
 from sde_vae.types import Batch
 
 
-def trace_steps(experiment):
-    """Trace one step of each stage: the state that comes out has the shapes and types of the one that goes in, and the loss is a number."""
+def trace_steps(experiment, shapes=None):
+    """Trace one step of each stage: the state that comes out has the shapes and types of the one that goes in, and the loss is a number.
+
+    `shapes` has the shape of the examples of stages that train on others than the model's.
+    """
     trained = {}
     for stage in experiment.stages:
         state = jax.eval_shape(lambda key, s=stage: init_state(s.method, s.optimiser, key), jax.random.key(0))
-        x = jax.ShapeDtypeStruct((stage.batch_size, *experiment.shape), jnp.float32)
+        x = jax.ShapeDtypeStruct((stage.batch_size, *(shapes or {}).get(stage.name, experiment.shape)), jnp.float32)
         batch = Batch(x, jax.ShapeDtypeStruct((stage.batch_size,), jnp.int32))
         update = make_update(stage.method, stage.optimiser, stage.ema_decay)
         frozen = {name: trained[name] for name in stage.depends_on}

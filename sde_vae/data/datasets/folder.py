@@ -54,7 +54,7 @@ def folder(options: DataOptions) -> Dataset:
     words = table.words if LABEL in table.names else table.words | {LABEL: folders.classes}
     return Dataset(
         name,
-        _splits(cache, mixed=folders.labels is not None),
+        splits_of(cache, mixed=folders.labels is not None),
         attributes=columns,
         skipped=cache.skipped,
         notes=(
@@ -119,8 +119,8 @@ def split_by_number(cache: Cache, names: tuple[str, ...]) -> dict[str, Split]:
     return {name: _split(cache, index) for name, index in parts.items() if len(index)}
 
 
-def _splits(cache: Cache, mixed: bool) -> dict[str, Split]:
-    """The splits. With `mixed`, valid and test are shuffled: the first of them, which are evaluated, would be of one class."""
+def splits_of(cache: Cache, mixed: bool) -> dict[str, Split]:
+    """Return the splits of a cache whose first column of attributes has their numbers, or NO_SPLIT. With `mixed`, valid and test are shuffled: the first of them, which are evaluated, would be of one class."""
     if _table(cache)[0, 0] != NO_SPLIT:
         parts = {name: np.flatnonzero(_table(cache)[:, 0] == i) for i, name in enumerate(SPLITS)}
         if mixed:

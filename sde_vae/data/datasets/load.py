@@ -9,6 +9,7 @@ from sde_vae.data.datasets.digits import digits
 from sde_vae.data.datasets.fashion_mnist import fashion_mnist
 from sde_vae.data.datasets.folder import folder
 from sde_vae.data.datasets.mnist5k import mnist5k
+from sde_vae.data.datasets.pairs import pairs
 from sde_vae.data.datasets.tfds import tfds
 from sde_vae.errors import BadInput, choose
 
@@ -21,6 +22,7 @@ DATASETS = {
     "folder": folder,
     "avatars": avatars,
     "arrays": arrays,
+    "pairs": pairs,
 }
 TFDS = "tfds:"  # the prefix of data sets of tensorflow-datasets
 
@@ -36,7 +38,7 @@ def load(name: str, options: DataOptions) -> Dataset:
         loader = choose(f"config.data.name (or {TFDS}NAME)", name, DATASETS)
     data = loader(options)
     # The shape of arrays is checked with their files.
-    if data.scaling is None and data.shape != (*options.size, options.channels):
+    if data.scaling is None and data.shape != (*options.size, options.channels + options.y_channels):
         raise BadInput(
             f"config.data.image_size, config.data.channels: got {options.image_size}, {options.channels}, but the images of "
             f"{data.name} are {'x'.join(map(str, data.shape))}"

@@ -1,5 +1,6 @@
 """What the folders above pictures say: the split, and the class."""
 
+from collections.abc import Container
 from typing import NamedTuple
 
 import numpy as np
@@ -33,8 +34,10 @@ class Folders(NamedTuple):
     note: str = ""
 
 
-def top_of(names: list[str]) -> str:
+def top_of(names: list[str], meaning: Container[str] = SPELLINGS) -> str:
     """Return the folder that holds all pictures, with its "/", or "": below it are the splits, the classes or the pictures.
+
+    Folders with a `meaning`, in lower case, are below it.
 
     >>> top_of(["mine/photos/cat/a.png", "mine/photos/dog/b.png"])
     'mine/photos/'
@@ -43,7 +46,7 @@ def top_of(names: list[str]) -> str:
     while True:
         first = {n[len(top) :].partition("/")[:2] for n in names}
         ((name, slash),) = first if len(first) == 1 else [("", "")]
-        if not slash or name.casefold() in SPELLINGS:
+        if not slash or name.casefold() in meaning:
             return top
         top += f"{name}/"
 

@@ -19,7 +19,7 @@ from sde_vae.data.cache.record_cache import Picture, Skipped
 from sde_vae.data.dataset import DataOptions
 from sde_vae.data.io.fit import FITS, Unfit, cropped, kind_of, resized
 from sde_vae.data.io.formats import shown
-from sde_vae.data.io.open_picture import has_colour, load, open_header, simple
+from sde_vae.data.io.open_picture import Opened, has_colour, load, open_header, simple
 from sde_vae.errors import BadInput, choose
 
 # Pictures of more pixels are decoded one at a time, all in one thread: a pixel takes 4 to 9 bytes, and the memory that a thread has
@@ -34,6 +34,7 @@ FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+CHANNELS = "config.data.channels"
 
 
 class Decoded(NamedTuple):
@@ -50,22 +51,27 @@ def decode(data: bytes, name: str, options: DataOptions, single: Executor | None
     Raises BadInput, which names the file, for anything but an undamaged picture, and Unfit if the options do not fit it.
     """
     header = open_header(data, name)
-    if single is None or header.width * header.height <= MANY_PIXELS:
-        return _prepared(header, name, options)
-    return single.submit(_prepared, header, name, options).result()
+    work = lambda: prepared(load(header, name), name, options)
+    return in_turn(work, single, header)
 
 
-def _prepared(header: Image.Image, name: str, options: DataOptions) -> Decoded:
-    """Decode a picture, of which the header is read, and prepare it by `options`."""
-    mode, resampling = _mode_and_filter(options)
+def in_turn(work: Callable[[], Decoded], single: Executor | None, *headers: Image.Image) -> Decoded:
+    """Return work(); in the one thread of `single`, where that is given and one of the pictures has MANY_PIXELS."""
+    if single is None or all(header.width * header.height <= MANY_PIXELS for header in headers):
+        return work()
+    return single.submit(work).result()
+
+
+def prepared(opened: Opened, name: str, options: DataOptions, field: str = CHANNELS) -> Decoded:
+    """Prepare a picture by `options`. `field` is the one that sets its channels, for messages."""
+    mode, resampling = _mode_and_filter(options, field)
     size = options.size
-    opened = load(header, name)
     kind = kind_of(opened.picture)
     part = cropped(opened.picture, name, options.crop, options.fit, size)
     # A crop has the images' shape already.
     cut = options.fit == "cover" and not options.crop and part.size != opened.picture.size
     part, changes = simple(opened._replace(picture=part), name)
-    part, more = _in_mode(part, name, mode, options, kind)
+    part, more = _in_mode(part, name, mode, options, kind, field)
     padded = options.fit == "contain" and part.width * size[0] != part.height * size[1]
     enlarged = part.width < size[1] and part.height < size[0]
     flags = {"cover": cut, "contain": padded, "enlarged": enlarged}
@@ -75,7 +81,7 @@ def _prepared(header: Image.Image, name: str, options: DataOptions) -> Decoded:
 
 
 def _in_mode(
-    picture: Image.Image, name: str, mode: str, options: DataOptions, kind: str
+    picture: Image.Image, name: str, mode: str, options: DataOptions, kind: str, field: str
 ) -> tuple[Image.Image, tuple[str, ...]]:
     """Return (a picture in `mode`, what was changed). Raises BadInput where that would lose something unasked."""
     changes: tuple[str, ...] = ()
@@ -86,7 +92,7 @@ def _in_mode(
             changes += ("to_grey",)
         else:
             raise Unfit(
-                f"{name}: is in colour, and config.data.channels is 1: set it to 3, or config.data.to_grey=True to convert",
+                f"{name}: is in colour, and {field} is 1: set it to 3, or config.data.to_grey=True to convert",
                 kind,
             )
         picture = picture.convert("LA" if picture.mode == "RGBA" else "L")
@@ -98,7 +104,7 @@ def _in_mode(
     if mode != "RGBA" and picture.mode in ("LA", "RGBA"):
         if options.background is None:
             raise BadInput(
-                f"{name}: is transparent in places: set config.data.background, such as 255 for white, or config.data.channels=4"
+                f"{name}: is transparent in places: set config.data.background, such as 255 for white, or {field}=4"
             )
         behind = _colour(options, len(mode))
         canvas = Image.new(mode, picture.size, behind[0] if len(behind) == 1 else behind)
@@ -128,18 +134,29 @@ def pictures(
     are bad.
     """
     _mode_and_filter(options)  # wrong options are an error, whatever skip_corrupt is
+    names = [shown(name) for name in names]
+    return in_order(names, lambda i, single: decode(read(i), names[i], options, single), options, attributes, alike)
+
+
+def in_order(
+    names: Sequence[str],
+    decode_one: Callable[[int, Executor], Decoded],
+    options: DataOptions,
+    attributes: np.ndarray | None,
+    alike: bool,
+) -> Iterator[Picture | Skipped]:
+    """Yield decode_one(0, single), decode_one(1, single), ... as `pictures` does; decode_one raises BadInput for a bad file."""
     first: tuple[str, str] | None = None
     skipped = []
-    names = [shown(name) for name in names]
 
     def decode_file(i: int) -> Decoded | BadInput:
         try:
-            return decode(read(i), names[i], options, single)
+            return decode_one(i, single)
         except BadInput as error:
             return error
 
     height, width = options.size
-    found = _in_order(decode_file, len(names), height * width * options.channels)
+    found = _in_order(decode_file, len(names), height * width * (options.channels + options.y_channels))
     with ThreadPoolExecutor(1) as single, contextlib.closing(found):
         for i, item in enumerate(found):
             # Checked first: options that fit the other files need not fit a file of another kind.
@@ -170,10 +187,10 @@ def preparation(options: DataOptions) -> dict[str, int | str | bool | tuple[int,
     return {field: getattr(options, field) for field in fields}
 
 
-def _mode_and_filter(options: DataOptions) -> tuple[str, Image.Resampling]:
+def _mode_and_filter(options: DataOptions, field: str = CHANNELS) -> tuple[str, Image.Resampling]:
     """Return Pillow's mode and filter. Raises BadInput for options that are wrong for any picture."""
     if options.channels not in MODES:
-        raise BadInput(f"config.data.channels: got {options.channels}, expected 1 (grey), 3 (colour) or 4 (and alpha)")
+        raise BadInput(f"{field}: got {options.channels}, expected 1 (grey), 3 (colour) or 4 (and alpha)")
     choose("config.data.fit", options.fit, dict.fromkeys(FITS))
     if options.background and len(options.background) not in (1, min(options.channels, 3)):
         raise BadInput(

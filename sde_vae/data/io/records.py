@@ -1,4 +1,4 @@
-"""uint8 images in an array_record file, and subsets of image sequences."""
+"""uint8 images in an array_record file, subsets of image sequences, and some of their channels."""
 
 import hashlib
 import os
@@ -80,3 +80,24 @@ class Subset:
 
     def __getitems__(self, index: Iterable[SupportsIndex]) -> list[np.ndarray]:
         return list(take(self.images, self.index[[int(i) for i in index]]))
+
+
+class FirstChannels:
+    """The first `channels` channels of images."""
+
+    def __init__(self, images: Images, channels: int):
+        self.images, self.channels = images, channels
+
+    @property
+    def identity(self) -> str:
+        """A digest of the images and of the number of channels."""
+        return hashlib.sha256(f"{fingerprint(self.images)} {self.channels}".encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, i: SupportsIndex) -> np.ndarray:
+        return self.images[int(i)][..., : self.channels]
+
+    def __getitems__(self, index: Iterable[SupportsIndex]) -> list[np.ndarray]:
+        return list(take(self.images, np.asarray([int(i) for i in index]))[..., : self.channels])
