@@ -1,5 +1,7 @@
 """The command line: `python main.py ...` in a clone, `sde-vae ...` once installed."""
 
+import contextlib
+import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -29,7 +31,7 @@ Once installed, `sde-vae` is the same program, and --config takes an example's n
 modes
   train         train the stages that are not finished; stop it at any time, the same command goes on
   eval          write WORKDIR/eval: metrics.json, figures, report.html
-  sample        new images:        [--n 64] [--sample_seed 0] [--output FOLDER|FILE.npz]
+  sample        new images:        [--n 64] [--sample_seed 0] [--label 3 [--guidance 2]] [--output FOLDER|FILE.npz]
   encode        images to codes:   --input FOLDER|ZIP|SPLIT [--output codes.npz]   (means, log-variances, file names)
   reconstruct   images to images:  --input FOLDER|ZIP|SPLIT [--output FOLDER|FILE.npz]
   export        the prior as a folder of diffusers, if its network is unet2d: [--output FOLDER]
@@ -44,7 +46,14 @@ options
 Ctrl-C or SIGTERM: training saves its state and stops, other modes leave with finished pieces kept; a second one leaves at once.
 Exit codes: 0 done (or training stopped with the state saved), 2 bad input, 1 anything else, 130 or 143 left at once by a signal.
 """
-OPTIONS = ("config", "mode", "workdir", "input", "output", "n", "sample_seed")
+OPTIONS = ("config", "mode", "workdir", "input", "output", "n", "sample_seed", "label", "guidance")
+OF_MODES = {
+    "input": ("encode", "reconstruct"),
+    "n": ("sample",),
+    "sample_seed": ("sample",),
+    "label": ("sample",),
+    "guidance": ("sample",),
+}
 
 
 class Command(NamedTuple):
@@ -57,6 +66,8 @@ class Command(NamedTuple):
     output: str | None
     n: int
     sample_seed: int | None
+    label: int | None = None
+    guidance: float | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,7 +97,7 @@ def parse(words: Sequence[str]) -> Command:
         raise BadInput(f"--mode: missing; expected one of {', '.join(MODES)}")
     mode = options["mode"]
     choose("--mode", mode, MODES)
-    for name, modes in {"input": ("encode", "reconstruct"), "n": ("sample",), "sample_seed": ("sample",)}.items():
+    for name, modes in OF_MODES.items():
         if name in options and mode not in modes:
             raise BadInput(f"--{name}: belongs to --mode {' and '.join(modes)}, not to {mode}; leave it out")
     if "output" in options and mode in ("train", "eval"):
@@ -100,6 +111,8 @@ def parse(words: Sequence[str]) -> Command:
         options.get("output"),
         whole_number("--n", options.get("n", "64"), 1),
         whole_number("--sample_seed", options["sample_seed"], 0) if "sample_seed" in options else None,
+        whole_number("--label", options["label"], 0) if "label" in options else None,
+        finite_number("--guidance", options["guidance"]) if "guidance" in options else None,
     )
 
 
@@ -168,6 +181,14 @@ def whole_number(name: str, text: str, least: int) -> int:
     return int(text)
 
 
+def finite_number(name: str, text: str) -> float:
+    """Return the number, or raise BadInput."""
+    with contextlib.suppress(ValueError):
+        if math.isfinite(number := float(text)):
+            return number
+    raise BadInput(f"{name}: got {text!r}, expected a finite number")
+
+
 # A command is imported when it runs: --help and a mistyped option answer at once.
 
 
@@ -192,7 +213,7 @@ def _sample(command: Command) -> None:
 
     run = _run(command)
     out = Path(command.output).expanduser() if command.output else default_output(run, "samples")
-    sample_to(run, command.n, command.sample_seed, out)
+    sample_to(run, command.n, command.sample_seed, out, command.label, command.guidance)
 
 
 def _encode(command: Command) -> None:

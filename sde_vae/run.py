@@ -24,7 +24,7 @@ from sde_vae.inference.compiled import Compiled, compile_model
 from sde_vae.inference.interpolation import lerp, traverse
 from sde_vae.inference.model import Model
 from sde_vae.inference.units import Units, units_of
-from sde_vae.inference.user_images import codes_from_user, on_levels, whole
+from sde_vae.inference.user_images import codes_from_user, labels_from_user, on_levels, whole
 from sde_vae.keys import generator, stream
 from sde_vae.metrics.latent.gaussian import LatentGaussian
 from sde_vae.training import workdir as workdirs
@@ -238,16 +238,37 @@ class Run:
         z = sample_posterior(q, generator(self._seed(seed), "posterior"))
         return self.decode(z, seed, progress=progress)
 
-    def sample(self, n: int, seed: int | None = None, progress: bool = False, start: int = 0) -> np.ndarray:
+    def sample(
+        self,
+        n: int,
+        seed: int | None = None,
+        progress: bool = False,
+        start: int = 0,
+        label: Any = None,
+        guidance: float | None = None,
+    ) -> np.ndarray:
         """Return n new images [n, H, W, C]: samples of the prior, or decodings of z ~ N(0, I) of a method without one.
 
         The images of a seed have numbers: these are start, start + 1, ... Image i is the same, up to rounding, whatever n is.
+
+        `label` is one class, or one for each image [n], of a run that was trained with config.labels; `guidance` is the scale of
+        classifier-free guidance, 1 by default: the class's own score. Image i has the same noise whatever its class and guidance.
         """
         whole(n, "n", 1)
         index = np.arange(whole(start, "start", 0), start + n, dtype=np.int32)
-        return self.units.to_user(
-            self._functions().sample(self._key(seed, "sample"), index, "sample" if progress else None)
-        )
+        key, shown = self._key(seed, "sample"), "sample" if progress else None
+        if label is None:
+            if guidance is not None:
+                raise BadInput(
+                    f"guidance: got {guidance!r} without a label, expected both; give a label, or leave it out"
+                )
+            return self.units.to_user(self._functions().sample(key, index, shown))
+        if self.experiment.final.method.labelled is None:
+            raise BadInput(
+                f"label: got {label!r}, but this run was trained without labels; leave it out, or train with config.labels.attribute"
+            )
+        classes, scale = labels_from_user(label, 1.0 if guidance is None else guidance, n, self.config.labels.classes)
+        return self.units.to_user(self._functions().of_classes(key, index, classes, scale, shown))
 
     def interpolate(self, a: Any, b: Any, frames: int = 9, seed: int | None = None) -> np.ndarray:
         """Return the decodings of z on the straight line from image a to image b: [frames, H, W, C].

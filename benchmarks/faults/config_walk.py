@@ -84,6 +84,7 @@ BASES: tuple[dict[str, Any], ...] = (
     {"data.name": "folder"},
     {"data.name": "arrays", "data.shape": 3, "eval.evaluators": "latents"},
     {"eval.evaluators": "latents", "loss.beta": 0},
+    {"labels.attribute": "digit"},
 )
 LIMIT = 300  # seconds
 OUTCOMES = ("refused", "valid", "not one line", "traceback", "hang")

@@ -14,6 +14,7 @@ from sde_vae.build.fields import (
     EVALUATORS,
     HAS_LATENT,
     HAS_PRIOR,
+    NEED_LABELS,
     NEED_LATENT,
     NEED_PRIOR,
     NEED_SCORE,
@@ -151,6 +152,7 @@ def _check_evaluators(config: ConfigDict, title: str, method: Method) -> None:
         (method.encode, NEED_LATENT, "has no latent codes"),
         (method.score, NEED_SCORE, "decodes in one pass, without a score"),
         (method.unconditional, NEED_PRIOR, "has no unconditional prior"),
+        (method.labelled, NEED_LABELS, "was trained without labels (config.labels.attribute)"),
     ):
         if needed is None and (asked := [name for name in config.eval.evaluators if name in names]):
             raise BadInput(

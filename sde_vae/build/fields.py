@@ -89,6 +89,7 @@ EVALUATORS = (
     "moments",
     "sliced_wasserstein",
     "nll_bound",
+    "labels",
 )
 # The data set of arrays that are no images, and the evaluators that apply to it; the last three apply to nothing else.
 ARRAYS = "arrays"
@@ -97,9 +98,10 @@ OF_ARRAYS = ("reconstruction", "latents", *ONLY_OF_ARRAYS)
 # Evaluators that need a score, and those that need an unconditional prior.
 NEED_SCORE = ("inversion", "importance", "trajectory_consistency")
 NEED_PRIOR = ("elbo_vs_steps",)
+NEED_LABELS = ("labels",)
 # Those that need latent codes: all but these.
 NEED_LATENT = tuple(
-    name for name in EVALUATORS if name not in ("samples", "bits_per_dim", "elbo_vs_steps", *ONLY_OF_ARRAYS)
+    name for name in EVALUATORS if name not in ("samples", "bits_per_dim", "elbo_vs_steps", "labels", *ONLY_OF_ARRAYS)
 )
 STAGES = ("prior", "encoder", "correction", "latent")
 
@@ -120,6 +122,8 @@ WITH_PRIOR = only("method", "prior", "score_vae", "diffuse_vae", "pdae")
 HAS_PRIOR = any_of(WITH_PRIOR, given("synthetic.n"))
 TRAINS_PRIOR = all_of(WITH_PRIOR, not_given("prior.checkpoint"))
 OF_SCORE_VAE = only("method", "score_vae")
+TAKES_LABELS = only("method", "prior", "score_vae")
+HAS_LABELS = all_of(TAKES_LABELS, given("labels.attribute"))
 HAS_LATENT = unless("method", "prior")
 PENALISES = all_of(HAS_LATENT, given("loss.beta"))
 CORRECTED = all_of(OF_SCORE_VAE, given("stages.correction.steps"))
@@ -372,6 +376,21 @@ FIELDS: Section = {
             BY_SIGMOID,
         ),
     },
+    "labels": {
+        "attribute": Field(
+            "",
+            "attribute of the data whose values 0, 1, ... condition the prior; empty: no labels",
+            TEXT,
+            TAKES_LABELS,
+        ),
+        "classes": Field(10, "number of its values", whole(2, 65536), HAS_LABELS),
+        "dropout": Field(
+            0.1,
+            "share of examples without their label, for guidance",
+            number(0, 1, above=True, below=True),
+            HAS_LABELS,
+        ),
+    },
     "synthetic": {
         "n": Field(
             0, "images sampled from the prior, on which the encoder stage trains as well", whole(0, 10**7), HAS_LATENT
@@ -461,7 +480,7 @@ FIELDS: Section = {
             1000,
             "new images",
             whole(4, 10**7),
-            asks_for("eval.evaluators", "samples", "latent_prior", "moments", "sliced_wasserstein"),
+            asks_for("eval.evaluators", "samples", "latent_prior", "moments", "sliced_wasserstein", "labels"),
         ),
         "batch_size": Field(128, "images decoded at once by each device", whole(1, 65536)),
         "split": Field("test", "evaluated split", one_of(*SPLITS)),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 from ml_collections import ConfigDict
 
+from sde_vae.build.labels import labels_of
 from sde_vae.build.objectives import build_objective
 from sde_vae.build.preview import Preview
 from sde_vae.data.dataset import Dataset, Images
@@ -93,6 +94,7 @@ def build_pipeline(config: ConfigDict, name: str, data: Dataset, synthetic: Imag
         jax.process_count(),
         synthetic,
         None if synthetic is None else config.synthetic.share,
+        labels_of(config, data, "train") if name == "prior" else None,
     )
 
 

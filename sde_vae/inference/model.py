@@ -7,7 +7,7 @@ from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.diffusion.scores import switch_at_log_snr
 from sde_vae.inference.decoding import Decoder, decode, evaluations
 from sde_vae.methods.method import Method, required
-from sde_vae.types import Frozen, Keys, Latents, Params, Points, ScoreFn
+from sde_vae.types import Frozen, Keys, Labels, Latents, Params, Points, ScoreFn
 
 
 class ModelParams(NamedTuple):
@@ -31,6 +31,7 @@ class Model(NamedTuple):
     latent_prior(params)    the score of a diffusion model of the standardised latent codes; or None
     decoder                 how scores become images; `inverter` is deterministic, so that its decodings can be undone
     exact                   the same model with all networks in float32, where this one has lower precision; see `in_float32`
+    labelled(params, label) the score of x given its class, of a model whose prior was trained on labels; or None
     """
 
     title: str
@@ -43,6 +44,7 @@ class Model(NamedTuple):
     inverter: Decoder
     latent_prior: Callable[[ModelParams], ScoreFn] | None = None
     exact: "Model | None" = None
+    labelled: Callable[[ModelParams, Labels], ScoreFn] | None = None
 
 
 def in_float32(model: Model) -> Model:
@@ -68,6 +70,7 @@ def make_model(
     the encoder's gradient.
     """
     unconditional, likelihood, encode = method.unconditional, method.likelihood, method.encode
+    labelled = method.labelled
 
     def score(params: ModelParams, z: Latents) -> ScoreFn:
         conditional = required(method.score, "score")(params.own, params.frozen, z)
@@ -88,6 +91,7 @@ def make_model(
         latent_prior=(lambda params: required(latent.unconditional, "unconditional")(params.latent, {}))
         if latent
         else None,
+        labelled=(lambda params, label: labelled(params.own, params.frozen, label)) if labelled else None,
     )
 
 

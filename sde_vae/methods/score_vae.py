@@ -44,7 +44,7 @@ def score_vae(
     `params` are the encoder's. `frozen` has the EMA parameters of the stage "prior". `guidance` (gamma) applies in decoding and
     not in training.
     """
-    prior_score = required(prior.unconditional, "unconditional")
+    prior_score, of_class = required(prior.unconditional, "unconditional"), prior.labelled
 
     def encode(params: Params, frozen: Frozen, x: Points) -> DiagGaussian:
         del frozen
@@ -75,4 +75,5 @@ def score_vae(
         del params
         return prior_score(frozen["prior"], {})
 
-    return Method(posterior.init, loss, encode, score, unconditional=unconditional)
+    labelled = (lambda params, frozen, label: of_class(frozen["prior"], {}, label)) if of_class else None
+    return Method(posterior.init, loss, encode, score, unconditional=unconditional, labelled=labelled)

@@ -22,6 +22,8 @@ STAGES = {
     "diffusevae": ["prior", "encoder"],
     "pdae": ["prior", "encoder"],
     "scorevae_plus": ["prior", "encoder", "correction"],
+    "prior": ["prior"],
+    "labels": ["prior"],
     # The paper's.
     "scorevae_celeba64": ["prior", "encoder", "correction"],
     "scorevae_cifar10": ["prior", "encoder", "correction"],
