@@ -80,7 +80,8 @@ def fit(context: EvalContext, attributes: Attributes, most: int) -> Training:
     classes = table[:, column]
     return Training(
         classes,
-        features(context, images, "training images") if context.networks.extractor else None,
+        # Under a name of their own: other evaluators keep the features of other training images.
+        features(context, images, "training images with classes") if context.networks.extractor else None,
         variance_within(images, classes),
         fit_attribute_classifier(images, table, (column,)),
         column,

@@ -63,8 +63,8 @@ def test_each_example_may_have_its_own_guidance(x64):
 
 
 def test_score_vae_is_exact_given_the_class(x64):
-    """p(z | x_t, class) is Gaussian in this world, as p(z | x_t) is not: with an exact encoder, ScoreVAE's own code on the prior given
-    the class has the exact score of x given z and the class, and its loss is that of the exact score."""
+    """p(z | x_t, class) is Gaussian in this world, as p(z | x_t) is not. With that encoder, ScoreVAE's own code on the prior given the
+    class has the exact score of x given z and the class, and on the prior without it another one."""
     w, (x, z, t, k) = world(), points(SDE)
 
     def encode(params, frozen, x, t, keys):
