@@ -1,5 +1,7 @@
 """The command line: `python main.py ...` in a clone, `sde-vae ...` once installed."""
 
+import contextlib
+import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -29,7 +31,7 @@ Once installed, `sde-vae` is the same program, and --config takes an example's n
 modes
   train         train the stages that are not finished; stop it at any time, the same command goes on
   eval          write WORKDIR/eval: metrics.json, figures, report.html
-  sample        new images:        [--n 64] [--sample_seed 0] [--output FOLDER|FILE.npz]
+  sample        new images:        [--n 64] [--sample_seed 0] [--label 3 [--guidance 2]] [--output FOLDER|FILE.npz]
   encode        images to codes:   --input FOLDER|ZIP|SPLIT [--output codes.npz]   (means, log-variances, file names)
   reconstruct   images to images:  --input FOLDER|ZIP|SPLIT [--output FOLDER|FILE.npz]
   restore       what a conditional run observes, to images, n for each: --input FOLDER|ZIP|SPLIT [--n 5] [--sample_seed 0]
@@ -47,15 +49,15 @@ options
 Ctrl-C or SIGTERM: training saves its state and stops, other modes leave with finished pieces kept; a second one leaves at once.
 Exit codes: 0 done (or training stopped with the state saved), 2 bad input, 1 anything else, 130 or 143 left at once by a signal.
 """
-OPTIONS = ("config", "mode", "workdir", "input", "output", "mask", "n", "sample_seed")
-
-
+OPTIONS = ("config", "mode", "workdir", "input", "output", "mask", "n", "sample_seed", "label", "guidance")
 # Options that belong to single modes.
-MODES_OF = {
+OF_MODES = {
     "input": ("encode", "reconstruct", "restore"),
     "mask": ("restore",),
     "n": ("sample", "restore"),
     "sample_seed": ("sample", "restore"),
+    "label": ("sample",),
+    "guidance": ("sample",),
 }
 
 
@@ -70,6 +72,8 @@ class Command(NamedTuple):
     mask: str | None
     n: int
     sample_seed: int | None
+    label: int | None = None
+    guidance: float | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,7 +103,7 @@ def parse(words: Sequence[str]) -> Command:
         raise BadInput(f"--mode: missing; expected one of {', '.join(MODES)}")
     mode = options["mode"]
     choose("--mode", mode, MODES)
-    for name, modes in MODES_OF.items():
+    for name, modes in OF_MODES.items():
         if name in options and mode not in modes:
             raise BadInput(f"--{name}: belongs to --mode {' and '.join(modes)}, not to {mode}; leave it out")
     if "output" in options and mode in ("train", "eval"):
@@ -114,6 +118,8 @@ def parse(words: Sequence[str]) -> Command:
         options.get("mask"),
         whole_number("--n", options.get("n", "5" if mode == "restore" else "64"), 1),
         whole_number("--sample_seed", options["sample_seed"], 0) if "sample_seed" in options else None,
+        whole_number("--label", options["label"], 0) if "label" in options else None,
+        finite_number("--guidance", options["guidance"]) if "guidance" in options else None,
     )
 
 
@@ -182,6 +188,14 @@ def whole_number(name: str, text: str, least: int) -> int:
     return int(text)
 
 
+def finite_number(name: str, text: str) -> float:
+    """Return the number, or raise BadInput."""
+    with contextlib.suppress(ValueError):
+        if math.isfinite(number := float(text)):
+            return number
+    raise BadInput(f"{name}: got {text!r}, expected a finite number")
+
+
 # A command is imported when it runs: --help and a mistyped option answer at once.
 
 
@@ -206,7 +220,7 @@ def _sample(command: Command) -> None:
 
     run = _run(command)
     out = Path(command.output).expanduser() if command.output else default_output(run, "samples")
-    sample_to(run, command.n, command.sample_seed, out)
+    sample_to(run, command.n, command.sample_seed, out, command.label, command.guidance)
 
 
 def _encode(command: Command) -> None:

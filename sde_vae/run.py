@@ -28,7 +28,7 @@ from sde_vae.inference.interpolation import lerp, traverse
 from sde_vae.inference.model import Model
 from sde_vae.inference.restoration import observe_images, restore
 from sde_vae.inference.units import Units, units_of
-from sde_vae.inference.user_images import codes_from_user, on_levels, whole
+from sde_vae.inference.user_images import codes_from_user, labels_from_user, on_levels, whole
 from sde_vae.keys import generator, stream
 from sde_vae.methods.observation import Measurement
 from sde_vae.metrics.latent.gaussian import LatentGaussian
@@ -243,20 +243,41 @@ class Run:
         z = sample_posterior(q, generator(self._seed(seed), "posterior"))
         return self.decode(z, seed, progress=progress)
 
-    def sample(self, n: int, seed: int | None = None, progress: bool = False, start: int = 0) -> np.ndarray:
+    def sample(
+        self,
+        n: int,
+        seed: int | None = None,
+        progress: bool = False,
+        start: int = 0,
+        label: Any = None,
+        guidance: float | None = None,
+    ) -> np.ndarray:
         """Return n new images [n, H, W, C]: samples of the prior, or decodings of z ~ N(0, I) of a method without one.
 
         Of a method with a task, image i is a restoration of what is observed of image i of the evaluated split, and from its start
         again after its last. The images of a seed have numbers: these are start, start + 1, ... Image i is the same, up to rounding,
         whatever n is.
+
+        `label` is one class, or one for each image [n], of a run that was trained with config.labels; `guidance` is the scale of
+        classifier-free guidance, 1 by default: the class's own score. Image i has the same noise whatever its class and guidance.
         """
         whole(n, "n", 1)
-        if self.experiment.measurement is not None:
-            return self._restored(range(whole(start, "start", 0), start + n), seed, progress)
         index = np.arange(whole(start, "start", 0), start + n, dtype=np.int32)
-        return self.units.to_user(
-            self._functions().sample(self._key(seed, "sample"), index, "sample" if progress else None)
-        )
+        key, shown = self._key(seed, "sample"), "sample" if progress else None
+        if label is None:
+            if guidance is not None:
+                raise BadInput(
+                    f"guidance: got {guidance!r} without a label, expected both; give a label, or leave it out"
+                )
+            if self.experiment.measurement is not None:
+                return self._restored(index, seed, progress)
+            return self.units.to_user(self._functions().sample(key, index, shown))
+        if self.experiment.final.method.labelled is None:
+            raise BadInput(
+                f"label: got {label!r}, but this run was trained without labels; leave it out, or train with config.labels.attribute"
+            )
+        classes, scale = labels_from_user(label, 1.0 if guidance is None else guidance, n, self.config.labels.classes)
+        return self.units.to_user(self._functions().of_classes(key, index, classes, scale, shown))
 
     def observe(self, images: Any, seed: int | None = None) -> Condition:
         """Return what the run's task observes of images [n, H, W, C]: .y on [-1, 1], and .mask [n, H, W, 1] or None.
@@ -362,12 +383,12 @@ class Run:
         found = terms_per_image(None, self._bound, x, x, draws, self._seed(seed), self.config.eval.batch_size)
         return Bound(**found)
 
-    def _restored(self, numbers: range, seed: int | None, progress: bool) -> np.ndarray:
-        """One restoration each of images of the evaluated split."""
+    def _restored(self, index: np.ndarray, seed: int | None, progress: bool) -> np.ndarray:
+        """One restoration each of these images of the evaluated split, which begins again after its last."""
         data = self.experiment.load()
         images = data.split(self.config.eval.split).images
-        known = to_model(take(images, np.asarray(numbers) % len(images)), data.levels)
-        index, seed = np.asarray(numbers, np.int32), self._seed(seed)
+        known = to_model(take(images, index % len(images)), data.levels)
+        seed = self._seed(seed)
         measurement, functions = self._require_task("sample"), self._functions()
         _, condition = observe_images(measurement.observe, known, seed, self.config.eval.batch_size, index)
         label = "sample" if progress else None

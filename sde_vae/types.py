@@ -18,6 +18,7 @@ Latents = Float[Array, "batch latent"]
 # Examples among which low-discrepancy times are spread: a number, or a traced one.
 Strata = int | Int[Array, ""]
 Indices = Int[Array, "batch"]
+Labels = Int[Array, "batch"]  # of classes 0, 1, ...
 Keys = Key[Array, "batch"]  # one key per example: see arrays.keys_of
 PRNGKey = Key[Array, ""]
 
@@ -55,9 +56,10 @@ class Batch(NamedTuple):
 
     index[i] is the place of example i in the *global* batch. All randomness is drawn from (key, index), so results do not
     depend on how many devices share the batch. `step` is the number of updates made so far, for what changes in training.
-    It is None outside a training loop.
+    It is None outside a training loop. `label` has the classes of the examples, where a method is trained on them.
     """
 
     x: Any  # Points, on the host or on a device
     index: Any  # Indices
     step: Any = None  # int32, a scalar
+    label: Any = None  # Labels

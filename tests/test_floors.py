@@ -60,7 +60,6 @@ TABLES = {
     "model.shift.output": SHIFTS,
     "task.name": TASKS,
     "loss.log_density": LOG_DENSITIES,
-    "task.name": TASKS,
     "optim.decay": DECAYS,
     "sampling.solver": SOLVERS,
     "sampling.inverter": INVERTERS,

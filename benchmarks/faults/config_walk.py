@@ -89,6 +89,7 @@ BASES: tuple[dict[str, Any], ...] = (
     *(RESTORING | {"method": "cmde", "task.name": task} for task in ("super_resolution", "deblurring")),
     RESTORING | {"method": "cmde", "sde.name": "ve"},
     RESTORING | {"method": "cmde", "task.name": "pairs", "data.name": "pairs"},
+    {"labels.attribute": "digit"},
 )
 LIMIT = 300  # seconds
 OUTCOMES = ("refused", "valid", "not one line", "traceback", "hang")

@@ -1,17 +1,18 @@
 """config.method -> the conditional estimators, and Bayes' rule for observations."""
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
+from typing import Any, cast
 
 from ml_collections import ConfigDict
 
 from sde_vae.build.data import example_shape
 from sde_vae.build.nets import Shape, build_image_network
 from sde_vae.build.objectives import build_objective, build_prediction
-from sde_vae.build.sdes import build_sde
 from sde_vae.build.stages import Built, MakePrior, MakeStage
 from sde_vae.build.tasks import build_measurement, condition_channels, require_linear
-from sde_vae.diffusion.sdes import SDE
+from sde_vae.diffusion.sdes import SDE, fault_of
 from sde_vae.errors import BadInput
 from sde_vae.methods.conditional import Speed, cde, cmde, constant_speed, reduced_speed
 from sde_vae.methods.conditional_bayes import (
@@ -91,15 +92,13 @@ def _y_sde(config: ConfigDict, sde: SDE) -> SDE:
             f"config.sde.name: got {name}, expected {', '.join(ends)}: {config.method} has a slower SDE of its kind for y"
         )
     end = ends[name]
-    own = ConfigDict({**config.sde.to_dict(), end: config.y_sde[end]})
-    if not config.y_sde[end] <= config.sde[end]:
-        raise BadInput(
-            f"config.y_sde.{end}: got {config.y_sde[end]}, expected at most config.sde.{end}, {config.sde[end]}: y is slower"
-        )
-    try:
-        return build_sde(own)
-    except BadInput as error:
-        raise BadInput(f"config.y_sde.{end}: got {config.y_sde[end]}: {error}") from error
+    value, largest = config.y_sde[end], config.sde[end]
+    if not value <= largest:
+        raise BadInput(f"config.y_sde.{end}: got {value}, expected at most config.sde.{end}, {largest}: y is slower")
+    own = dataclasses.replace(cast(Any, sde), **{end: value})
+    if wrong := fault_of(own):
+        raise BadInput(f"config.y_sde.{end}: got {value}, an SDE of which {wrong}; take a value nearer to {largest}")
+    return own
 
 
 def _reduced(config: ConfigDict, sde: SDE) -> Speed:

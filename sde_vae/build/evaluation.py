@@ -3,7 +3,7 @@
 import numpy as np
 from ml_collections import ConfigDict
 
-from sde_vae.build.fields import ARRAYS
+from sde_vae.build.fields import ARRAYS, HAS_LABELS
 from sde_vae.data.dataset import Dataset, Images, fingerprint, take, to_model
 from sde_vae.errors import BadInput, choose
 from sde_vae.evaluators.array_reconstruction import array_reconstruction
@@ -14,6 +14,7 @@ from sde_vae.evaluators.elbo_vs_steps import elbo_vs_steps
 from sde_vae.evaluators.importance import importance
 from sde_vae.evaluators.interpolation import interpolation
 from sde_vae.evaluators.inversion import inversion
+from sde_vae.evaluators.labels import labels
 from sde_vae.evaluators.latent_prior import latent_prior
 from sde_vae.evaluators.latents import latents
 from sde_vae.evaluators.moments import moments
@@ -48,6 +49,7 @@ EVALUATORS = {
     "sliced_wasserstein": sliced_wasserstein,
     "nll_bound": nll_bound,
     "restoration": restoration,
+    "labels": labels,
 }
 # What a name stands for where the data are arrays that are no images.
 OF_ARRAYS = EVALUATORS | {"reconstruction": array_reconstruction}
@@ -85,4 +87,5 @@ def build_eval_data(config: ConfigDict, data: Dataset) -> EvalData:
         Attributes(data.attributes, np.asarray(train.attributes), np.asarray(test)[:n], data.values) if known else None,
         data.render,
         data.scaling,
+        config.labels.attribute if HAS_LABELS.holds(config) else "",
     )

@@ -16,6 +16,7 @@ from sde_vae.build.fields import (
     HAS_PRIOR,
     HAS_TASK,
     NEED_EITHER,
+    NEED_LABELS,
     NEED_LATENT,
     NEED_PRIOR,
     NEED_SCORE,
@@ -131,7 +132,7 @@ def _in_float32(
 
 def _synthetic_prior(config: ConfigDict, sde: SDE, shape: Shape, title: str, pretrained: Parts | None) -> Method | None:
     """The prior of another run, on whose samples a method without one trains."""
-    if not config.synthetic.n:
+    if not (HAS_LATENT.holds(config) and config.synthetic.n):
         return None
     if not config.prior.checkpoint:
         raise BadInput(
@@ -164,6 +165,7 @@ def _check_evaluators(config: ConfigDict, title: str, method: Method) -> None:
         (observes, NEED_TASK, "observes nothing of an image to restore"),
         (method.score, NEED_SCORE, "decodes in one pass, without a score"),
         (method.unconditional, NEED_PRIOR, "has no unconditional prior"),
+        (method.labelled, NEED_LABELS, "was trained without labels (config.labels.attribute)"),
     ):
         if needed is None and (asked := [name for name in config.eval.evaluators if name in names]):
             raise BadInput(

@@ -105,6 +105,7 @@ EVALUATORS = (
     "sliced_wasserstein",
     "nll_bound",
     "restoration",
+    "labels",
 )
 # The data set of arrays that are no images, and the evaluators that apply to it; the last three apply to nothing else.
 ARRAYS = "arrays"
@@ -113,9 +114,12 @@ OF_ARRAYS = ("reconstruction", "latents", *ONLY_OF_ARRAYS)
 # Evaluators that need a score, and those that need an unconditional prior.
 NEED_SCORE = ("inversion", "importance", "trajectory_consistency")
 NEED_PRIOR = ("elbo_vs_steps",)
-# Those that need latent codes or an unconditional prior, that which needs observations y, and those that need latent codes: all others.
-NEED_EITHER, NEED_TASK = ("samples", "bits_per_dim"), ("restoration",)
-NEED_LATENT = tuple(name for name in EVALUATORS if name not in (*NEED_EITHER, *NEED_PRIOR, *NEED_TASK, *ONLY_OF_ARRAYS))
+# Those that need latent codes or an unconditional prior, that which needs observations y, that which needs labels, and those that need
+# latent codes: all others.
+NEED_EITHER, NEED_TASK, NEED_LABELS = ("samples", "bits_per_dim"), ("restoration",), ("labels",)
+NEED_LATENT = tuple(
+    name for name in EVALUATORS if name not in (*NEED_EITHER, *NEED_PRIOR, *NEED_TASK, *NEED_LABELS, *ONLY_OF_ARRAYS)
+)
 STAGES = ("prior", "encoder", "correction", "latent")
 
 
@@ -132,10 +136,12 @@ FOLDER = matching(r"(?!parts$)\w[\w.=+-]*", "a letter or digit, then any of thes
 
 # What reads the fields of a section.
 WITH_PRIOR = only("method", "prior", "score_vae", "diffuse_vae", "pdae", *BY_BAYES)
-HAS_PRIOR = any_of(WITH_PRIOR, given("synthetic.n"))
+HAS_LATENT = unless("method", "prior", *ESTIMATORS, *BY_BAYES)
+HAS_PRIOR = any_of(WITH_PRIOR, all_of(HAS_LATENT, given("synthetic.n")))
 TRAINS_PRIOR = all_of(WITH_PRIOR, not_given("prior.checkpoint"))
 OF_SCORE_VAE = only("method", "score_vae")
-HAS_LATENT = unless("method", "prior", *ESTIMATORS, *BY_BAYES)
+TAKES_LABELS = only("method", "prior", "score_vae")
+HAS_LABELS = all_of(TAKES_LABELS, given("labels.attribute"))
 HAS_TASK = only("method", *ESTIMATORS, *BY_BAYES)
 DIFFUSES_Y = only("method", "cmde", "vs_cmde")
 # The stage that follows the prior, or is the only one.
@@ -397,6 +403,21 @@ FIELDS: Section = {
             BY_SIGMOID,
         ),
     },
+    "labels": {
+        "attribute": Field(
+            "",
+            "attribute of the data whose values 0, 1, ... condition the prior; empty: no labels",
+            TEXT,
+            TAKES_LABELS,
+        ),
+        "classes": Field(10, "number of its values", whole(2, 65536), HAS_LABELS),
+        "dropout": Field(
+            0.1,
+            "share of examples without their label, for guidance",
+            number(0, 1, above=True, below=True),
+            HAS_LABELS,
+        ),
+    },
     "synthetic": {
         "n": Field(
             0, "images sampled from the prior, on which the encoder stage trains as well", whole(0, 10**7), HAS_LATENT
@@ -546,7 +567,7 @@ FIELDS: Section = {
             1000,
             "new images",
             whole(4, 10**7),
-            asks_for("eval.evaluators", "samples", "latent_prior", "moments", "sliced_wasserstein"),
+            asks_for("eval.evaluators", "samples", "latent_prior", "moments", "sliced_wasserstein", "labels"),
         ),
         "batch_size": Field(128, "images decoded at once by each device", whole(1, 65536)),
         "split": Field("test", "evaluated split", one_of(*SPLITS)),

@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from sde_vae.build.conditional import CONDITIONAL
 from sde_vae.build.correctors import CORRECTORS, SHIFTERS, SHIFTS
+from sde_vae.build.fields import HAS_LABELS
 from sde_vae.build.nets import PRIOR_BODIES, Shape, build_decoder_network, build_encoder, build_score_network
 from sde_vae.build.objectives import build_objective, build_penalty, build_prediction
 from sde_vae.build.stages import Built, MakePrior, MakeStage, Prior
@@ -14,6 +15,7 @@ from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.diffusion.sdes import SDE, log_snr_range
 from sde_vae.errors import BadInput, choose
 from sde_vae.methods.beta_vae import beta_vae
+from sde_vae.methods.class_conditional import class_conditional
 from sde_vae.methods.correction import corrected
 from sde_vae.methods.diff_decoder import diff_decoder
 from sde_vae.methods.diffuse_vae import diffuse_vae
@@ -46,7 +48,8 @@ def build_method(
     def make_prior() -> Prior:
         method = build_prior(config, sde, shape, pretrained)
         stages = () if pretrained or config.prior.checkpoint else (make_stage("prior", method),)
-        return Prior(method, stages, has_features=pretrained is None and config.model.prior.body == "unet")
+        own = pretrained is None and config.model.prior.body == "unet" and not HAS_LABELS.holds(config)
+        return Prior(method, stages, has_features=own)
 
     return choose("config.method", config.method, METHODS)(config, sde, shape, make_stage, make_prior)
 
@@ -86,10 +89,17 @@ def _score_vae(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage
 
 def build_prior(config: ConfigDict, sde: SDE, shape: Shape, pretrained: Parts | None = None) -> Method:
     """Return the unconditional diffusion model: a pre-trained one, or that of config.model.prior."""
+    labels, objective = HAS_LABELS.holds(config), build_objective(config, "prior", sde)
     if pretrained is not None:
-        return prior(*pretrained, *build_objective(config, "prior", sde))
+        if labels:
+            got = f"config.labels.attribute: got {config.labels.attribute!r}"
+            raise BadInput(
+                f"{got}, but the pre-trained prior of config.prior.checkpoint takes no labels; leave it empty"
+            )
+        return prior(*pretrained, *objective)
     body = choose("config.model.prior.body", config.model.prior.body, PRIOR_BODIES)
-    return prior(sde, body(config, shape), build_prediction(config), *build_objective(config, "prior", sde))
+    parts = (sde, body(config, shape), build_prediction(config), *objective)
+    return class_conditional(*parts, config.labels.classes, config.labels.dropout) if labels else prior(*parts)
 
 
 def _posterior(config: ConfigDict, sde: SDE, shape: Shape, prior_method: Method) -> Posterior:

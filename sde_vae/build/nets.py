@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from sde_vae.build.fields import ARRAYS
+from sde_vae.build.fields import ARRAYS, HAS_LABELS
 from sde_vae.errors import BadInput, choose
 from sde_vae.nets.decoder import Decoder, MLPDecoder
 from sde_vae.nets.encoder import Encoder, HalfUNet
@@ -144,8 +144,18 @@ def unet2d(config: ConfigDict, shape: Shape) -> UNet2D:
     return UNet2D(options, choose("config.model.dtype", config.model.dtype, DTYPES))
 
 
+def _prior_unet(config: ConfigDict, shape: Shape) -> Network:
+    """Our U-Net or MLP; a prior with labels takes them as a one-hot latent."""
+    classes = config.labels.classes if HAS_LABELS.holds(config) else 0
+    return build_score_network(config, "prior", shape, latent=classes)
+
+
+def _prior_unet2d(config: ConfigDict, shape: Shape) -> Network:
+    if HAS_LABELS.holds(config):
+        got = f"config.labels.attribute: got {config.labels.attribute!r}"
+        raise BadInput(f"{got}, but config.model.prior.body=unet2d takes no labels; take unet, or leave it empty")
+    return network(unet2d(config, shape), shape)
+
+
 # Each takes (config, shape).
-PRIOR_BODIES = {
-    "unet": lambda config, shape: build_score_network(config, "prior", shape),
-    "unet2d": lambda config, shape: network(unet2d(config, shape), shape),
-}
+PRIOR_BODIES = {"unet": _prior_unet, "unet2d": _prior_unet2d}

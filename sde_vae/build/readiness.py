@@ -6,6 +6,7 @@ import jax
 from ml_collections import ConfigDict
 
 from sde_vae.build.experiment import Experiment
+from sde_vae.build.labels import labels_of
 from sde_vae.build.metric_networks import build_metric_networks
 from sde_vae.build.stages import require_batch
 from sde_vae.build.unread import absent_attention
@@ -25,6 +26,7 @@ def require_ready(config: ConfigDict, experiment: Experiment, data: Dataset) -> 
         require_batch(config, stage.name, data)
         field = f"config.stages.{stage.name}.batch_size"
         require_divisible(stage.batch_size, len(jax.local_devices()), field)
+    labels_of(config, data, "train")
     build_metric_networks(config)
     if config.eval.prior and not Path(config.eval.prior).expanduser().is_dir():
         raise BadInput(

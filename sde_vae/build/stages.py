@@ -6,7 +6,8 @@ from typing import NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from sde_vae.build.fields import PAIRS
+from sde_vae.build.fields import HAS_LATENT, PAIRS
+from sde_vae.build.labels import labels_of
 from sde_vae.build.objectives import build_objective
 from sde_vae.build.preview import Preview
 from sde_vae.data.dataset import Dataset, Images
@@ -35,7 +36,7 @@ class Prior(NamedTuple):
     """The unconditional diffusion model that a method stands on.
 
     `stages` has the stage that trains it: none where another run or a pre-trained model replaces it. `has_features` says whether its network
-    gives the features on which heads and up paths stand: that of config.model.prior.body=unet does.
+    gives the features on which heads and up paths stand: that of config.model.prior.body=unet does, without labels.
     """
 
     method: Method
@@ -57,7 +58,7 @@ def build_stage(
 ) -> Stage:
     """Return the stage `name` of `method`, with the settings of config.stages.NAME and config.optim."""
     stage, optim = config.stages[name], config.optim
-    synthetic = config.synthetic.n if name == "encoder" else 0
+    synthetic = config.synthetic.n if name == "encoder" and HAS_LATENT.holds(config) else 0
 
     def open_data(images: Images | None) -> Pipeline:
         if (got := 0 if images is None else len(images)) != synthetic:
@@ -115,6 +116,7 @@ def build_pipeline(config: ConfigDict, name: str, data: Dataset, synthetic: Imag
         jax.process_count(),
         synthetic,
         None if synthetic is None else config.synthetic.share,
+        labels_of(config, data, "train") if name == "prior" else None,
     )
 
 

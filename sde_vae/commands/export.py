@@ -86,12 +86,19 @@ def reconstruct_to(run: Run, source: str, out: Path) -> None:
     write_images(out, run.units.to_file(run.reconstruct(images, progress=True)), names)
 
 
-def sample_to(run: Run, n: int, seed: int | None, out: Path) -> None:
-    """Write n new images to `out`: a folder of PNG files, or a .npz; arrays to a .npz. Sampling that was stopped goes on where it was."""
+def sample_to(
+    run: Run, n: int, seed: int | None, out: Path, label: int | None = None, guidance: float | None = None
+) -> None:
+    """Write n new images, of the class `label` if given, to `out`: a folder of PNG files, or a .npz; arrays to a .npz.
+
+    Sampling that was stopped goes on where it was.
+    """
     require_npz_of_arrays(run, out)
     refuse_existing(out)
     config = workdirs.flatten(run.config.to_dict())
+    of_class = {} if label is None and guidance is None else {"label": label, "guidance": guidance}
     key = {
+        **of_class,
         "n": n,
         "seed": seed,
         "config": config,
@@ -103,7 +110,7 @@ def sample_to(run: Run, n: int, seed: int | None, out: Path) -> None:
     chunks = []
     for start in tqdm(range(0, n, size), desc=f"sample {n} images", unit="chunk"):
         rows = range(start, min(start + size, n))
-        make = lambda rows=rows: run.units.to_file(run.sample(len(rows), seed, start=rows.start))
+        make = lambda rows=rows: run.units.to_file(run.sample(len(rows), seed, start=rows.start, **of_class))
         chunks.append(cache.array("samples", rows, make))
     digits = len(str(n - 1))
     write_images(out, np.concatenate(chunks), [f"{i:0{digits}d}" for i in range(n)])

@@ -31,6 +31,7 @@ class Pipeline(NamedTuple):
     workers      processes that read ahead; 0 reads ahead with threads, which is enough for decoded images
     synthetic    further images, which have epochs of their own; or None
     share        the share of synthetic images among the images read; None without them
+    labels       the classes of the images, int32 [n], which their batches then have; or None
     """
 
     images: Images
@@ -42,6 +43,7 @@ class Pipeline(NamedTuple):
     processes: int = 1
     synthetic: Images | None = None
     share: float | None = None
+    labels: np.ndarray | None = None
 
     def batches(self, start: int, stop: int) -> Generator[Batch]:
         """Yield this process's part of the batches of steps start .. stop - 1, with x on [-1, 1]."""
@@ -49,15 +51,15 @@ class Pipeline(NamedTuple):
         import grain
 
         size, levels = self.batch_size // self.processes, self.levels
-        order = self._shuffled(self.images)
+        order = self._shuffled(self.images if self.labels is None else Labelled(self.images, self.labels))
         if self.synthetic is not None:
-            if self.share is None:
-                raise ValueError("synthetic images need a share")
+            if self.share is None or self.labels is not None:
+                raise ValueError("synthetic images need a share, and have no labels")
             order = grain.MapDataset.mix([order, self._shuffled(self.synthetic)], [1 - self.share, self.share])
         own = order.batch(size)[self.process :: self.processes][start:stop]
-        ahead = own.map(lambda images: to_model(images, levels)).to_iter_dataset(
-            grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)
-        )
+        labelled = self.labels is not None
+        in_model = lambda rows: (to_model(rows[0], levels), rows[1]) if labelled else to_model(rows, levels)
+        ahead = own.map(in_model).to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=16))
         if self.workers:
             # grain reads absl's flags, which are not parsed in a notebook.
             if not flags.FLAGS.is_parsed():
@@ -65,10 +67,11 @@ class Pipeline(NamedTuple):
             ahead = ahead.mp_prefetch(grain.MultiprocessingOptions(num_workers=self.workers), end_with_parent)
         index = np.arange(self.process * size, (self.process + 1) * size, dtype=np.int32)
         with contextlib.closing(iter(ahead)) as reader:
-            for x in reader:
-                yield Batch(x, index)
+            for rows in reader:
+                x, label = rows if labelled else (rows, None)
+                yield Batch(x, index, label=label)
 
-    def _shuffled(self, images: Images) -> "grain.MapDataset":
+    def _shuffled(self, images: "Images | Labelled") -> "grain.MapDataset":
         import grain
 
         # grain's types allow no images that are indexed by position only, as arrays are.
@@ -83,11 +86,25 @@ class Pipeline(NamedTuple):
             "seed": self.seed,
             "drawn": None if self.synthetic is None else fingerprint(self.synthetic),
             "share": self.share,
+            "labels": None if self.labels is None else fingerprint(self.labels),
         }
 
     def check(self, state: dict[str, Any], where: str) -> None:
         """Raise BadInput, naming `where` the state was found, if the batches after it would differ from those of that run."""
         _check(state, self.state(state.get("next_batch", 0)), where)
+
+
+class Labelled:
+    """Images with their classes: a sequence of pairs."""
+
+    def __init__(self, images: Images, labels: np.ndarray) -> None:
+        self.images, self.labels = images, labels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, np.int32]:
+        return self.images[i], self.labels[i]
 
 
 def end_with_parent(worker: int, workers: int) -> None:

@@ -60,7 +60,8 @@ class Between(SDE):
             return jnp.where(later, middle, low), jnp.where(later, high, middle)
 
         ends = jnp.zeros_like(log_snr), jnp.full_like(log_snr, self.T)
-        return 0.5 * sum(jax.lax.fori_loop(0, HALVINGS, halve, ends))
+        low, high = jax.lax.fori_loop(0, HALVINGS, halve, ends)
+        return 0.5 * (low + high)
 
     def _mean(self, first: PerExample, last: PerExample) -> PerExample:
         return (1 - self.share) * first + self.share * last

@@ -131,6 +131,25 @@ def bayes(prior: ScoreFn, log_likelihood: LogLikelihoodFn, guidance: float = 1.0
     return score
 
 
+def classifier_free(conditional: ScoreFn, unconditional: ScoreFn, guidance: float | PerExample) -> ScoreFn:
+    """Return the guided score s(x, t) + guidance (s(x, t, c) - s(x, t)), which evaluates both (arXiv:2207.12598).
+
+    It is the score of p_t(x) p_t(c | x)^guidance: Bayes' rule, with the classifier that the two scores imply. 1 gives the conditional
+    score, 0 the unconditional one. The paper's weight w is guidance - 1. `guidance` is one number, or one for each example.
+
+    >>> guided = classifier_free(lambda x, t: 3.0 - x, lambda x, t: -x, 2.0)
+    >>> guided(jnp.array([[1.0, 0.0]]), jnp.array([0.5]))
+    Array([[5., 6.]], dtype=float32)
+    """
+
+    def score(x: Points, t: PerExample) -> Points:
+        plain = unconditional(x, t)
+        scale = guidance if isinstance(guidance, float | int) else expand(guidance, x)
+        return plain + scale * (conditional(x, t) - plain)
+
+    return score
+
+
 def point_mass_score(sde: SDE, x_0: Points) -> ScoreFn:
     """Return the score of data that consist of one point, x_0 of each example: E[x_0 | x_t] = x_0 for every x_t.
 

@@ -59,7 +59,7 @@ class EvalData(NamedTuple):
     train and held_out are uint8 with grey levels 0 .. levels - 1, perhaps not in memory. test has the first images of held_out, float32 in
     [-1, 1]: most metrics are of them. name and fingerprint (of train) identify the data. attributes are of train and test, or None.
     render draws an image from its attributes, as in data.dataset.Dataset, or is None. Of arrays that are no images all are standardised by
-    `scaling`, and levels is 0.
+    `scaling`, and levels is 0. label is the attribute that conditions the prior, or empty.
     """
 
     name: str
@@ -71,6 +71,7 @@ class EvalData(NamedTuple):
     attributes: Attributes | None = None
     render: Callable[[dict[str, int], int], np.ndarray] | None = None
     scaling: Standardisation | None = None
+    label: str = ""
 
 
 class EvalContext(NamedTuple):

@@ -15,7 +15,7 @@ from sde_vae.inference.batched_map import batched_map
 from sde_vae.inference.decoding import invert_and_decode, start, trajectory
 from sde_vae.inference.model import Model, ModelParams, decode_latents
 from sde_vae.inference.resume_cache import ResumeCache
-from sde_vae.inference.sampling import Sampler, make_encode, make_sampler, new_images, zeros
+from sde_vae.inference.sampling import Sampler, make_encode, make_sampler, new_images, of_classes, zeros
 from sde_vae.methods.method import required
 from sde_vae.types import Given, Indices, Keys, Latents, Points, PRNGKey
 
@@ -31,6 +31,7 @@ class Compiled(NamedTuple):
     invert(z, x, label)                    the x_T from which z decodes to x, and what it decodes to: [n, 2, H, W, C]
     sample(key, index, label)              new x, from the prior, or of z ~ N(0, I) if there is none
     trajectory(key, z, index)              x_t and E[x_0 | x_t, z] along a decoding: [n, stops, 2, H, W, C]
+    of_classes(key, index, classes, guidance, label)   new x of these classes [n], by guidance [n]; of a model with labels
 
     A model that decodes in one pass has neither inversions nor trajectories. A label shows a progress bar, and with a cache keeps the
     result until the evaluation is complete.
@@ -41,10 +42,15 @@ class Compiled(NamedTuple):
     invert: Callable[..., np.ndarray]
     sample: Sampler
     trajectory: Callable[..., np.ndarray]
+    of_classes: Callable[..., np.ndarray]
 
 
 def _no_latent(*_: Any) -> DiagGaussian:
     raise TypeError("this model has no latent codes")
+
+
+def _no_labels(*_: Any) -> Points:
+    raise TypeError("this model was trained without labels")
 
 
 def compile_model(
@@ -76,6 +82,7 @@ def compile_model(
 
     random, given, followed = (over_devices(f, shared=2) for f in (decode_random, decode_given, follow))
     inverted = partial(over_devices(invert, shared=1), params)
+    of_class = over_devices(of_classes(model, shape) if model.labelled else _no_labels, shared=2)
 
     def decode_all(
         key: PRNGKey, z: Any, index: np.ndarray, label: str | None = None, x_T: np.ndarray | None = None
@@ -91,4 +98,7 @@ def compile_model(
         invert=lambda z, x, label=None: batched_map(inverted, batch_size, z, x, label=label, cache=cache),
         sample=partial(make_sampler(new_images(model, latent_dim, shape), batch_size, cache), params),
         trajectory=lambda key, z, index: batched_map(partial(followed, params, replicate(key)), batch_size, z, index),
+        of_classes=lambda key, index, classes, guidance, label=None: batched_map(
+            partial(of_class, params, replicate(key)), batch_size, index, classes, guidance, label=label, cache=cache
+        ),
     )

@@ -1,13 +1,13 @@
 """A trained model: the functions of its method, and the parameters that were trained for them."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.diffusion.scores import switch_at_log_snr
 from sde_vae.inference.decoding import Decoder, decode, evaluations
 from sde_vae.methods.method import Method, required
-from sde_vae.types import Frozen, Given, Keys, Latents, Params, Points, ScoreFn
+from sde_vae.types import Frozen, Given, Keys, Labels, Params, Points, ScoreFn
 
 
 class ModelParams(NamedTuple):
@@ -31,18 +31,20 @@ class Model(NamedTuple):
     latent_prior(params)    the score of a diffusion model of the standardised latent codes; or None
     decoder                 how scores become images; `inverter` is deterministic, so that its decodings can be undone
     exact                   the same model with all networks in float32, where this one has lower precision; see `in_float32`
+    labelled(params, label) the score of x given its class, of a model whose prior was trained on labels; or None
     """
 
     title: str
     params: ModelParams
     encode: Callable[[ModelParams, Points], DiagGaussian] | None
-    score: Callable[[ModelParams, Latents], ScoreFn] | None
-    likelihood: Callable[[ModelParams, Latents], DiagGaussian] | None
+    score: Callable[[ModelParams, Any], ScoreFn] | None
+    likelihood: Callable[[ModelParams, Any], DiagGaussian] | None
     prior: Callable[[ModelParams], ScoreFn] | None
     decoder: Decoder
     inverter: Decoder
     latent_prior: Callable[[ModelParams], ScoreFn] | None = None
     exact: "Model | None" = None
+    labelled: Callable[[ModelParams, Labels], ScoreFn] | None = None
 
 
 def in_float32(model: Model) -> Model:
@@ -68,6 +70,7 @@ def make_model(
     the encoder's gradient.
     """
     unconditional, likelihood, encode = method.unconditional, method.likelihood, method.encode
+    labelled = method.labelled
 
     def score(params: ModelParams, z: Given) -> ScoreFn:
         conditional = required(method.score, "score")(params.own, params.frozen, z)
@@ -88,6 +91,7 @@ def make_model(
         latent_prior=(lambda params: required(latent.unconditional, "unconditional")(params.latent, {}))
         if latent
         else None,
+        labelled=(lambda params, label: labelled(params.own, params.frozen, label)) if labelled else None,
     )
 
 

@@ -11,11 +11,13 @@ import numpy as np
 from sde_vae.arrays import keys_of, normal
 from sde_vae.devices import over_devices, replicate
 from sde_vae.diffusion.gaussians import DiagGaussian
+from sde_vae.diffusion.scores import classifier_free
 from sde_vae.inference.batched_map import batched_map
 from sde_vae.inference.decoding import Decoder, decode, evaluations, start
 from sde_vae.inference.model import Model, ModelParams, decode_latents, latent_evaluations
 from sde_vae.inference.resume_cache import ResumeCache
-from sde_vae.types import Indices, Points, PRNGKey, ScoreFn
+from sde_vae.methods.method import required
+from sde_vae.types import Indices, Labels, PerExample, Points, PRNGKey, ScoreFn
 
 # Generate(params, key, index) -> new images, one for each index, whatever the batch
 Generate = Callable[[Any, PRNGKey, Indices], Points]
@@ -48,6 +50,20 @@ def new_images(model: Model, latent_dim: int, shape: tuple[int, ...]) -> Generat
     if model.prior is None:
         return from_latents(model, latent_dim, shape)
     return from_prior(model.decoder, model.prior, shape)
+
+
+def of_classes(model: Model, shape: tuple[int, ...]) -> Callable[..., Points]:
+    """Return generate(params, key, index, label, guidance): samples of the prior given their classes, by classifier-free guidance.
+
+    label and guidance are [batch]. The noise is that of `from_prior`: samples of one index differ by their class and guidance alone.
+    """
+    labelled, prior = required(model.labelled, "labelled"), required(model.prior, "unconditional")
+
+    def generate(params: ModelParams, key: PRNGKey, index: Indices, label: Labels, guidance: PerExample) -> Points:
+        score = classifier_free(labelled(params, label), prior(params), guidance)
+        return decode(model.decoder, score, *start(model.decoder.sde, key, zeros(len(index), shape), index))
+
+    return generate
 
 
 def make_sampler(generate: Generate, batch_size: int, cache: ResumeCache | None = None) -> Sampler:

@@ -60,6 +60,24 @@ def whole(value: Any, name: str, least: int) -> int:
     return int(value)
 
 
+def labels_from_user(label: Any, guidance: Any, n: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (classes int32 [n], guidance float32 [n]) of one label, or one an image, and one guidance scale.
+
+    Raises BadInput for labels that are no whole numbers below `classes`, for another number of them, and for a guidance that is not finite.
+
+    >>> labels_from_user(3, 2.0, 2, classes=10)
+    (array([3, 3], dtype=int32), array([2., 2.], dtype=float32))
+    """
+    given = np.asarray(label)
+    if given.shape not in ((), (n,)):
+        raise BadInput(f"label: got an array of shape {given.shape}, expected one label, or {n}, one for each image")
+    if not np.issubdtype(given.dtype, np.integer) or given.min() < 0 or given.max() >= classes:
+        raise BadInput(f"label: got {label!r}, expected a whole number from 0 to {classes - 1}")
+    if isinstance(guidance, bool) or not isinstance(guidance, int | float | np.number) or not np.isfinite(guidance):
+        raise BadInput(f"guidance: got {guidance!r}, expected a finite number, such as 2: 1 is the class's own score")
+    return np.broadcast_to(given, n).astype(np.int32), np.full(n, guidance, np.float32)
+
+
 def on_levels(x: np.ndarray, levels: int) -> np.ndarray:
     """Return images in [-1, 1] moved to the nearest of the data's grey levels, on which bits per dimension are defined.
 

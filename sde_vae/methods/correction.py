@@ -88,7 +88,7 @@ def corrected(
     ScoreVAE without guidance, whose score is corrected in training. `guided` is ScoreVAE as it decodes.
     """
     base_encode = required(base.encode, "encode")
-    base_unconditional = required(base.unconditional, "unconditional")
+    base_unconditional, of_class = required(base.unconditional, "unconditional"), base.labelled
 
     def init(key: PRNGKey) -> Params:
         return {"corrector": corrector.init(key), "gate": jnp.zeros(())}
@@ -121,4 +121,5 @@ def corrected(
         del params
         return base_unconditional(frozen["encoder"], frozen)
 
-    return Method(init, loss, encode, score, unconditional=unconditional)
+    labelled = (lambda params, frozen, label: of_class(frozen["encoder"], frozen, label)) if of_class else None
+    return Method(init, loss, encode, score, unconditional=unconditional, labelled=labelled)

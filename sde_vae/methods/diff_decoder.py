@@ -12,13 +12,13 @@ from sde_vae.arrays import keys_of
 from sde_vae.diffusion.gaussians import DiagGaussian
 from sde_vae.diffusion.kl_penalty import Penalty
 from sde_vae.diffusion.losses import denoising
-from sde_vae.diffusion.scores import score_of_noise
+from sde_vae.diffusion.scores import classifier_free
 from sde_vae.diffusion.sdes import SDE
 from sde_vae.diffusion.time_samplers import TimeSampler
 from sde_vae.diffusion.weights import Weight
 from sde_vae.methods.method import Method
 from sde_vae.methods.posteriors import Posterior
-from sde_vae.methods.prior import Prediction, precondition
+from sde_vae.methods.prior import Prediction, prior_score
 from sde_vae.nets.network import Network
 from sde_vae.types import Batch, Frozen, Keys, Latents, Metrics, Params, PerExample, Points, PRNGKey, Scalar, ScoreFn
 
@@ -49,11 +49,7 @@ def diff_decoder(
         return posterior.clean(params["encoder"], x)
 
     def conditional(params: Params, z: Latents, keep: PerExample | None, keys: Keys | None) -> ScoreFn:
-        def score(x: Points, t: PerExample) -> Points:
-            output = precondition(sde, network, params["decoder"], x, t, keys, z=z, keep=keep)
-            return score_of_noise(sde, prediction(sde, output, x, t), t)
-
-        return score
+        return prior_score(sde, network, prediction, params["decoder"], keys, z=z, keep=keep)
 
     def loss(params: Params, frozen: Frozen, key: PRNGKey, batch: Batch) -> tuple[Scalar, Metrics]:
         del frozen
@@ -71,12 +67,6 @@ def diff_decoder(
         with_z = conditional(params, z, None, None)
         if guidance == 1:
             return with_z
-        without_z = conditional(params, z, jnp.zeros(z.shape[:1], z.dtype), None)
-
-        def guided(x: Points, t: PerExample) -> Points:
-            plain = without_z(x, t)
-            return plain + guidance * (with_z(x, t) - plain)
-
-        return guided
+        return classifier_free(with_z, conditional(params, z, jnp.zeros(z.shape[:1], z.dtype), None), guidance)
 
     return Method(init, loss, encode, score)

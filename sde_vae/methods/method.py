@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 
 from sde_vae.diffusion.gaussians import DiagGaussian
-from sde_vae.types import Batch, Frozen, Latents, Metrics, Params, Points, PRNGKey, Scalar, ScoreFn
+from sde_vae.types import Batch, Frozen, Labels, Latents, Metrics, Params, Points, PRNGKey, Scalar, ScoreFn
 
 Function = TypeVar("Function")
 
@@ -26,6 +26,7 @@ class Method(NamedTuple):
     score(params, frozen, z) -> ScoreFn                       of x given z, a latent or a Condition: what solvers integrate and bounds bound
     likelihood(params, frozen, z) -> p(x_0 | z)               of a method that decodes in one pass, instead of a score
     unconditional(params, frozen) -> ScoreFn                  of x alone, of a method with a diffusion prior
+    labelled(params, frozen, label) -> ScoreFn                of x given its class, of a method whose prior was trained on labels
     """
 
     init: Callable[[PRNGKey], Params]
@@ -34,6 +35,7 @@ class Method(NamedTuple):
     score: Callable[[Params, Frozen, Any], ScoreFn] | None = None
     likelihood: Callable[[Params, Frozen, Latents], DiagGaussian] | None = None
     unconditional: Callable[[Params, Frozen], ScoreFn] | None = None
+    labelled: Callable[[Params, Frozen, Labels], ScoreFn] | None = None
 
 
 @lru_cache(maxsize=32)

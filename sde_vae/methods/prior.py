@@ -53,12 +53,15 @@ def network_log_snr(sde: SDE, t: PerExample) -> PerExample:
 
 
 def prior_score(
-    sde: SDE, network: Network, prediction: Prediction, params: Params, keys: Keys | None = None
+    sde: SDE, network: Network, prediction: Prediction, params: Params, keys: Keys | None = None, **condition: Any
 ) -> ScoreFn:
-    """Return the score s_theta(x, t) of a network and its parameters; with `keys`, one per example, its dropout is on."""
+    """Return the score s_theta(x, t) of a network and its parameters; with `keys`, one per example, its dropout is on.
+
+    `condition` has the further inputs of a conditional network: z [batch, latent], and keep [batch], which is 0 where z is left out.
+    """
 
     def score(x: Points, t: PerExample) -> Points:
-        output = precondition(sde, network, params, x, t, keys)
+        output = precondition(sde, network, params, x, t, keys, **condition)
         return score_of_noise(sde, prediction(sde, output, x, t), t)
 
     return score

@@ -63,7 +63,7 @@ def score_vae(
     `params` are the encoder's. `frozen` has the EMA parameters of the stage "prior". `guidance` (gamma) applies in decoding and
     not in training.
     """
-    conditional = by_bayes(prior, posterior, log_density)
+    conditional, of_class = by_bayes(prior, posterior, log_density), prior.labelled
 
     def encode(params: Params, frozen: Frozen, x: Points) -> DiagGaussian:
         del frozen
@@ -88,4 +88,5 @@ def score_vae(
         del params
         return required(prior.unconditional, "unconditional")(frozen["prior"], {})
 
-    return Method(posterior.init, loss, encode, score, unconditional=unconditional)
+    labelled = (lambda params, frozen, label: of_class(frozen["prior"], {}, label)) if of_class else None
+    return Method(posterior.init, loss, encode, score, unconditional=unconditional, labelled=labelled)

@@ -70,6 +70,16 @@ FIGURES = {
     "neighbours": ("Nearest neighbours", "Images (left) and the training images nearest to them."),
     "latent_prior": ("Images from new latent codes", "Decodings of z drawn from priors of the latent space."),
     "samples": ("New images", "Samples of the prior, or decodings of z ~ N(0, I) for a method without a prior."),
+    "labels": (
+        "New images of given classes",
+        "Fidelity against diversity. Top: the share of new images in which a classifier of real images finds the class that was asked for. "
+        "Middle: their variance within a class over that of the training images; below 1 the samples of a class are too much alike. Bottom: "
+        "the distance to the training images, of all and of each class. Dashed: the same of real images that were held out.",
+    ),
+    "label_samples": (
+        "Classes by guidance",
+        "The same noise and classes at every guidance: 0 is the model without labels, 1 that of the class.",
+    ),
     "elbo_vs_steps": (
         "From a VAE to an SDE",
         "Top: the bound of the prior against its number of steps. Bottom: the distance of samples to the training set against the number of "

@@ -72,6 +72,7 @@ def tables(metrics: dict[str, Any]) -> list[Table]:
         _reconstructions(metrics),
         _restorations(metrics),
         _samples(metrics),
+        _of_classes(metrics),
         _new_examples(metrics),
         _noise_levels(metrics),
         _latents(metrics),
@@ -186,6 +187,21 @@ def _samples(metrics: dict[str, Any]) -> Table:
     n, reference_n = metrics.get("samples/n", 0), metrics.get("samples/reference_n")
     real = f"{reference_n:.0f} {_split(metrics)}" if reference_n else _split(metrics)
     return Table("New images, against the training set", [f"{n:.0f} samples", real], rows)
+
+
+def _of_classes(metrics: dict[str, Any]) -> Table:
+    """Return the table of new images of given classes: a row for each guidance, then the same of real images."""
+    at = [name.split("/")[2] for name in metrics if re.fullmatch(r"labels/accuracy/-?[\d.]+", name)]
+    at.sort(key=float)
+    found = {name.split("/")[1] for name in metrics if name.startswith("labels/")}
+    distances = sorted(filter(_is_set_distance, found))
+    columns = {"accuracy": "accuracy ↑", "variance": "variance within classes → 1"}
+    columns |= {d: with_arrow(d) for d in distances} | {f"class_{d}": f"{with_arrow(d)} of a class" for d in distances}
+    columns = {c: head for c, head in columns.items() if any(f"labels/{c}/{w}" in metrics for w in at)}
+    titles = {w: f"guidance {w}" for w in at} | {"reference": _split(metrics)}
+    rows = [(title, [_cell(metrics, f"labels/{c}/{w}") for c in columns]) for w, title in titles.items()]
+    title = f"{metrics.get('labels/n', 0):.0f} new images of given classes, by guidance"
+    return Table(title, list(columns.values()), rows if at else [])
 
 
 def _new_examples(metrics: dict[str, Any]) -> Table:

@@ -23,6 +23,8 @@ STAGES = {
     "diffusevae": ["prior", "encoder"],
     "pdae": ["prior", "encoder"],
     "scorevae_plus": ["prior", "encoder", "correction"],
+    "prior": ["prior"],
+    "labels": ["prior"],
     # The paper's.
     "scorevae_celeba64": ["prior", "encoder", "correction"],
     "scorevae_cifar10": ["prior", "encoder", "correction"],
@@ -157,7 +159,7 @@ def test_our_own_configs_decode_in_fewer_evaluations(name):
         (
             "method",
             "score_vea",
-            "config.method: unknown name 'score_vea', did you mean 'score_vae'?; known: beta_vae, diff_decoder, diffuse_vae, pdae, prior, score_vae",
+            "config.method: unknown name 'score_vea', did you mean 'score_vae'?; known: bayes, beta_vae, cde, cdiffe, cmde, diff_decoder",
         ),
         (
             "sde.name",
@@ -313,7 +315,7 @@ def test_data_of_another_shape_or_name_is_refused():
         build(config).load()
     config.data.name = "svhn"
     with pytest.raises(
-        BadInput, match=r"config.data.name \(or tfds:NAME\): unknown name 'svhn'; known: avatars, celeba"
+        BadInput, match=r"config.data.name \(or tfds:NAME\): unknown name 'svhn'; known: arrays, avatars, celeba"
     ):
         build(config).load()
     with pytest.raises(BadInput, match=r"config.data.dir: not given; expected .*img_align_celeba"):

@@ -7,7 +7,7 @@ from benchmarks.faults.config_walk import tiny_configs
 from sde_vae import cli
 from sde_vae.build import experiment
 from sde_vae.build.config import fields, load_config, set_fields
-from sde_vae.build.fields import METHODS, SDES, SOLVERS, default_config
+from sde_vae.build.fields import BY_BAYES, ESTIMATORS, METHODS, SDES, SOLVERS, default_config
 from sde_vae.build.unread import absent_attention, unread
 
 
@@ -32,7 +32,8 @@ class Watched(ConfigDict):
 # Passed on to functions that use what they need.
 PASSED_ON = ("data.", "sampling.rho", "loss.")
 CONFIGS = (
-    *({"method": method} for method in METHODS if method != "prior"),
+    *({"method": method} for method in METHODS if method not in ("prior", *ESTIMATORS, *BY_BAYES)),
+    *({"method": method, "eval.evaluators": ("restoration",)} for method in (*ESTIMATORS, *BY_BAYES)),
     {"method": "prior", "eval.evaluators": ("samples",)},
     *({"sde.name": sde} for sde in SDES),
     *({"sampling.solver": solver} for solver in SOLVERS),

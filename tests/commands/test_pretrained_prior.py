@@ -15,7 +15,6 @@ from sde_vae.cli import main
 from sde_vae.commands.release import release
 from sde_vae.errors import BadInput
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
 SIZES = {
     "block_out_channels": (8, 16),
     "down_block_types": ("DownBlock2D",) * 2,

@@ -85,6 +85,20 @@ def test_synthetic_images_have_their_share_and_their_own_epochs():
     np.testing.assert_array_equal(np.concatenate(hosts).ravel(), pixels(mixed, 0, 1).ravel())
 
 
+def test_labels_come_with_their_images_in_the_order_without_them():
+    labelled = PIPELINE._replace(labels=np.arange(20, dtype=np.int32) * 10)
+    for pipeline in (labelled, labelled._replace(workers=2)):
+        batches = list(pipeline.batches(3, 9))
+        np.testing.assert_array_equal(np.stack([b.x.ravel() for b in batches]), pixels(PIPELINE, 3, 9))
+        for batch in batches:
+            assert batch.label.dtype == np.int32
+            np.testing.assert_array_equal(batch.label, np.round(to_unit(batch.x.ravel()) * 255) * 10)
+    assert next(PIPELINE.batches(0, 1)).label is None
+    with pytest.raises(BadInput, match=r"other data \(labels was .*, is .*\)"):
+        labelled._replace(labels=labelled.labels[::-1]).check(labelled.state(5), "here")
+    PIPELINE.check({n: v for n, v in PIPELINE.state(5).items() if n != "labels"}, "here")
+
+
 def test_a_checkpoint_knows_its_synthetic_images():
     mixed = PIPELINE._replace(synthetic=PIPELINE.images[:5], share=0.25)
     mixed.check(mixed.state(5), "here")

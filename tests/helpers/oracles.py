@@ -141,6 +141,19 @@ class Mixture(NamedTuple):
 
         return lambda x, t: jax.vmap(one)(x, t, z)
 
+    def class_score(self, sde, k):
+        """grad_x log p_t(x | component k), k [batch]: one Gaussian."""
+        cov = self.v * jnp.eye(self.m.shape[1])
+        return lambda x, t: jax.vmap(lambda x, t, k: _gaussian_score(sde, self.m[k], cov, x, t))(x, t, k)
+
+    def log_class(self, sde, k):
+        """(x, t) -> log p(component k | x_t = x), [batch]."""
+        return lambda x, t: jax.vmap(lambda x, t, k: self.z_posterior(sde, x, t)[0][k])(x, t, k)
+
+    def of_class(self, k):
+        """The world given the component k: linear and Gaussian."""
+        return LinearGaussian(self.m[k], self.v * jnp.eye(self.m.shape[1]), self.A, self.s)
+
     def z_posterior(self, sde, x, t):
         """z | x_t = x, one example: the mixture's (log weights [K], means [K, k], cov [k, k])."""
         a, sig = sde.alpha(t[None])[0], sde.sigma(t[None])[0]

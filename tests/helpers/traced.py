@@ -17,7 +17,8 @@ def trace_steps(experiment, shapes=None):
     for stage in experiment.stages:
         state = jax.eval_shape(lambda key, s=stage: init_state(s.method, s.optimiser, key), jax.random.key(0))
         x = jax.ShapeDtypeStruct((stage.batch_size, *(shapes or {}).get(stage.name, experiment.shape)), jnp.float32)
-        batch = Batch(x, jax.ShapeDtypeStruct((stage.batch_size,), jnp.int32))
+        index = jax.ShapeDtypeStruct((stage.batch_size,), jnp.int32)
+        batch = Batch(x, index, label=index)
         update = make_update(stage.method, stage.optimiser, stage.ema_decay)
         frozen = {name: trained[name] for name in stage.depends_on}
         if stage.name == "latent":
