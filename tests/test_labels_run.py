@@ -14,7 +14,7 @@ from sde_vae.errors import BadInput
 from sde_vae.metrics.sets.frechet import frechet_distance, moments
 from sde_vae.reporting.tables import tables
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly", "one_device")
+pytestmark = pytest.mark.usefixtures("one_device")
 SMALL = {
     **{f"model.{net}.channels": 8 for net in ("prior", "encoder")},
     **{f"model.{net}.multipliers": (1,) for net in ("prior", "encoder")},

@@ -22,7 +22,7 @@ from tests.helpers.files import encoded, noise, write
 from tests.helpers.small import pixelwise
 from tests.helpers.traced import trace_steps
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly", "linear")
+pytestmark = pytest.mark.usefixtures("linear")
 
 N = 20
 X, Y = noise(N), noise(N, channels=1, seed=1)

@@ -17,7 +17,7 @@ from sde_vae.run import Run
 from tests.helpers.files import encoded, noise, options, write
 from tests.helpers.small import pixelwise
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly", "linear")
+pytestmark = pytest.mark.usefixtures("linear")
 
 SMALL = {
     "method": "cde",
