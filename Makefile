@@ -1,5 +1,5 @@
 # make demo    trains and evaluates ScoreVAE on the embedded digits, and writes a report with pictures
-# make test    runs the tests
+# make test    runs the tests; make test-slow those that it leaves out, before a release
 # make package builds the wheel in dist/, and tries it in a clean environment, outside the clone
 # Each creates .venv from the lock files, by their hashes, if need be. PYTHON names the interpreter (3.11 or later).
 
@@ -9,7 +9,7 @@ PIP = $(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-b
 LOCKED = $(PIP) --require-hashes
 CONFIG = configs/scorevae_digits.py
 
-.PHONY: demo test lint package lock clean
+.PHONY: demo test test-slow lint package lock clean
 
 demo: .venv/ready
 	$(RUN) main.py --config $(CONFIG) --mode train
@@ -17,6 +17,9 @@ demo: .venv/ready
 
 test: .venv/test
 	$(RUN) -m pytest -n auto --dist worksteal
+
+test-slow: .venv/test
+	$(RUN) -m pytest -n auto --dist worksteal -m slow
 
 lint: .venv/test
 	$(RUN) -m ruff check .

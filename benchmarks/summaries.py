@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmarks import demo
+from benchmarks import demo, labels
 from benchmarks.comparison.page import complete, full, glance, heading
 from benchmarks.comparison.results import load
 from benchmarks.comparison.statistics import cell, half_width, over_seeds, paired
@@ -185,5 +185,6 @@ TABLES = {
     "curves_digits": Summary("curves_digits", partial(swept, LENGTHS, "steps", False)),
     "solvers_digits": Summary("solvers_digits", solvers.summary),
     "solvers_flow_digits": Summary("solvers_flow_digits", partial(beside, BESIDE)),
+    "labels_digits": Summary("labels_digits", labels.summary),
     "demo": Summary("demo", demo.summary),
 }
