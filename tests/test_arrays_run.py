@@ -37,7 +37,7 @@ def examples(shape):
     return x * 10.0 ** np.arange(shape[-1]) + 100
 
 
-@pytest.fixture(scope="module", params=("vectors", "latents"))
+@pytest.fixture(scope="module", params=("vectors", pytest.param("latents", marks=pytest.mark.slow)))
 def trained(request, tmp_path_factory):
     """(a workdir, the file of its data, the data, the shape of an example)."""
     shape, root = SHAPES[request.param], tmp_path_factory.mktemp("arrays")

@@ -121,6 +121,7 @@ def assert_same_run(workdir, whole):
         jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_ends_as_if_never_killed(whole, tmp_path):
     for stage, step in [("prior", 6), ("encoder", 1), ("encoder", 9)]:
         process = start(command("train", tmp_path))
@@ -195,8 +196,8 @@ def test_an_evaluation_that_was_killed_goes_on_and_ends_the_same(whole, evaluate
 @pytest.mark.parametrize(
     ("name", "modes", "evaluators"),
     [
-        ("scorevae_plus", ("train", "eval"), ("reconstruction", "multi_sample")),
-        ("diffdecoder", ("train", "eval"), ("reconstruction", "bits_per_dim")),
+        pytest.param("scorevae_plus", ("train", "eval"), ("reconstruction", "multi_sample"), marks=pytest.mark.slow),
+        pytest.param("diffdecoder", ("train", "eval"), ("reconstruction", "bits_per_dim"), marks=pytest.mark.slow),
         (
             "betavae",
             ("train", "eval", "sample"),
@@ -384,6 +385,7 @@ def test_another_workdirs_prior(whole, tmp_path):
     assert logged(tmp_path, "encoder")[0] == logged(whole, "encoder")[0]
 
 
+@pytest.mark.slow
 def test_a_method_without_a_prior_trains_on_anothers_draws(whole, tmp_path):
     """They are drawn once: what goes on later, by another solver even, goes on with the same. And they are trained on."""
     changes = {"prior.checkpoint": whole} | {f"model.decoder.{f}": v for f, v in TINY.items()}

@@ -51,6 +51,7 @@ def trained(tmp_path_factory):
     return root / "run", root / "pictures"
 
 
+@pytest.mark.slow
 def test_the_commands(trained, tmp_path):
     run, pictures = trained
     use = lambda mode, *words: main(["--mode", mode, "--workdir", str(run), *map(str, words)])

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks.comparison import plan, results, run
 from benchmarks.comparison.columns import IMAGES, LATENTS
 from benchmarks.comparison.page import complete
@@ -46,6 +48,7 @@ def train_one_row(folder):
     run.compare(options, {})
 
 
+@pytest.mark.slow
 def test_every_column_is_measured_by_a_row_that_was_run(tmp_path):
     env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {
         "PYTHONPATH": f"{ROOT}:{ROOT / 'tests/benchmarks'}"

@@ -143,6 +143,7 @@ def test_the_bound_of_discrete_data(x64):
     assert reconstruction_at(sde, levels, x_0[:1], x_0[:1]).shape == (1,)
 
 
+@pytest.mark.slow
 def test_a_networks_likelihood_by_probes_and_by_the_exact_trace():
     """float32 and jit, given z: the divergence is of a network and of the gradient of an encoder, both with convolutions."""
     prior, vae = image_methods()

@@ -198,6 +198,7 @@ def test_export_of_what_diffusers_cannot_hold_is_refused(workdir, said, tmp_path
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_unet2d_trained_here_is_the_same_model_in_diffusers(tmp_path):
     """The embedding of logSNR becomes a table of one row a step: at every whole step both give the same noise."""
     changes = {f"stages.prior.{name}": value for name, value in (("steps", 2), ("batch_size", 8), ("warmup", 1))}
