@@ -265,7 +265,8 @@ def test_encoding_and_reconstructing_own_pictures(whole, tmp_path):
     code, out, err = use("encode", "codes.npz", "--input", tmp_path / "in")
     assert code == 0, err
     assert "left out: 1 .txt" in out
-    codes = np.load(tmp_path / "codes.npz")
+    with np.load(tmp_path / "codes.npz") as file:
+        codes = dict(file)
     assert codes["names"].tolist() == ["a.png", "deep/b.png", "deep/c.png"]
     assert codes["mean"].shape == codes["log_var"].shape == (3, 3)
     code, _, err = use("reconstruct", "out", "--input", tmp_path / "in")
@@ -276,7 +277,8 @@ def test_encoding_and_reconstructing_own_pictures(whole, tmp_path):
     np.save(tmp_path / "in.npy", pictures)
     code, _, err = run([sys.executable, "-c", FROM_PYTHON, whole, tmp_path / "in.npy", tmp_path / "python.npz"])
     assert code == 0, err
-    found = np.load(tmp_path / "python.npz")
+    with np.load(tmp_path / "python.npz") as file:
+        found = dict(file)
     to_bytes = lambda images: np.round(images * 255).astype(np.uint8)
     np.testing.assert_array_equal(found["mean"], codes["mean"])
     np.testing.assert_array_equal(found["log_var"], codes["log_var"])

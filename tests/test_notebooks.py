@@ -21,6 +21,9 @@ SMALL = {
     "own_prior": ("STEPS = 60", 3),
     "conditional": ("STEPS = 60", 3),
 }
+# The two that take longest run by `make test-slow`: their steps are those of tests/commands/test_pretrained_prior.py and of quickstart.
+SLOW = ("own_prior", "celeba64_tpu")
+RUN = [pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in SLOW else []) for path in NOTEBOOKS]
 # An empty figure is one colour; one with a title but no image deviates less than this from it.
 LEAST_DEVIATION = 20
 
@@ -41,7 +44,7 @@ def pictures(notebook):
                 yield np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("L"), np.float64)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", RUN)
 def test_it_runs_and_shows_pictures(path, tmp_path):
     notebook = read(path)
     setting, expected = SMALL[path.stem]

@@ -74,7 +74,8 @@ def test_from_training_to_files(trained, tmp_path):
     assert sorted(p.name for p in restored.iterdir()) == [f"{i}_1.png" for i in range(16, 20)]
     assert np.asarray(Image.open(restored / "16_1.png")).shape == (8, 8, 3)
     assert use("restore", "--input", "valid", "--output", tmp_path / "v.npz", "--n", 1) == 0
-    found = np.load(tmp_path / "v.npz")
+    with np.load(tmp_path / "v.npz") as file:
+        found = dict(file)
     np.testing.assert_array_equal(found["observed"], Y[16:])
     np.testing.assert_array_equal(found["images"][0, 0], np.asarray(Image.open(restored / "16_1.png")))
     hand = sde_vae.load(run)

@@ -70,7 +70,8 @@ def test_damaged_pictures_are_restored_to_files(trained, inputs, capsys):
     }
     with Image.open(inputs / "out.png") as picture:
         assert picture.size[0] > 100
-    found = np.load(inputs / "out.npz")
+    with np.load(inputs / "out.npz") as file:
+        found = dict(file)
     assert (found["images"].shape, found["images"].dtype) == ((2, 2, 8, 8, 1), np.uint8)
     assert found["names"].tolist() == ["a.png", "deep/b.png"]
     np.testing.assert_array_equal(np.asarray(Image.open(out / "deep" / "b_2.png")), found["images"][1, 1, ..., 0])
@@ -89,7 +90,8 @@ def test_images_of_a_split_are_observed_first(trained, tmp_path, monkeypatch):
         Run, "restore", lambda self, y, n, seed, progress: seen.update(y=y) or np.zeros((len(y.y), n, 8, 8, 1))
     )
     restore_to(run, "valid", None, 1, 3, tmp_path / "out.npz")
-    found = np.load(tmp_path / "out.npz")
+    with np.load(tmp_path / "out.npz") as file:
+        found = dict(file)
     assert found["names"][0] == "valid_000"
     assert found["images"].shape == (360, 1, 8, 8, 1)
     np.testing.assert_array_equal(found["mask"].sum((1, 2, 3)), 48)
