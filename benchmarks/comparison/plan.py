@@ -1,5 +1,6 @@
 """What a command of the comparison asks for: its rows, sizes, seeds and configs, and which of them are finished."""
 
+import math
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -111,7 +112,7 @@ class Comparison:
                 raise BadInput(f"{self.path}: has the row {name!r}, which this table lacks; take another --name")
             ours = fields(self.rows[name], self.config_of(self.rows[name], latent, seed))
             theirs = training.with_defaults(record["config"])
-            if other := next((field for field, value in ours.items() if theirs.get(field) != value), None):
+            if other := next((field for field, value in ours.items() if not alike(theirs.get(field), value)), None):
                 raise BadInput(
                     f"{self.path}: the row {place} was made with config.{other} {theirs.get(other)!r}, expected "
                     f"{ours[other]!r}; take another --name, or remove the row"
@@ -147,6 +148,11 @@ def facts_of(row: Row, rows: list[Row]) -> dict[str, Any]:
     facts |= {"rival": rival(row, rows), "uncorrected": uncorrected(row, rows)}
     facts |= {"own_prior": ", ".join(f"{name}={value}" for name, value in row.own_prior.items())}
     return {"method": row.title} | {name: value for name, value in facts.items() if value}
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Return whether two values of a field are equal; numbers to six digits, as those computed in float32 differ by processor."""
+    return math.isclose(a, b, rel_tol=1e-6) if isinstance(a, float) and isinstance(b, float) else a == b
 
 
 def fields(row: Row, config: ConfigDict) -> dict[str, Any]:
