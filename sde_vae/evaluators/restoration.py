@@ -112,7 +112,10 @@ def plot(
     deviation = restored.std(axis=1)
     rows = {"observed": y, "truth": truth}
     rows |= {f"draw {k + 1}": restored[:, k] for k in range(min(5, restored.shape[1]))}
-    rows |= {"mean of the draws": restored.mean(axis=1), "deviation, its largest white": deviation / deviation.max()}
+    rows |= {
+        "mean of the draws": restored.mean(axis=1),
+        "deviation, its largest white": deviation / max(deviation.max(), 1e-6),
+    }
     plots.rows({name: images[:shown] for name, images in rows.items()}, context.figures / "restorations.png")
 
 

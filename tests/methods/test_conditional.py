@@ -152,7 +152,6 @@ def test_with_little_noise_in_y_cmdes_loss_in_x_is_cdes():
         noisy = cmde(VE_, constant_speed(VE(sigma, 2 * sigma)), WORLD.observe(), Identity(), both, *rest)
         found = noisy.loss(params, {}, key, batch)[1]["loss/x"]
         np.testing.assert_allclose(found, clean, rtol=far)
-    # The inputs of y are scaled to unit variance, which the identity needs not to see.
 
 
 def test_the_reduced_speed_goes_from_xs_sde_to_ys_own():

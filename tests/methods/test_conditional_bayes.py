@@ -80,7 +80,7 @@ def test_pigdm_is_exact_for_the_gaussian_that_it_assumes(name, sde):
 
 @SDES
 def test_dps_is_not_and_its_error_vanishes_as_the_noise_of_x_does(sde):
-    """It leaves out the variance of x_0 given x_t, so that at high noise its likelihood is too narrow: there the score is several times off."""
+    """It leaves out the variance of x_0 given x_t, so that at high noise its likelihood is too narrow: there the gradient is off by more than half."""
     operator, condition, x, _, _ = case("super_resolution", sde)
     method = guided_prior(sde, gaussian_prior(sde), operator, no_variance, STD)
     A, errors = matrix_of(operator, None), []
