@@ -14,7 +14,10 @@ from sde_vae import runtime
 from sde_vae.build.config import checked, fields, find_config, load_config, require_field, set_fields
 from sde_vae.build.unread import unread
 from sde_vae.build.workdirs import check_same_model, find_workdir, trained_config
-from sde_vae.errors import BadInput, choose, exit_code
+from sde_vae.errors import BadInput, choose, exit_code, shortened
+from sde_vae.hosts.cluster import Cluster, asked_for
+from sde_vae.hosts.join import joined
+from sde_vae.hosts.together import LONG, first
 from sde_vae.printing import printable_output
 from sde_vae.training.signals import leaving
 
@@ -44,12 +47,16 @@ options
                        use only those that you trust
   --workdir DIR        where checkpoints, logs and results go; runs/NAME by default
   --config.x.y=value   set a field; docs/config.md lists them all
+  --coordinator HOST:PORT --num_processes N --process_id I
+                       train over several processes: the address of process 0, their number, and which this is, from 0. Without them
+                       TPU pods, SLURM, Open MPI and Kubernetes are detected; --num_processes 1 uses this process alone
   --help               this page
 
 Ctrl-C or SIGTERM: training saves its state and stops, other modes leave with finished pieces kept; a second one leaves at once.
 Exit codes: 0 done (or training stopped with the state saved), 2 bad input, 1 anything else, 130 or 143 left at once by a signal.
 """
-OPTIONS = ("config", "mode", "workdir", "input", "output", "mask", "n", "sample_seed", "label", "guidance")
+OF_CLUSTER = ("coordinator", "num_processes", "process_id")
+OPTIONS = ("config", "mode", "workdir", "input", "output", "mask", "n", "sample_seed", "label", "guidance", *OF_CLUSTER)
 # Options that belong to single modes.
 OF_MODES = {
     "input": ("encode", "reconstruct", "restore"),
@@ -74,6 +81,7 @@ class Command(NamedTuple):
     sample_seed: int | None
     label: int | None = None
     guidance: float | None = None
+    cluster: Cluster | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -90,7 +98,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> None:
         command = parse(words)
         runtime.enable_compilation_cache()
-        MODES[command.mode](command)
+        with joined(command.cluster) as several:
+            if command.mode == "train" or not several:
+                MODES[command.mode](command)
+            else:
+                # Of several processes the first has all the work, on its own devices.
+                first(command.mode, lambda: MODES[command.mode](command), LONG)
 
     with printable_output(), leaving("left; what is finished is kept, and the same command goes on from there"):
         return exit_code(work)
@@ -120,6 +133,7 @@ def parse(words: Sequence[str]) -> Command:
         whole_number("--sample_seed", options["sample_seed"], 0) if "sample_seed" in options else None,
         whole_number("--label", options["label"], 0) if "label" in options else None,
         finite_number("--guidance", options["guidance"]) if "guidance" in options else None,
+        asked_for(*map(options.get, OF_CLUSTER)),
     )
 
 
@@ -183,8 +197,11 @@ def config_and_workdir(options: dict[str, str], changes: dict[str, str], mode: s
 
 def whole_number(name: str, text: str, least: int) -> int:
     """Return the number, or raise BadInput."""
-    if not text.isdecimal() or not least <= int(text) < 2**32:
-        raise BadInput(f"{name}: got {text!r}, expected a whole number, at least {least} and below 2**32")
+    # Python reads no number of thousands of digits.
+    if not text.isdecimal() or len(text) > 100 or not least <= int(text) < 2**32:
+        raise BadInput(
+            f"{name}: got {shortened(repr(text))}, expected a whole number, at least {least} and below 2**32"
+        )
     return int(text)
 
 

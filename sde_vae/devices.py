@@ -1,9 +1,10 @@
-"""The devices of this host as one mesh, and functions of many examples that run on all of them."""
+"""Devices as one mesh: those that train, of all processes, and those of this process, on which functions of many examples run."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -24,6 +25,49 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def sharded(mesh: Mesh) -> NamedSharding:
     """Return the sharding of an array whose first axis is split over the devices."""
     return NamedSharding(mesh, PartitionSpec(AXIS))
+
+
+def training_devices() -> list[Device]:
+    """Return the devices that share a batch: those of this process, or of all processes in their order, as their parts of a batch are."""
+    if jax.process_count() == 1:
+        return jax.local_devices()
+    return sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+
+
+def own_part(mesh: Mesh) -> Mesh:
+    """Return the devices of this process, of a mesh over several."""
+    return mesh_of([device for device in mesh.devices.flat if device.process_index == jax.process_index()])
+
+
+def place(tree: Any, sharding: Callable[[Any], NamedSharding]) -> Any:
+    """Return the arrays, each placed by sharding(array). Over several processes each has all of them, equal, and keeps its part.
+
+    Keys are placed too.
+    """
+
+    def placed(a: Any, of: NamedSharding) -> jax.Array:
+        if of.is_fully_addressable:
+            return jax.device_put(a, of)
+        if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(placed(jax.random.key_data(a), of), impl=jax.random.key_impl(a))
+        host = np.asarray(a)
+        return jax.make_array_from_callback(host.shape, of, lambda part: host[part])
+
+    return jax.tree.map(lambda a: placed(a, sharding(a)), tree)
+
+
+def whole_here(tree: Any, mesh: Mesh) -> Any:
+    """Return arrays that are placed on a mesh over several processes, each whole on the devices of this one. All processes call it.
+
+    What is whole here already shares its memory with the result.
+    """
+    here = replicated(own_part(mesh))
+
+    def whole(a: jax.Array) -> jax.Array:
+        parts = [part.data for part in jax.device_put(a, replicated(mesh)).addressable_shards]
+        return jax.make_array_from_single_device_arrays(a.shape, here, parts)
+
+    return jax.tree.map(whole, tree)
 
 
 def replicate(tree: Any) -> Any:

@@ -27,6 +27,13 @@ class NotWritten(RuntimeError):
     """A file could not be written, as one line that names it and gives the reason: a full disk, a missing permission."""
 
 
+class LostProcess(RuntimeError):
+    """Another process of a training over several has ended or failed."""
+
+
+# Errors whose message is one line for the user.
+IN_ONE_LINE = (BadInput, Diverged, NotWritten, LostProcess)
+
 # What a disk or its permissions refuse, and a user can mend.
 OF_DISK = {
     getattr(errno, name)
@@ -67,7 +74,7 @@ def reason(error: BaseException) -> str:
 
 
 def exit_code(work: Callable[[], None]) -> int:
-    """Call `work` and return the exit code: 0, or 2 for BadInput and 1 for Diverged, NotWritten and an OSError of OF_DISK.
+    """Call `work` and return the exit code: 0, or 2 for BadInput and 1 for the others IN_ONE_LINE and an OSError of OF_DISK.
 
     Their messages are printed on stderr, each in one line. Any other exception passes through.
 
@@ -76,7 +83,7 @@ def exit_code(work: Callable[[], None]) -> int:
     """
     try:
         work()
-    except (BadInput, Diverged, NotWritten) as error:
+    except IN_ONE_LINE as error:
         return _said(str(error), 2 if isinstance(error, BadInput) else 1)
     except OSError as error:
         if error.errno not in OF_DISK:

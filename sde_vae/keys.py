@@ -37,6 +37,7 @@ STREAMS = (
     "observe",
     "restore",
     "diffused y",
+    "noise of diffused y",
 )
 # Of numpy's generators. The first was that of the seed alone.
 GENERATORS = (

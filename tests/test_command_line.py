@@ -45,12 +45,34 @@ def test_a_word_sets_its_field(words, field, value):
         (["--config.seed", "1", "2"], "'2': not an option"),
         (["run"], "'run': not an option"),
         (["--config.seed=1", "--config.seed=1"], "given twice"),
+        (["--config.seed=4294967296"], "config.seed: got '4294967296', expected"),
     ],
 )
 def test_no_word_is_dropped_or_added_to_another(words, message):
     with pytest.raises(BadInput) as error:
         parse([*TRAIN, *words])
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("seed", ["4294967296", "-1", "1e3", "0x1", "9" * 5000])
+def test_a_seed_of_more_than_32_bits_is_refused_and_so_is_what_is_none(seed):
+    words = ["--config", "scorevae_digits", "--mode", "sample", "--sample_seed"]
+    assert parse([*words, "4294967295"]).sample_seed == 2**32 - 1
+    with pytest.raises(
+        BadInput, match=r"^--sample_seed: got '.*, expected a whole number, at least 0 and below 2\*\*32$"
+    ):
+        parse([*words, seed])
+
+
+@pytest.mark.parametrize("workdir", ["~/runs/mine", "~"])
+def test_a_tilde_in_workdir_is_the_home(tmp_path, monkeypatch, workdir):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    expected = tmp_path / "home" / workdir[2:]
+    assert parse([*TRAIN, "--workdir", workdir]).directory == expected
+    assert parse([*TRAIN, f"--workdir={workdir}"]).directory == expected
+    expected.mkdir(parents=True)
+    (expected / "config.json").write_text(json.dumps({"config": load_config("scorevae_digits").to_dict()}))
+    assert parse(["--mode", "sample", "--workdir", workdir]).directory == expected
 
 
 def test_every_word_is_in_what_is_returned():

@@ -92,7 +92,7 @@ def adaptive():
     return {"decode": run.decode(jax.random.key(5), z, np.arange(N, dtype=np.int32))}
 
 
-@pytest.mark.parametrize(("compute", "n"), [(everything, 8), (adaptive, 3)])
+@pytest.mark.parametrize(("compute", "n"), [pytest.param(everything, 8, marks=pytest.mark.slow), (adaptive, 3)])
 def test_a_model_gives_the_same_on_any_number_of_devices(compute, n, use_devices):
     use_devices(1)
     expected = compute()

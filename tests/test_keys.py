@@ -10,6 +10,10 @@ import pytest
 
 import sde_vae
 from sde_vae import keys
+from sde_vae.arrays import keys_of
+from sde_vae.build import conditional
+from sde_vae.build.config import load_config
+from sde_vae.build.experiment import build
 from sde_vae.build.fields import STAGES
 from sde_vae.build.preview import build_preview
 from sde_vae.data.dataset import Dataset, Split, to_model
@@ -22,10 +26,12 @@ from sde_vae.evaluators.noise_levels import noise_levels
 from sde_vae.evaluators.reconstruction import reconstruction
 from sde_vae.evaluators.samples import samples
 from sde_vae.evaluators.trajectory_consistency import trajectory_consistency
+from sde_vae.inference.restoration import observe_images, restore
 from sde_vae.inference.resume_cache import ResumeCache
 from sde_vae.methods.method import Method
 from sde_vae.training.loop import StopRequest, train_stage
 from tests.helpers.programs import traced_only
+from tests.helpers.small import pixelwise
 from tests.training.test_loop import stage as small_stage
 
 PACKAGE = Path(sde_vae.__file__).parent
@@ -118,6 +124,28 @@ def test_an_evaluation_has_one_key_for_each_purpose_and_no_other(tmp_path, monke
     assert purposes["sample latent codes"] == purposes["sample"] == {"generate"}
 
 
+def test_a_restoration_has_one_key_for_each_purpose(monkeypatch, one_device):
+    """Of what is observed, of x and of the examples' seeds of y's noise; in the score, of that noise."""
+    monkeypatch.setattr(conditional, "build_image_network", pixelwise)
+    named, asked = [], []
+    recorded = lambda seed, name: named.append((seed, name)) or keys.stream(seed, name)
+    for place in ("inference.restoration", "methods.conditional"):
+        monkeypatch.setattr(f"sde_vae.{place}.stream", recorded)
+    experiment = build(load_config("cmde_digits"))
+    method, given = experiment.final.method, traced_only(monkeypatch)
+    x, condition = observe_images(experiment.measurement.observe, to_model(PICTURES[:4], 17), 5, 4)
+    assert [program.keys for program in given] == [(tuple(jax.random.key_data(keys.stream(5, "observe")).tolist()),)]
+    restore(lambda key, condition, *_: asked.append((key, condition.seed)) or x, condition, 2, 5)
+    for k, (key, seeds) in enumerate(asked):
+        assert key == jax.random.fold_in(keys.stream(5, "restore"), k)
+        of_y = jax.random.fold_in(keys.stream(5, "diffused y"), k)
+        np.testing.assert_array_equal(seeds, jax.vmap(jax.random.bits)(keys_of(of_y, jax.numpy.arange(4))))
+    assert [name for _, name in named] == ["observe", *2 * ("restore", "diffused y")]
+    score = lambda key, given, x, t: method.score(method.init(key), {}, given)(x, t)
+    jax.eval_shape(score, jax.random.key(0), condition, x, np.ones(4, np.float32))
+    assert named[5:] == [(0, "noise of diffused y")]
+
+
 PICTURES = np.random.default_rng(0).integers(0, 17, (16, 8, 8, 1), np.uint8)
 DATA = Dataset("none", {"train": Split(PICTURES)})
 SMALL = (
@@ -142,17 +170,30 @@ def calls(tree):
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.relative_to(PACKAGE).as_posix())
-def test_no_key_is_made_of_a_seed_but_by_name(path):
-    """jax.random.key and numpy's generators take constants only, outside keys.py: of shapes, of counts, of a fixed split."""
+def test_no_key_is_made_but_by_name(path):
+    """Outside keys.py there is no jax.random.key but for shapes, and numpy's generators take constants only, as for a fixed split."""
     if path.name == "keys.py":
         return
+    tree = ast.parse(path.read_text())
+    assert len(list(unnamed(tree))) == (path.relative_to(PACKAGE).as_posix() in WITHOUT_NOISE), path
     allowed = {"avatar_factors.py", "kid.py"}  # of a face's own number, and of an argument that is 0
-    for name, call in calls(ast.parse(path.read_text())):
-        made = name in ("key", "PRNGKey") and "random" in ast.dump(call.func)
-        if (made or name == "default_rng") and path.name not in allowed:
+    for name, call in calls(tree):
+        if name == "default_rng" and path.name not in allowed:
             assert all(isinstance(argument, ast.Constant) for argument in call.args), f"{path}:{call.lineno}"
         if name in ("stream", "generator") and isinstance(call.args[-1], ast.Constant):
             assert call.args[-1].value in (*keys.STREAMS, *keys.GENERATORS), f"{path}:{call.lineno}"
+
+
+# Keys from which nothing is drawn that a user sees: of a deterministic solver, and of a count of evaluations.
+WITHOUT_NOISE = ("inference/compiled.py", "inference/decoding.py")
+
+
+def unnamed(tree):
+    """The lines that make a key, but for those inside of eval_shape, which draws nothing."""
+    inside = {id(node) for name, call in calls(tree) if name == "eval_shape" for node in ast.walk(call)}
+    for name, call in calls(tree):
+        if name in ("key", "PRNGKey") and "random" in ast.dump(call.func) and id(call) not in inside:
+            yield call.lineno
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.relative_to(PACKAGE).as_posix())
@@ -200,4 +241,7 @@ def test_the_reader_of_code_finds_what_it_looks_for():
     again = "def f(key):\n    a, b = jax.random.split(key)\n    c, d = jax.random.split(key, 2)"
     assert list(twice(ast.parse(both)))
     assert list(twice(ast.parse(again)))
+    for outside in ("jax.random.key(seed)", "jax.random.fold_in(jax.random.key(0), seed)", "random.PRNGKey(0)"):
+        assert list(unnamed(ast.parse(f"f(a, {outside})")))
+    assert not list(unnamed(ast.parse("jax.eval_shape(f, jax.random.key(0))")))
     assert not list(twice(ast.parse("def f(key):\n    a, key = jax.random.split(key)\n    return fold_in(key, 1)")))

@@ -1,6 +1,8 @@
 """Train a run: the stages that are not finished, in order, each resumable."""
 
+import contextlib
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import jax
@@ -23,16 +25,17 @@ from sde_vae.build.parameters import (
 from sde_vae.build.readiness import require_ready
 from sde_vae.data.dataset import Dataset, Images
 from sde_vae.data.scaling import standardisation_of
-from sde_vae.devices import replicate
+from sde_vae.devices import replicate, training_devices
 from sde_vae.errors import BadInput
 from sde_vae.files import require_writable, write_text
+from sde_vae.hosts.together import LONG, agree, first, is_first, only_first_prints, together, wait_to_see
 from sde_vae.inference.sampling import from_prior, make_sampler
 from sde_vae.inference.synthetic import synthetic_images
 from sde_vae.keys import stream
 from sde_vae.methods.method import Method, abstract_params, required
 from sde_vae.training import workdir
 from sde_vae.training.checkpoints import room_for
-from sde_vae.training.description import describe, newest_record
+from sde_vae.training.description import describe, newest_record, steps
 from sde_vae.training.lock import locked
 from sde_vae.training.loop import train_stage
 from sde_vae.training.signals import Stopped, StopRequest
@@ -48,6 +51,8 @@ def train(config: ConfigDict, directory: str | Path) -> bool:
     process, and for a stage that would stand on other parameters than it was trained on; Diverged where a loss is not finite; and
     NotWritten where the disk is full.
 
+    After jax.distributed.initialize, which comes after `import sde_vae`, all processes call it together, and share the work.
+
     >>> import sde_vae
     >>> config = sde_vae.load_config("scorevae_digits")
     >>> sde_vae.train(config, "runs/mine")  # doctest: +SKIP
@@ -60,18 +65,23 @@ def train(config: ConfigDict, directory: str | Path) -> bool:
 
 def train_stages(config: ConfigDict, experiment: Experiment, directory: Path) -> bool:
     """Train the stages of `experiment`, as `train` does."""
-    if jax.process_count() > 1:
-        raise BadInput("several hosts: training runs on the devices of one host so far; start it on one")
-    # What can be wrong with the input is found before anything is written.
     flat, defaults = workdir.flatten(config.to_dict()), workdir.flatten(default_config().to_dict())
-    workdir.check(directory, flat, defaults)
-    data = experiment.load()
-    require_same_scaling(directory, data)
-    notes = require_ready(config, experiment, data)
-    if config.prior.checkpoint and experiment.prior:
-        notes += prior_notes(config, experiment, directory, data)
-    outdated(config, experiment, directory)
-    with locked(directory):
+    of_process = {"version of " + name: version(name) for name in workdir.PACKAGES}
+    of_process |= {"number of devices": jax.local_device_count(), **flat}
+    agree("--config", of_process, "start all processes with the same command, versions and devices")
+
+    def check() -> list[str]:
+        workdir.check(directory, flat, defaults)
+        data = experiment.load()
+        require_same_scaling(directory, data)
+        notes = require_ready(config, experiment, data)
+        if config.prior.checkpoint and experiment.prior:
+            notes += prior_notes(config, experiment, directory, data)
+        outdated(config, experiment, directory)
+        return notes
+
+    def begin() -> list[str]:
+        lock.enter_context(locked(directory))
         # Again, as another process may have trained until now.
         again = outdated(config, experiment, directory)
         untrained = [
@@ -82,15 +92,22 @@ def train_stages(config: ConfigDict, experiment: Experiment, directory: Path) ->
         require_writable(
             directory, "--workdir", checkpoint_bytes(untrained) + bytes_to_convert(config, experiment, directory)
         )
-        workdir.claim(directory, flat, defaults, describe_data(data), bool(untrained))
-        notes += (
+        workdir.claim(directory, flat, defaults, describe_data(experiment.load()), bool(untrained))
+        return (
             convert_prior(config, experiment, directory)
             + set_aside(directory, again)
             + notes_on(config, experiment, directory)
         )
+
+    # What can be wrong with the input is found before anything is written. Process 0 alone writes, and holds the lock.
+    with only_first_prints(), contextlib.ExitStack() as lock:
+        notes = together("checks", check)[0] + first("beginning", begin)
+        together("config.json", lambda: wait_to_see(directory / "config.json"))
+        data = experiment.load()
         print(announcement(config, experiment, data, directory), *notes, sep="\n", flush=True)
         finished = all_stages(config, experiment, directory)
-        report_skipped(data, directory)
+        if is_first():
+            report_skipped(data, directory)
     return finished
 
 
@@ -105,17 +122,23 @@ def all_stages(config: ConfigDict, experiment: Experiment, directory: Path) -> b
     """Train each stage in turn. False if a signal stopped one, with its state saved."""
     with StopRequest() as stop:
         for stage in experiment.stages:
-            try:
-                stop.check()
-                synthetic = sample_synthetic(config, experiment, directory, stage, stop) if stage.synthetic else None
-                stop.check()
-            except Stopped:
-                print(f"{stage.name}: stopped by {stop.name} before it began; the same command goes on from here")
+            if any(together("signals", lambda: stop.requested)) or not make_synthetic(
+                config, experiment, directory, stage, stop
+            ):
+                print(f"{stage.name}: stopped by {signal_of(stop)} before it began; the same command goes on from here")
                 return False
+            synthetic = sample_synthetic(config, experiment, directory, stage, stop) if stage.synthetic else None
             if not train_one(config, experiment, directory, stage, stop, synthetic):
-                print(f"{stage.name}: stopped by {stop.name}, the state is saved; the same command goes on from here")
+                print(
+                    f"{stage.name}: stopped by {signal_of(stop)}, the state is saved; the same command goes on from here"
+                )
                 return False
     return True
+
+
+def signal_of(stop: StopRequest) -> str:
+    """Return the name of the signal that stopped this process, or that it was another one's."""
+    return stop.name or "a signal to another process"
 
 
 def train_one(
@@ -132,7 +155,7 @@ def train_one(
         require_same(at[1], before, f"the stage {stage.name} in {directory}")
     record = record_of(config, stage, before)
     # Without a name here, the host has no second copy of what the stage places on its devices.
-    return train_stage(
+    done = train_stage(
         stage,
         {name: before.pop(name).params for name in stage.depends_on},
         directory / stage.name,
@@ -140,12 +163,37 @@ def train_one(
         synthetic,
         record,
     )
+    # The stages that stand on it read what process 0 has written.
+    checkpoints = directory / stage.name / "checkpoints"
+    step = first(f"end of {stage.name}", lambda: max(steps(checkpoints), default=None))
+    if step is not None:
+        wait_to_see(checkpoints / str(step))
+    return done
+
+
+def make_synthetic(
+    config: ConfigDict, experiment: Experiment, directory: Path, stage: Stage, stop: StopRequest
+) -> bool:
+    """Let process 0 sample the synthetic images of a stage, if it has any. Returns False if a signal stopped that."""
+
+    def make() -> bool:
+        try:
+            if stage.synthetic:
+                sample_synthetic(config, experiment, directory, stage, stop)
+        except Stopped:
+            return False
+        return True
+
+    return first(f"synthetic images of {stage.name}", make, LONG)
 
 
 def sample_synthetic(
     config: ConfigDict, experiment: Experiment, directory: Path, stage: Stage, stop: StopRequest
 ) -> Images:
-    """Return uint8 images [n, H, W, C] sampled from the prior, now or before: they are kept in WORKDIR/synthetic."""
+    """Return uint8 images [n, H, W, C] sampled from the prior, now or before: they are kept in WORKDIR/synthetic.
+
+    Raises Stopped if a signal stops the sampling.
+    """
     prior = load_prior(config, experiment, directory).params
     unconditional = required(experiment.prior and experiment.prior.unconditional, "unconditional")
     key = stream(config.seed, "synthetic images")
@@ -166,13 +214,14 @@ def sample_synthetic(
 def announcement(config: ConfigDict, experiment: Experiment, data: Dataset, directory: Path) -> str:
     """Say what is about to be trained: where, on what, how large, on which devices, and in which stages."""
     splits = ", ".join(f"{name} {len(split.images)}" for name, split in data.splits.items())
-    devices = jax.local_devices()
+    devices, processes = training_devices(), jax.process_count()
+    over = f" of {processes} processes" if processes > 1 else ""
     latents = f", {config.model.latent_dim} latents" if experiment.final.method.encode else ""
     lines = [
         f"{experiment.title} on {data.name}{latents}",
         f"workdir   {directory}",
         f"data      {splits} {'images' if data.scaling is None else 'examples'} of {'x'.join(map(str, data.shape))}",
-        f"devices   {len(devices)} x {devices[0].device_kind}, config.parallel={config.parallel}",
+        f"devices   {len(devices)} x {devices[0].device_kind}{over}, config.parallel={config.parallel}",
     ]
     if spec := experiment.pretrained:
         lines.append(

@@ -18,8 +18,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from sde_vae.errors import BadInput, NotWritten
+from sde_vae.hosts.together import first, is_first, wait_to_see
 from sde_vae.training import ema_files
 from sde_vae.training.description import META, Damaged, Description, as_meta, describe, read_description, steps
+from sde_vae.training.orbax_alone import alone, reader
 from sde_vae.training.quiet_orbax import quieten
 from sde_vae.training.train_state import TrainState
 from sde_vae.training.workdir import EMA_FILE
@@ -29,17 +31,27 @@ from sde_vae.types import Params
 class Checkpoints:
     """The checkpoints of one stage, under WORKDIR/STAGE/checkpoints/STEP. The context manager waits for the writes at its end.
 
+    Of several processes the first writes, and all read the same. What it writes does not depend on the number of devices or processes.
+
     `record` is kept with each: the config that the stage is trained with, and what it stands on. Raises NotWritten if a checkpoint
     cannot be written.
     """
 
     def __init__(self, directory: Path, stage: str, keep: int = 3, record: dict[str, Any] | None = None):
         self.directory, self.stage, self.record = Path(directory).absolute(), stage, record
-        self.directory.mkdir(parents=True, exist_ok=True)
         quieten()
+        self._manager: Any = None
+        if not is_first():
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
         self._manager = ocp.CheckpointManager(
             self.directory,
-            options=ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True),
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=keep,
+                enable_async_checkpointing=True,
+                create=False,
+                multiprocessing_options=alone(),
+            ),
             item_names=(*TrainState._fields, META),
         )
 
@@ -47,6 +59,8 @@ class Checkpoints:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._manager is None:
+            return
         with self._written():
             self._manager.close()
 
@@ -55,6 +69,8 @@ class Checkpoints:
 
         The state is copied to the host first, so that the caller may continue at once.
         """
+        if self._manager is None:
+            return
         # On a CPU device_get returns views, and what has a view is not overwritten: a donated state would be kept twice.
         host = jax.tree.map(np.array, jax.device_get(state))
         self._require_room(sum(a.nbytes for a in jax.tree.leaves(host)))
@@ -85,23 +101,38 @@ class Checkpoints:
             ) from error
 
     def restore_latest(self, abstract: TrainState) -> TrainState | None:
-        """Return the newest state that is whole, or None.
+        """Return the newest state that is whole, or None. All processes call it, and get the state that the first finds.
 
         Damaged checkpoints are skipped with a warning, and renamed so that their steps can be written again. Raises BadInput
         if a checkpoint is whole but belongs to another stage or another network.
         """
+        found: list[TrainState] = []
+
+        def newest() -> int | None:
+            found.extend(self._newest_whole(abstract))
+            return int(found[0].step) if found else None
+
+        step = first(f"newest checkpoint of {self.stage}", newest)
+        if step is not None and not found:
+            path = self.directory / str(step)
+            wait_to_see(path)
+            found.append(TrainState(**_restore(path, self.stage, abstract._asdict())[0]))
+        return found[0] if found else None
+
+    def _newest_whole(self, abstract: TrainState) -> list[TrainState]:
+        """Return the newest whole state in a list, or an empty list, as `restore_latest` does."""
         for path in _leftovers(self.directory):
             warnings.warn(f"skipping {path}: a checkpoint that was never finished", stacklevel=2)
         for step in steps(self.directory):
             path = self.directory / str(step)
             try:
-                return TrainState(**_restore(path, self.stage, abstract._asdict())[0])
+                return [TrainState(**_restore(path, self.stage, abstract._asdict())[0])]
             except Damaged as error:
                 aside = _aside(path)
                 warnings.warn(f"skipping {path}: {error}; moved to {aside.name}", stacklevel=2)
                 path.rename(aside)
                 self._manager.reload()
-        return None
+        return []
 
     def data_state(self, step: int) -> dict[str, Any] | None:
         """Return the state of the data iterator that `save` wrote at this step."""
@@ -168,8 +199,8 @@ def _restore(path: Path, stage: str, abstract: dict[str, Any]) -> tuple[dict[str
 
 def _read(path: Path, args: dict[str, Any]) -> dict[str, Any]:
     try:
-        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-            return dict(reader.restore(path.absolute(), args=ocp.args.Composite(**args)).items())
+        with reader() as of_items:
+            return dict(of_items.restore(path.absolute(), args=ocp.args.Composite(**args)).items())
     # orbax passes on any error of its readers (ValueError, FileNotFoundError, XlaRuntimeError, bare Exception).
     except Exception as error:
         raise Damaged(f"it can't be read ({_one_line(error)})") from error

@@ -48,6 +48,16 @@ class MetricsLog:
             self._tb.add_images(name, images, step, dataformats="NHWC")
 
 
+class NoLog:
+    """Write nothing, as the processes but the first do."""
+
+    def write(self, step: int, metrics: dict[str, float]) -> None:
+        """Write nothing."""
+
+    def images(self, step: int, named: dict[str, np.ndarray]) -> None:
+        """Show nothing."""
+
+
 def read(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a metrics.jsonl; the values of a row are finite numbers, or None.
 

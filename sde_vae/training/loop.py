@@ -3,6 +3,7 @@
 import contextlib
 import math
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,18 @@ from tqdm import tqdm
 
 from sde_vae.data.dataset import Images
 from sde_vae.data.pipeline import prefetch
+from sde_vae.devices import training_devices
 from sde_vae.errors import Diverged
+from sde_vae.hosts.together import agree, is_first, several
 from sde_vae.keys import stream
 from sde_vae.training.checkpoints import Checkpoints
-from sde_vae.training.logs import MetricsLog
+from sde_vae.training.description import digest
+from sde_vae.training.logs import MetricsLog, NoLog
 from sde_vae.training.parallel import parallelise
+from sde_vae.training.shared_stop import SharedStop
 from sde_vae.training.signals import StopRequest
-from sde_vae.training.stage import Stage
-from sde_vae.training.train_state import abstract_state, init_state, make_update
+from sde_vae.training.stage import Stage, update_of
+from sde_vae.training.train_state import TrainState, abstract_state, init_state
 from sde_vae.types import Frozen, Metrics
 
 
@@ -32,17 +37,21 @@ def train_stage(
 ) -> bool:
     """Train one stage to its last step. Returns True when done, or False if `stop` was requested, with the state saved.
 
+    Of several processes each has the same arguments, and its own signals: a request to one stops all, after the same step.
+
     Each checkpoint keeps `record`, JSON: the config, and what the stage stands on.
 
     Raises Diverged, which names the step, the term of the loss and the last good checkpoint. A checkpoint is saved only after
     all losses up to it have been found finite.
     """
+    devices = training_devices()
     parallel = parallelise(
-        lambda axis_name: make_update(stage.method, stage.optimiser, stage.ema_decay, axis_name),
+        partial(update_of, stage),
         stage.parallel,
         stage.batch_size,
-        jax.local_devices(),
+        devices,
         f"config.stages.{stage.name}.batch_size",
+        stage.accumulation,
     )
     init_key, train_key = (stream(stage.seed, f"{purpose}/{stage.name}") for purpose in ("initialise", "train"))
 
@@ -58,16 +67,17 @@ def train_stage(
         if start >= stage.steps:
             print(f"{stage.name}: finished at step {start}")
             return True
+        frozen = stage.prepare(frozen)
+        _require_same_start(stage.name, state, frozen, data.state(start))
         # Placed once: what a step finds elsewhere, it would move at every step.
-        state, train_key = parallel.place((state, train_key))
-        frozen = parallel.place(stage.prepare(parallel.place(frozen)))
+        state, frozen, train_key = parallel.place((state, frozen, train_key))
 
-        saved, pending = start, []
+        saved, pending, shared_stop = start, [], SharedStop(devices)
         # Without the first step, which includes the compilation.
         clock = Clock()
         with (
-            MetricsLog(directory, start) as log,
-            tqdm(total=stage.steps, initial=start, desc=stage.name, unit="step") as bar,
+            MetricsLog(directory, start) if is_first() else contextlib.nullcontext(NoLog()) as log,
+            tqdm(total=stage.steps, initial=start, desc=stage.name, unit="step", disable=not is_first()) as bar,
             contextlib.closing(prefetch(data.batches(start, stage.steps), parallel.place_batch)) as batches,
         ):
             for step, batch in enumerate(batches, start + 1):
@@ -76,7 +86,7 @@ def train_stage(
                 bar.update()
 
                 # Read once a step: with two reads, a signal between them would end the loop without saving.
-                stopping = stop.requested
+                stopping = shared_stop.after_step(stop.requested)
                 saving = step % stage.checkpoint_every == 0 or step == stage.steps or stopping
                 if step % stage.log_every == 0 or saving:
                     values = _finite(pending, directory / "checkpoints" / str(saved) if saved else None)
@@ -86,13 +96,22 @@ def train_stage(
                     if step % stage.log_every == 0 or step == stage.steps:
                         log.write(step, values | ({"steps_per_second": rate} if rate else {}))
                 if stage.preview and stage.preview_every and step % stage.preview_every == 0:
-                    log.images(step, stage.preview(state.ema_params, frozen))
+                    shown = parallel.whole((state.ema_params, frozen))
+                    if is_first():
+                        log.images(step, stage.preview(*shown))
                 if saving:
-                    checkpoints.save(state, data.state(step))
+                    checkpoints.save(parallel.whole(state), data.state(step))
                     saved = step
                 if stopping:
                     return step == stage.steps
     return True
+
+
+def _require_same_start(stage: str, state: TrainState, frozen: Frozen, data: dict[str, Any]) -> None:
+    """Raise BadInput unless all processes begin with the same numbers and the same data."""
+    if several():
+        start = {"state": digest(state._asdict()), "frozen parameters": digest(frozen), **data}
+        agree(f"{stage}: what it begins with", start, "give all hosts the same workdir, data and versions")
 
 
 class Clock:

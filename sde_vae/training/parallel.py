@@ -1,4 +1,4 @@
-"""Run one update on all devices, in one of three modes that give the same numbers.
+"""Run one update on all devices, of one process or of several, in one of three modes that give the same numbers.
 
     pmap    jax.pmap: gradients are averaged by the pmean in the update
     data    jax.jit over a mesh: the batch is sharded, the state is replicated
@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from sde_vae.devices import AXIS, Device, mesh_of, replicated, sharded
+from sde_vae.devices import AXIS, Device, mesh_of, own_part, place, replicated, sharded, whole_here
 from sde_vae.errors import BadInput, choose
 from sde_vae.training.train_state import TrainState, Update
 from sde_vae.types import Batch, Metrics, Params, PRNGKey
@@ -26,36 +26,48 @@ MakeUpdate = Callable[[str | None], Update]
 
 
 class Parallel(NamedTuple):
-    """Three functions. A step moves nothing but the gradients, if what it takes was placed once before.
+    """Four functions. A step moves nothing but the gradients, if what it takes was placed once before.
 
     place(tree)                      state, frozen parameters and key, placed as `update` takes and returns them
-    place_batch(batch)               a host batch of the global size, each device with its part
+    place_batch(batch)               a host batch, this process's part of the global one, each device with its part
     update(state, frozen, key, batch) -> (state, metrics), all placed; the given state cannot be used again
+    whole(tree)                      what `place` or `update` returned, on devices of this process alone; all processes call it
     """
 
     place: Callable[[Any], Any]
     place_batch: Callable[[Batch], Batch]
     update: Update
+    whole: Callable[[Any], Any]
 
 
 def parallelise(
-    make_update: MakeUpdate, mode: str, batch_size: int, devices: list[Device], field: str = "batch_size"
+    make_update: MakeUpdate,
+    mode: str,
+    batch_size: int,
+    devices: list[Device],
+    field: str = "batch_size",
+    accumulation: int = 1,
 ) -> Parallel:
     """Return the update on `devices` in one of the modes "pmap", "data" and "fsdp".
 
     Raises BadInput for an unknown mode, and for a batch size, of the config field `field`, that the number of devices does not
-    divide.
+    divide, or that number times the `accumulation` of the update.
     """
     run = choose("config.parallel", mode, {"pmap": _pmap, "data": _data, "fsdp": _fsdp})
-    require_divisible(batch_size, len(devices), field)
+    require_divisible(batch_size, len(devices), field, accumulation)
     return run(make_update, mesh_of(devices))
 
 
-def require_divisible(batch_size: int, devices: int, field: str) -> None:
-    """Raise BadInput, naming `field`, for a batch size that the number of devices does not divide."""
-    if batch_size % devices:
+def require_divisible(batch_size: int, devices: int, field: str, accumulation: int = 1) -> None:
+    """Raise BadInput, naming `field`, for a batch size that the number of devices, times that of the parts of each, does not divide."""
+    if batch_size % (parts := devices * accumulation):
+        if accumulation == 1:
+            raise BadInput(
+                f"{field}: got {batch_size}, which {devices} devices do not divide; take a multiple of {devices}"
+            )
         raise BadInput(
-            f"{field}: got {batch_size}, which {devices} devices do not divide; take a multiple of {devices}"
+            f"{field}: got {batch_size}, which {devices} device{'s' * (devices > 1)} times an accumulation of {accumulation} do not divide; "
+            f"take a multiple of {parts}, or another accumulation"
         )
 
 
@@ -68,12 +80,14 @@ def _pmap(make_update: MakeUpdate, mesh: Mesh) -> Parallel:
         devices=list(mesh.devices),
         donate_argnums=0,
     )
+    # Over several processes pmap takes and returns what each has on its own devices.
+    here = own_part(mesh)
 
     def place_batch(batch: Batch) -> Batch:
-        parts = jax.tree.map(lambda a: np.reshape(a, (mesh.size, -1, *np.shape(a)[1:])), batch)
-        return jax.device_put(parts, sharded(mesh))
+        parts = jax.tree.map(lambda a: np.reshape(a, (here.size, -1, *np.shape(a)[1:])), batch)
+        return jax.device_put(parts, sharded(here))
 
-    return Parallel(partial(jax.device_put, device=replicated(mesh)), place_batch, update)
+    return Parallel(partial(jax.device_put, device=replicated(here)), place_batch, update, lambda tree: tree)
 
 
 def _over_mesh(make_update: MakeUpdate, mesh: Mesh) -> Update:
@@ -94,9 +108,7 @@ def _over_mesh(make_update: MakeUpdate, mesh: Mesh) -> Update:
 
 def _data(make_update: MakeUpdate, mesh: Mesh) -> Parallel:
     update = jax.jit(_over_mesh(make_update, mesh), out_shardings=replicated(mesh), donate_argnums=0)
-    return Parallel(
-        partial(jax.device_put, device=replicated(mesh)), partial(jax.device_put, device=sharded(mesh)), update
-    )
+    return Parallel(lambda tree: place(tree, lambda a: replicated(mesh)), _place_rows(mesh), update, _whole(mesh))
 
 
 def _fsdp(make_update: MakeUpdate, mesh: Mesh) -> Parallel:
@@ -110,10 +122,17 @@ def _fsdp(make_update: MakeUpdate, mesh: Mesh) -> Parallel:
         state, metrics = gathering(state, frozen, key, batch)
         return jax.tree.map(lambda a: jax.lax.with_sharding_constraint(a, sharding(a)), state), metrics
 
-    def place(tree: Any) -> Any:
-        return jax.tree.map(lambda a: jax.device_put(a, sharding(a)), tree)
+    return Parallel(lambda tree: place(tree, sharding), _place_rows(mesh), update, _whole(mesh))
 
-    return Parallel(place, partial(jax.device_put, device=sharded(mesh)), update)
+
+def _place_rows(mesh: Mesh) -> Callable[[Batch], Batch]:
+    """Return a function that places this process's rows of a batch, whose first axis is split over all devices."""
+    return partial(jax.make_array_from_process_local_data, sharded(mesh))
+
+
+def _whole(mesh: Mesh) -> Callable[[Any], Any]:
+    """Return the function `whole` of a mode whose arrays are placed on the mesh."""
+    return (lambda tree: tree) if own_part(mesh).size == mesh.size else partial(whole_here, mesh=mesh)
 
 
 def longest_divisible(shape: tuple[int, ...], devices: int) -> PartitionSpec:

@@ -9,6 +9,7 @@ import optax
 from sde_vae.data.dataset import Images
 from sde_vae.data.pipeline import Pipeline
 from sde_vae.methods.method import Method
+from sde_vae.training.train_state import Update, make_update
 from sde_vae.types import Frozen, Params
 
 
@@ -25,6 +26,7 @@ class Stage(NamedTuple):
                        moments of the latent codes
     open_data          (synthetic images or None) -> the Pipeline of training images
     synthetic          the number of synthetic images, sampled from a prior, that the stage trains on; 0 for none
+    accumulation       the parts in which a device takes its share of a batch, one after another
     preview            (EMA parameters, frozen) -> images [n, H, W, C] on [0, 1] by name, which TensorBoard shows every
                        `preview_every` steps; 0 is never
     """
@@ -42,7 +44,13 @@ class Stage(NamedTuple):
     keep: int
     parallel: str
     seed: int
+    accumulation: int = 1
     synthetic: int = 0
     preview_every: int = 0
     preview: Callable[[Params, Frozen], dict[str, np.ndarray]] | None = None
     prepare: Callable[[Frozen], Frozen] = unchanged
+
+
+def update_of(stage: Stage, axis_name: str | None = None) -> Update:
+    """Return the pure update of a stage; over devices, its part on each."""
+    return make_update(stage.method, stage.optimiser, stage.ema_decay, axis_name, stage.accumulation)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from sde_vae.methods.method import Method, abstract_params
+from sde_vae.training.accumulation import mean_over_parts
 from sde_vae.types import Batch, Metrics, Params, PRNGKey
 
 # Decay(learning_rate, steps) -> the learning rate at each step after the warm-up.
@@ -64,15 +65,26 @@ def adam(learning_rate: float, steps: int, warmup: int, clip: float, decay: Deca
 
 
 def make_update(
-    method: Method, optimiser: optax.GradientTransformation, ema_decay: float, axis_name: str | None = None
+    method: Method,
+    optimiser: optax.GradientTransformation,
+    ema_decay: float,
+    axis_name: str | None = None,
+    accumulation: int = 1,
 ) -> Update:
-    """Return the pure update. Gradients and metrics are averaged over `axis_name`, all that it knows of devices."""
+    """Return the pure update. Gradients and metrics are averaged over `axis_name`, all that it knows of devices.
+
+    A device takes its part of the batch in `accumulation` parts, one after another: the same update in less memory.
+    """
 
     def update(state: TrainState, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[TrainState, Metrics]:
         step_key = jax.random.fold_in(key, state.step)
         # Set here and not by the loader: a batch is split over the devices, and the step is the same on all.
         batch = batch._replace(step=state.step)
-        gradients, metrics = jax.grad(method.loss, has_aux=True)(state.params, frozen, step_key, batch)
+
+        def gradients_of(part: Batch) -> tuple[Params, Metrics]:
+            return jax.grad(method.loss, has_aux=True)(state.params, frozen, step_key, part)
+
+        gradients, metrics = mean_over_parts(gradients_of, batch, accumulation)
         if axis_name is not None:
             gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)
         updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)

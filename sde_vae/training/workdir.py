@@ -4,13 +4,14 @@ import json
 import shlex
 import subprocess
 import sys
+import warnings
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from sde_vae.errors import BadInput
-from sde_vae.files import write_json
+from sde_vae.files import json_crc32, write_json
 from sde_vae.training.description import newest_record
 from sde_vae.training.renamed_fields import renamed
 
@@ -18,9 +19,11 @@ STAGES = ("prior", "encoder", "correction", "latent")
 # The file of a released stage's EMA parameters, in the place of its checkpoints.
 EMA_FILE = "ema.safetensors"
 # Fields that may change between two commands on one workdir: they do not change what a finished stage has learnt.
-OF_LOOP = ("steps", "checkpoint_every", "log_every", "preview_every")
+OF_LOOP = ("steps", "accumulation", "checkpoint_every", "log_every", "preview_every")
 FREE = (
     "parallel",
+    # The device has it by default, and is not asked after either.
+    "model.precision",
     "keep_checkpoints",
     "retrain",
     "data.dir",
@@ -97,7 +100,12 @@ def claim(workdir: Path, config: Flat, defaults: Flat, data: dict[str, Any], tra
     made = facts()
     if not trains and (workdir / "config.json").exists():
         made = {name: value for name, value in read_facts(workdir).items() if name in made}
-    write_json(workdir / "config.json", {"config": nested(config), "data": data, **made})
+    write_json(workdir / "config.json", described(nested(config), data, made))
+
+
+def described(config: dict[str, Any], data: dict[str, Any], made: dict[str, Any]) -> dict[str, Any]:
+    """Return what config.json holds: the nested config and what was trained on, with a checksum of both, and how the run was made."""
+    return {"config": config, "data": data, "crc32": json_crc32([config, data]), **made}
 
 
 def check(workdir: Path, config: Flat, defaults: Flat) -> None:
@@ -165,7 +173,10 @@ def check_alike(theirs: Flat, expected: Flat, other: Path, field: str) -> None:
 
 
 def read_facts(workdir: Path, field: str = "--workdir") -> dict[str, Any]:
-    """Return what WORKDIR/config.json holds. Raises BadInput, naming `field`, if that is not the config of a run."""
+    """Return what WORKDIR/config.json holds, with a warning if its checksum is wrong; one of an earlier version has none.
+
+    Raises BadInput, naming `field`, if that is not the config of a run.
+    """
     path = workdir / "config.json"
     try:
         found = json.loads(path.read_bytes())
@@ -173,6 +184,9 @@ def read_facts(workdir: Path, field: str = "--workdir") -> dict[str, Any]:
         raise BadInput(f"{field}: {path} is not the config of a run; expected a trained workdir") from error
     if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
         raise BadInput(f"{field}: {path} is not the config of a run; expected a trained workdir")
+    if "crc32" in found and found["crc32"] != json_crc32([found["config"], found.get("data")]):
+        # Of one place: said once, however often the file is read.
+        warnings.warn(f"{path}: damaged, or changed by hand: its checksum is wrong; taken as it is", stacklevel=1)
     return found
 
 

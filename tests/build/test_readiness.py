@@ -2,6 +2,7 @@
 
 import importlib.metadata
 
+import jax
 import numpy as np
 import pytest
 
@@ -13,6 +14,10 @@ from sde_vae.build.readiness import require_ready
 from sde_vae.commands.train import train
 from sde_vae.data.dataset import Dataset, Split
 from sde_vae.errors import BadInput
+from sde_vae.files import write_json
+from sde_vae.methods.method import abstract_params
+from sde_vae.training.ema_files import write_ema
+from sde_vae.training.workdir import EMA_FILE
 
 
 def config_with(**changes):
@@ -21,6 +26,17 @@ def config_with(**changes):
 
 def images(**sizes):
     return Dataset("mine", {name: Split(np.zeros((n, 8, 8, 1), np.uint8)) for name, n in sizes.items()})
+
+
+@pytest.mark.parametrize(
+    ("method", "noise", "assumed", "said"),
+    [("dps", 0.0, 0.05, 1), ("dps", 0.0, 0.3, 0), ("dps", 0.4, 0.05, 0), ("pigdm", 0.0, 0.05, 0)],
+)
+def test_a_narrow_likelihood_of_dps_is_said(method, noise, assumed, said, one_device):
+    of_task = {"task__noise": noise, "task__assumed_noise": assumed, "eval__evaluators": ("restoration",)}
+    config = config_with(method=method, **of_task)
+    notes = require_ready(config, build(config), images(train=100, test=100))
+    assert sum("dps with config.task.assumed_noise" in note for note in notes) == said
 
 
 @pytest.mark.parametrize("stage", ["prior", "encoder", "correction", "latent"])
@@ -64,6 +80,63 @@ def test_an_extra_of_the_evaluation_that_is_missing_is_refused_with_two_ways_out
     config = config_with(**{field: value})
     with pytest.raises(BadInput, match=r"is not installed; run: pip install .*, or do without: config\.eval\."):
         require_ready(config, build(config), images(train=100, test=100))
+
+
+def write_prior(workdir, config):
+    """A run in which the prior of `config` is trained, with parameters that are all 0."""
+    params = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), abstract_params(build(config).prior))
+    write_json(workdir / "config.json", {"config": config.to_dict()})
+    write_ema(workdir / "prior" / EMA_FILE, "prior", params, 1, None)
+
+
+def test_a_prior_of_the_evaluation_that_does_not_fit_is_refused(tmp_path):
+    write_prior(tmp_path, config_with())
+    ready = lambda **changes: require_ready(
+        (config := config_with(eval__prior=str(tmp_path), **changes)), build(config), images(train=100, test=100)
+    )
+    assert ready() == []
+    for changes, message in (
+        (
+            {"sde__beta_max": 10.0},
+            r"config\.eval\.prior: .* was trained with config\.sde\.beta_max 20\.0, expected 10\.0",
+        ),
+        ({"model__prior__channels": 8}, r"config\.eval\.prior: .*ema\.safetensors is of another network"),
+        ({"method": "beta_vae"}, r"config\.eval\.prior: got .*, but beta-VAE has no prior; leave it out"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            ready(**changes)
+    (tmp_path / "prior" / EMA_FILE).unlink()
+    with pytest.raises(BadInput, match=r"config\.eval\.prior: expected checkpoints of the stage 'prior'"):
+        ready()
+
+
+def test_pixels_are_not_features_of_smaller_images():
+    small = {"data__name": "folder", "data__dir": "somewhere", "eval__extractor": "pixels"}
+    config = config_with(data__image_size="(16, 6)", **small)
+    with pytest.raises(
+        BadInput, match=r"config\.eval\.extractor: got pixels, which pools images to 8x8, and these are 16x6"
+    ):
+        require_ready(config, build(config), images(train=100, test=100))
+
+
+def test_a_split_that_was_chosen_has_images_and_what_an_evaluator_asks_of_it():
+    config = config_with(eval__split="valid")
+    with pytest.raises(BadInput, match=r"config\.eval\.split: got 'valid', but mine has only train, test"):
+        require_ready(config, build(config), images(train=100, test=100))
+    fields = {"method": "prior", "labels__attribute": "digit", "labels__classes": 10, "eval__evaluators": "labels"}
+    config = config_with(**fields)
+    data = images(train=100, test=100)
+    splits = data.splits | {"train": Split(data.splits["train"].images, np.zeros((100, 1), np.float32))}
+    data = data._replace(splits=splits, attributes=("digit",))
+    message = r"config\.eval\.evaluators: got labels, but the split test of mine has no attributes"
+    with pytest.raises(BadInput, match=message):
+        require_ready(config, build(config), data)
+
+
+def test_attention_that_never_occurs_is_said_before_training():
+    config = config_with(model__prior__attention=(16,))
+    (note,) = require_ready(config, build(config), images(train=100, test=100))
+    assert note.startswith("note: config.model.prior.attention: there is no attention at 16")
 
 
 def test_few_images_and_short_stages_are_said():

@@ -20,8 +20,9 @@ from sde_vae.training.train_state import adam, constant, init_state
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _collect():
+    """While the filter holds, and once: each time it looks through all that JAX has traced."""
     yield
     gc.collect()
 

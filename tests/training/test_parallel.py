@@ -3,6 +3,7 @@
 from functools import cache, partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -38,18 +39,22 @@ def plain(name):
 @pytest.mark.parametrize(
     ("name", "mode", "devices"),
     [
-        ("score_vae", "jit", 1),
-        ("score_vae", "pmap", 2),
-        ("score_vae", "pmap", 8),
-        ("score_vae", "data", 8),
+        pytest.param("score_vae", "jit", 1, marks=pytest.mark.slow),
+        pytest.param("score_vae", "pmap", 2, marks=pytest.mark.slow),
+        pytest.param("score_vae", "pmap", 8, marks=pytest.mark.slow),
+        pytest.param("score_vae", "data", 8, marks=pytest.mark.slow),
         ("score_vae", "fsdp", 8),
         ("prior", "pmap", 8),
         ("prior", "data", 4),
-        ("prior", "fsdp", 2),
+        pytest.param("prior", "fsdp", 2, marks=pytest.mark.slow),
+        ("prior", "fsdp in parts", 2),
     ],
 )
 def test_the_same_numbers(name, mode, devices):
+    """In parts: each device takes its share of the batch in four."""
     make, *rest = case(name)
+    mode, _, parts = mode.partition(" in ")
+    make = partial(make, accumulation=4) if parts else make
     if mode == "jit":
         got = run(jax.jit(make(None)), *rest, load=jax.device_get)
     else:
@@ -61,9 +66,39 @@ def test_the_same_numbers(name, mode, devices):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5, err_msg=jax.tree_util.keystr(path))
 
 
+@pytest.mark.parametrize(("parts", "rows"), [(1, 2), (2, 1)])
+def test_each_part_has_its_share_of_the_rows(parts, rows):
+    """The numbers say nothing of it: they are the same by design."""
+    prior, _ = image_methods()
+    seen, (make, _, optimiser, frozen) = [], case("prior")
+
+    def loss(params, frozen, key, batch):
+        seen.append(batch.x.shape[0])
+        total = sum(jnp.sum(a) for a in jax.tree.leaves(params)) * jnp.mean(batch.x)
+        return total, {"loss": total}
+
+    method = prior._replace(loss=loss)
+    make = partial(make_update, method, optimiser, 0.99, accumulation=parts)
+    parallel = parallelise(make, "pmap", 16, jax.devices(), accumulation=parts)
+    run(
+        lambda s, f, k, b: parallel.update(*parallel.place((s, f, k)), parallel.place_batch(b)),
+        method,
+        optimiser,
+        frozen,
+    )
+    assert set(seen) == {rows}
+
+
 def test_a_batch_that_the_devices_do_not_divide_is_refused():
     with pytest.raises(BadInput, match=r"got 12, which 8 devices do not divide; take a multiple of 8"):
         parallelise(lambda axis: None, "pmap", 12, jax.devices())
+
+
+def test_a_batch_that_the_parts_do_not_divide_is_refused():
+    with pytest.raises(
+        BadInput, match=r"got 24, which 8 devices times an accumulation of 2 do not divide; take a multiple of 16, or"
+    ):
+        parallelise(lambda axis: None, "pmap", 24, jax.devices(), accumulation=2)
 
 
 def test_an_unknown_mode_lists_the_known():

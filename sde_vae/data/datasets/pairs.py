@@ -5,7 +5,6 @@ by side, A on the left, as pix2pix stores them (arXiv:1611.07004). An image is u
 """
 
 from collections.abc import Callable
-from concurrent.futures import Executor
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ from sde_vae.data.io.decode import Decoded, in_order, in_turn, preparation, prep
 from sde_vae.data.io.fit import Unfit, kind_of
 from sde_vae.data.io.formats import is_picture, left_out, shown
 from sde_vae.data.io.open_picture import Opened, load, open_header
+from sde_vae.data.io.turns import Turns
 from sde_vae.errors import BadInput
 
 SIDES = ("a", "b")  # in upper or lower case
@@ -62,7 +62,7 @@ def pairs(options: DataOptions) -> Dataset:
             len(found),
             lambda: in_order(
                 [f"{where}/{pair.a}" for pair in found],
-                lambda i, single: decode_pair(found[i], read, options, single),
+                lambda i, turns: decode_pair(found[i], read, options, turns),
                 options,
                 splits[:, None],
                 options.fit == "none",
@@ -128,7 +128,7 @@ def _level_of_sides(names: list[str]) -> int | None:
 
 
 def decode_pair(
-    pair: Pair, read: Callable[[str], tuple[bytes, str]], options: DataOptions, single: Executor | None = None
+    pair: Pair, read: Callable[[str], tuple[bytes, str]], options: DataOptions, turns: Turns | None = None
 ) -> Decoded:
     """Decode a pair and prepare both pictures alike: [H, W, C + k]. read(name) returns a file's bytes, and its name for messages."""
     files = [read(name) for name in dict.fromkeys((pair.a, pair.b))]
@@ -146,7 +146,7 @@ def decode_pair(
         both = np.concatenate([image_x.image, image_y.image], axis=-1)
         return Decoded(both, of_one, image_x.changes + image_y.changes)
 
-    return in_turn(work, single, *headers)
+    return in_turn(work, turns, *headers)
 
 
 def _halves(opened: Opened, name: str) -> tuple[Opened, Opened]:

@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +20,9 @@ from sde_vae.data.dataset import DataOptions
 from sde_vae.data.io.fit import FITS, Unfit, cropped, kind_of, resized
 from sde_vae.data.io.formats import shown
 from sde_vae.data.io.open_picture import Opened, has_colour, load, open_header, simple
+from sde_vae.data.io.turns import Turns
 from sde_vae.errors import BadInput, choose
 
-# Pictures of more pixels are decoded one at a time, all in one thread: a pixel takes 4 to 9 bytes, and the memory that a thread has
-# freed stays its own. The limit is Pillow's, for which see `open_header`.
-MANY_PIXELS = 2**24
 AHEAD_BYTES = 2**28  # of images that wait for their turn
 FILTERS = {
     "box": Image.Resampling.BOX,
@@ -45,21 +43,18 @@ class Decoded(NamedTuple):
     changes: tuple[str, ...] = ()
 
 
-def decode(data: bytes, name: str, options: DataOptions, single: Executor | None = None) -> Decoded:
-    """Decode one file and prepare it by `options`; one with MANY_PIXELS in the one thread of `single`, where that is given.
+def decode(data: bytes, name: str, options: DataOptions, turns: Turns | None = None) -> Decoded:
+    """Decode one file and prepare it by `options`, in its turn where others are decoded at the same time.
 
     Raises BadInput, which names the file, for anything but an undamaged picture, and Unfit if the options do not fit it.
     """
     header = open_header(data, name)
-    work = lambda: prepared(load(header, name), name, options)
-    return in_turn(work, single, header)
+    return in_turn(lambda: prepared(load(header, name), name, options), turns, header)
 
 
-def in_turn(work: Callable[[], Decoded], single: Executor | None, *headers: Image.Image) -> Decoded:
-    """Return work(); in the one thread of `single`, where that is given and one of the pictures has MANY_PIXELS."""
-    if single is None or all(header.width * header.height <= MANY_PIXELS for header in headers):
-        return work()
-    return single.submit(work).result()
+def in_turn(work: Callable[[], Decoded], turns: Turns | None, *headers: Image.Image) -> Decoded:
+    """Return work(), which decodes the pictures of these headers; when it is their turn, where `turns` is given."""
+    return work() if turns is None else turns.take(work, sum(header.width * header.height for header in headers))
 
 
 def prepared(opened: Opened, name: str, options: DataOptions, field: str = CHANNELS) -> Decoded:
@@ -135,29 +130,29 @@ def pictures(
     """
     _mode_and_filter(options)  # wrong options are an error, whatever skip_corrupt is
     names = [shown(name) for name in names]
-    return in_order(names, lambda i, single: decode(read(i), names[i], options, single), options, attributes, alike)
+    return in_order(names, lambda i, turns: decode(read(i), names[i], options, turns), options, attributes, alike)
 
 
 def in_order(
     names: Sequence[str],
-    decode_one: Callable[[int, Executor], Decoded],
+    decode_one: Callable[[int, Turns], Decoded],
     options: DataOptions,
     attributes: np.ndarray | None,
     alike: bool,
 ) -> Iterator[Picture | Skipped]:
-    """Yield decode_one(0, single), decode_one(1, single), ... as `pictures` does; decode_one raises BadInput for a bad file."""
+    """Yield decode_one(0, turns), decode_one(1, turns), ... as `pictures` does; decode_one raises BadInput for a bad file."""
     first: tuple[str, str] | None = None
     skipped = []
 
     def decode_file(i: int) -> Decoded | BadInput:
         try:
-            return decode_one(i, single)
+            return decode_one(i, turns)
         except BadInput as error:
             return error
 
     height, width = options.size
     found = _in_order(decode_file, len(names), height * width * (options.channels + options.y_channels))
-    with ThreadPoolExecutor(1) as single, contextlib.closing(found):
+    with Turns() as turns, contextlib.closing(found):
         for i, item in enumerate(found):
             # Checked first: options that fit the other files need not fit a file of another kind.
             if alike and first and isinstance(item, Decoded | Unfit) and item.kind != first[1]:

@@ -13,7 +13,9 @@ from sde_vae.errors import BadInput
 OPTIONS = DataOptions(None, 28, 1, 0, "bilinear", False, Path("unused"))
 
 
-@pytest.mark.parametrize(("load", "sizes"), [(digits, (1077, 360, 360)), (mnist5k, (4000, 500, 500))])
+@pytest.mark.parametrize(
+    ("load", "sizes"), [(digits, (1077, 360, 360)), pytest.param(mnist5k, (4000, 500, 500), marks=pytest.mark.slow)]
+)
 def test_the_packaged_digits_are_split_without_overlap(load, sizes):
     data = load(OPTIONS)
     assert tuple(len(data.split(name).images) for name in ("train", "valid", "test")) == sizes

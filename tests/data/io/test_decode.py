@@ -1,7 +1,10 @@
 """Bytes to pixels: exact where nothing is to be done, Pillow's crop and resize where something is, and strict."""
 
 import io
+import os
 import struct
+import threading
+import time
 import zlib
 
 import numpy as np
@@ -9,6 +12,8 @@ import pytest
 from PIL import Image
 
 from sde_vae.data.cache.record_cache import Picture, Skipped
+from sde_vae.data.io import decode as module
+from sde_vae.data.io import turns
 from sde_vae.data.io.decode import FILTERS, decode, pictures
 from sde_vae.errors import BadInput
 from tests.helpers.files import encoded, noise, options, smooth
@@ -158,6 +163,35 @@ def test_pictures_come_in_order_with_their_attributes():
     found = list(pictures([f"{i}.png" for i in range(100)], lambda i: data[i], options(None, None), rows))
     np.testing.assert_array_equal(np.stack([p.image for p in found]), x)
     np.testing.assert_array_equal(np.stack([p.attributes for p in found]), rows)
+
+
+def test_what_is_decoded_at_once_has_a_bound(monkeypatch):
+    """Of pictures with 100 pixels four at a time, and one with 900 alone; those with more than 150 in one thread."""
+    monkeypatch.setattr(turns, "AT_ONCE", 400)
+    monkeypatch.setattr(turns, "LARGE", 150)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    changed, at_work, found, threads, prepared = threading.Lock(), [], [], set(), module.prepared
+
+    def slowly(opened, *rest):
+        pixels = opened.picture.width * opened.picture.height
+        with changed:
+            at_work.append(pixels)
+            found.append(tuple(at_work))
+            threads.update({threading.get_ident()} if pixels > 150 else ())
+        time.sleep(0.005)
+        with changed:
+            at_work.remove(pixels)
+        return prepared(opened, *rest)
+
+    monkeypatch.setattr(module, "prepared", slowly)
+    sides = [30 if i % 8 == 3 else 13 if i % 8 == 5 else 10 for i in range(40)]
+    data = [encoded(noise(1, side, side)[0]) for side in sides]
+    names = [f"{i}.png" for i in range(40)]
+    made = list(pictures(names, lambda i: data[i], options(None, None, fit="cover"), alike=False))
+    assert len(made) == len(found) == 40
+    assert all(sum(pixels) <= 400 or pixels == (900,) for pixels in found)
+    assert max(map(len, found)) > 1
+    assert len(threads) == 1
 
 
 ODD = {
