@@ -31,6 +31,8 @@ def get_config() -> ConfigDict:
     # The square root of the number of dimensions of x.
     config.sde.sigma_max = (128 * 128 * 3) ** 0.5
     config.y_sde.sigma_max = 1.0
+    # Products in the device's default precision, TF32 on a GPU and bfloat16 on a TPU (docs/speed.md).
+    config.model.precision = "default"
     net = config.model.decoder
     net.channels = 96
     net.multipliers = (1, 1, 2, 2, 3, 3)

@@ -21,6 +21,8 @@ def get_config() -> ConfigDict:
     config.data.image_size = 64
     config.data.crop = 0
     config.sde.sigma_max = (64 * 64 * 3) ** 0.5
+    # Products in the device's default precision, TF32 on a GPU and bfloat16 on a TPU (docs/speed.md).
+    config.model.precision = "default"
     net = config.model.decoder
     net.channels = 128
     net.multipliers = (1, 1, 2, 2)

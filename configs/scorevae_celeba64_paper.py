@@ -22,6 +22,8 @@ def get_config() -> ConfigDict:
     config.data.channels = 3
     config.data.crop = 140
     config.model.latent_dim = 512
+    # Products in the device's default precision, TF32 on a GPU and bfloat16 on a TPU; the encoder keeps float32 (docs/speed.md).
+    config.model.precision = "default"
     for net in (config.model.prior, config.model.encoder, config.model.correction):
         net.channels = 128
         net.multipliers = (1, 1, 2, 2, 3)

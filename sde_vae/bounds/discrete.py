@@ -65,7 +65,7 @@ def discrete_diffusion_sum(sde: SDE, score: ScoreFn, times: Grid, key: PRNGKey, 
     >>> discrete_diffusion_sum(VP(), lambda x, t: -x, times, jax.random.key(0), batch).shape
     (3,)
     """
-    return 0.5 * step_errors(sde, score, times, key, batch) @ growth(sde, times)
+    return 0.5 * jnp.sum(step_errors(sde, score, times, key, batch) * growth(sde, times)[None], axis=1)
 
 
 def step_errors(sde: SDE, score: ScoreFn, times: Grid, key: PRNGKey, batch: Batch) -> Float[Array, "batch steps"]:

@@ -56,7 +56,7 @@ def _diffusive(
 def _bayes(config: ConfigDict, sde: SDE, shape: Shape, make_stage: MakeStage, make_prior: MakePrior) -> Built:
     measurement, (prior, before, _) = _measurement(config, shape), make_prior()
     of_y, _ = condition_channels(measurement.observe, example_shape(config))
-    network = build_image_network(config, "encoder", shape, 2 * of_y, zero=False)
+    network = build_image_network(config, "encoder", shape, 2 * of_y, zero=False, exact=True)
     posterior = image_posterior(sde, measurement.operator, network, config.model.log_var_bound)
     objective = build_objective(config, "encoder", sde)
     method = trained_likelihood(sde, prior, posterior, measurement.observe, *objective, config.sampling.guidance)

@@ -30,7 +30,7 @@ def _corrected_by_head(config: ConfigDict, sde: SDE, shape: Shape, has_features:
 def _shifted_by_up_path(config: ConfigDict, sde: SDE, shape: Shape, has_features: bool) -> Corrector:
     _require_features(has_features and is_image(shape), "config.model.shift.body: got up_path")
     net = ShiftUNet(**unet_fields(config, "prior", shape) | {"dropout": config.model.shift.dropout})
-    return sharing_corrector(sde, network(net, shape, z=(config.model.latent_dim,)), OF_PRIOR)
+    return sharing_corrector(sde, network(net, shape, config.model.precision, z=(config.model.latent_dim,)), OF_PRIOR)
 
 
 def _shifted_by_unet(config: ConfigDict, sde: SDE, shape: Shape, has_features: bool) -> Corrector:

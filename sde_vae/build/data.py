@@ -8,7 +8,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from sde_vae.build.fields import ARRAYS, PAIRS
-from sde_vae.data.dataset import DataOptions, Dataset, height_and_width
+from sde_vae.data.dataset import DataOptions, Dataset, Images, height_and_width
 from sde_vae.data.datasets.load import load
 from sde_vae.data.io.decode import FILTERS
 from sde_vae.errors import BadInput, choose
@@ -20,6 +20,16 @@ LARGEST = 2**24
 def build_loader(config: ConfigDict) -> Callable[[], Dataset]:
     """Return a function that reads the data set; it raises BadInput for data that is missing or damaged."""
     return partial(load, config.data.name, data_options(config))
+
+
+def evaluated_split(config: ConfigDict, data: Dataset) -> Images:
+    """Return the images of the split that is evaluated. Raises BadInput if the data has none of this name."""
+    name = config.eval.split
+    if name not in data.splits:
+        raise BadInput(
+            f"config.eval.split: got {name!r}, but {data.name} has only {', '.join(data.splits)}; take one of these"
+        )
+    return data.splits[name].images
 
 
 def data_shape(config: ConfigDict) -> tuple[int, ...]:

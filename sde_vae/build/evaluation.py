@@ -3,9 +3,10 @@
 import numpy as np
 from ml_collections import ConfigDict
 
+from sde_vae.build.data import evaluated_split
 from sde_vae.build.fields import ARRAYS, HAS_LABELS
-from sde_vae.data.dataset import Dataset, Images, fingerprint, take, to_model
-from sde_vae.errors import BadInput, choose
+from sde_vae.data.dataset import Dataset, fingerprint, take, to_model
+from sde_vae.errors import choose
 from sde_vae.evaluators.array_reconstruction import array_reconstruction
 from sde_vae.evaluators.bits_per_dim import bits_per_dim
 from sde_vae.evaluators.context import Attributes, EvalData, Evaluator
@@ -59,16 +60,6 @@ def build_evaluators(config: ConfigDict) -> dict[str, Evaluator]:
     """Return the evaluators that config.eval names."""
     table = OF_ARRAYS if config.data.name == ARRAYS else EVALUATORS
     return {name: choose("config.eval.evaluators", name, table) for name in config.eval.evaluators}
-
-
-def evaluated_split(config: ConfigDict, data: Dataset) -> Images:
-    """Return the images of the split that is evaluated. Raises BadInput if the data has none of this name."""
-    name = config.eval.split
-    if name not in data.splits:
-        raise BadInput(
-            f"config.eval.split: got {name!r}, but {data.name} has only {', '.join(data.splits)}; take one of these"
-        )
-    return data.splits[name].images
 
 
 def build_eval_data(config: ConfigDict, data: Dataset) -> EvalData:

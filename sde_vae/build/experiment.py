@@ -27,7 +27,7 @@ from sde_vae.build.fields import (
     TRAINS_LATENT,
 )
 from sde_vae.build.methods import build_method, build_prior
-from sde_vae.build.nets import Shape
+from sde_vae.build.nets import EXACT, Shape
 from sde_vae.build.pretrained_prior import build_parts, pretrained_spec
 from sde_vae.build.preview import build_preview
 from sde_vae.build.sampling import build_decoder, build_inverter
@@ -52,7 +52,7 @@ class Experiment(NamedTuple):
 
     `title` is what plots and tables call the method. `stages` are those to train, in order. `final` is the one that is evaluated: it is not
     among them if it is a prior that another run or a pre-trained model replaces. `latent` trains a prior of its latent codes, if any stage does. `exact` is the method of `final` with all networks in float32, where
-    config.model.dtype is another: bounds and likelihoods are of it. `prior` is the unconditional model, which may come from another
+    config.model.dtype or config.model.precision is another: bounds and likelihoods are of it. `prior` is the unconditional model, which may come from another
     run; for a method without one, it is the model whose samples a stage trains on, or None. `pretrained` describes the prior where it is a
     pre-trained model. `measurement` is what a conditional method observes of an image. load() reads the data set.
     """
@@ -121,12 +121,12 @@ def build(config: ConfigDict, directory: Path | None = None) -> Experiment:
 def _in_float32(
     config: ConfigDict, spec: PriorSpec | None, sde: SDE, shape: Shape, make_stage: MakeStage
 ) -> Method | None:
-    """The method of the final stage in float32; None if that is what the config has."""
-    if config.model.dtype == "float32":
+    """The method of the final stage in float32, products included; None if that is what the config has."""
+    if (config.model.dtype, config.model.precision) == tuple(EXACT.values()):
         return None
-    config = set_fields(config, {"model.dtype": "float32"})
-    pretrained = build_parts(config, spec, shape) if spec else None
-    _, _, stages = build_method(config, sde, shape, make_stage, pretrained)
+    exact = set_fields(config, EXACT)
+    pretrained = build_parts(exact, spec, shape) if spec else None
+    _, _, stages = build_method(exact, sde, shape, make_stage, pretrained)
     return stages[-1].method
 
 

@@ -212,6 +212,12 @@ def _stage(steps: Field, weight: str, times: str, reader: Reader, denoises: Read
     return {
         "steps": steps,
         "batch_size": Field(64, "images a step, over all devices", POSITIVE, reader),
+        "accumulation": Field(
+            1,
+            "parts into which a device's share of a batch is split; they are processed in turn, and memory holds the activations of one",
+            POSITIVE,
+            reader,
+        ),
         "learning_rate": Field(2e-4, "Adam's learning rate after the warm-up", number(0, 1, above=True), reader),
         "warmup": Field(5000, "steps over which the learning rate rises from 0", COUNT, reader),
         "weight": Field(weight, "weight of the denoising loss as a function of logSNR", one_of(*WEIGHTS), denoises),
@@ -292,9 +298,15 @@ FIELDS: Section = {
         ),
         "dtype": Field(
             "float32",
-            "precision of the diffusion networks; encoder, bounds and likelihoods have float32",
+            "type of the activations of the diffusion networks; encoder, bounds and likelihoods have float32",
             one_of("float32", "bfloat16"),
             all_of(any_of(HAS_PRIOR, OF_DIFF_DECODER, OF_ESTIMATORS), HAS_UNETS),
+        ),
+        "precision": Field(
+            "highest",
+            "precision of float32 products in the diffusion networks: float32 on every device, or the device's default (TF32 on a GPU, bfloat16 on a TPU)",
+            one_of("highest", "default"),
+            any_of(HAS_PRIOR, OF_DIFF_DECODER, OF_ESTIMATORS, TRAINS_LATENT),
         ),
         "prior": _unet(
             "the prior's U-Net",

@@ -4,13 +4,14 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from sde_vae.build.data import data_shape
 from sde_vae.build.fields import ARRAYS
 from sde_vae.errors import BadInput, choose
 from sde_vae.evaluators.context import MetricNetworks
 from sde_vae.metrics.image.lpips import load_lpips
 from sde_vae.metrics.sets.efficientnet import load_efficientnet
 from sde_vae.metrics.sets.inception import load_inception
-from sde_vae.metrics.sets.pixels import load_pixels
+from sde_vae.metrics.sets.pixels import SIDE, load_pixels
 
 # Each takes (config.eval.fid_weights, config.data.channels) and uses what it needs.
 EXTRACTORS = {
@@ -22,7 +23,10 @@ EXTRACTORS = {
 
 
 def build_metric_networks(config: ConfigDict) -> MetricNetworks:
-    """Load the networks; arrays that are no images have none. Raises BadInput that says which extra or which file is missing."""
+    """Load the networks; arrays that are no images have none.
+
+    Raises BadInput that says which extra or which file is missing, or that the images are of a kind which a network cannot take.
+    """
     moments = Path(config.data.cache).expanduser() / "moments"
     if config.data.name == ARRAYS:
         return MetricNetworks({}, None, {}, moments)
@@ -36,6 +40,10 @@ def build_metric_networks(config: ConfigDict) -> MetricNetworks:
                     f"config.eval.{field}: got {value}, but images with alpha (config.data.channels=4) have no such distance: set it to "
                     f"{none}"
                 )
+    if config.eval.extractor == "pixels" and min(sides := data_shape(config)[:2]) < SIDE:
+        raise BadInput(
+            f"config.eval.extractor: got pixels, which pools images to {SIDE}x{SIDE}, and these are {sides[0]}x{sides[1]}; set it to none"
+        )
     if config.eval.extractor == "fid" and not config.eval.fid_weights:
         raise BadInput(
             "config.eval.fid_weights: expected the file of the FID's Inception, pt_inception-2015-12-05-6726825d.pth; "

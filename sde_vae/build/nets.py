@@ -21,6 +21,8 @@ from sde_vae.nets.unet2d_options import UNet2DOptions
 Shape = tuple[int, ...]
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+# What bounds, likelihoods and the gradient of an encoder are computed in.
+EXACT = {"model.dtype": "float32", "model.precision": "highest"}
 
 
 def is_image(shape: Shape) -> bool:
@@ -32,17 +34,23 @@ def build_score_network(config: ConfigDict, name: str, shape: Shape, zero: bool 
     """Return the network of config.model.NAME that maps x_t to noise or velocity; given a `latent`, one that takes z too."""
     more = {"z": (latent,)} if latent else {}
     if is_image(shape):
-        return network(UNet(**unet_fields(config, name, shape), zero=zero), shape, **more)
+        net = UNet(**unet_fields(config, name, shape), zero=zero)
+        return network(net, shape, config.model.precision, **more)
     net = MLP(math.prod(shape), *mlp_size(config, name), zero=zero)
-    return reshaped(network(net, shape, **more), shape)
+    return reshaped(network(net, shape, config.model.precision, **more), shape)
 
 
 def build_image_network(
-    config: ConfigDict, name: str, shape: Shape, outputs: int, zero: bool = True, latent: int = 0
+    config: ConfigDict, name: str, shape: Shape, outputs: int, zero: bool = True, latent: int = 0, exact: bool = False
 ) -> Network:
-    """Return the U-Net of config.model.NAME from images of one shape to images of the same size with `outputs` channels."""
+    """Return the U-Net of config.model.NAME from images of one shape to images of the same size with `outputs` channels.
+
+    An `exact` one computes as EXACT says, whatever the config.
+    """
     more = {"z": (latent,)} if latent else {}
-    return network(UNet(**unet_fields(config, name, shape), zero=zero, outputs=outputs), shape, **more)
+    of = unet_fields(config, name, shape) | ({"dtype": DTYPES[EXACT["model.dtype"]]} if exact else {})
+    precision = EXACT["model.precision"] if exact else config.model.precision
+    return network(UNet(**of, zero=zero, outputs=outputs), shape, precision, **more)
 
 
 def build_encoder(config: ConfigDict, shape: Shape, latent: int, more_channels: int = 0) -> Network:
@@ -74,15 +82,15 @@ def build_decoder_network(config: ConfigDict, shape: Shape) -> Network:
 
 def build_head(config: ConfigDict, shape: Shape) -> tuple[Network, Network]:
     """Return (the prior's features, a correction head on them), for parameters of the prior and of the head."""
-    net, z = config.model.correction, (config.model.latent_dim,)
+    net, z, precision = config.model.correction, (config.model.latent_dim,), config.model.precision
     if is_image(shape):
         # Of the prior's last block: what its one remaining convolution makes the noise of.
         features = (*shape[:-1], config.model.prior.channels * config.model.prior.multipliers[0])
-        head = network(CorrectionHead(net.channels, net.blocks, shape[-1], net.dropout), features, z=z)
-        return network(UNetFeatures(**unet_fields(config, "prior", shape)), shape), head
+        head = network(CorrectionHead(net.channels, net.blocks, shape[-1], net.dropout), features, precision, z=z)
+        return network(UNetFeatures(**unet_fields(config, "prior", shape)), shape, precision), head
     head = MLP(math.prod(shape), *mlp_size(config, "correction"), zero=False)
-    body = network(MLPFeatures(*mlp_size(config, "prior")), shape)
-    return body, reshaped(network(head, (config.model.prior.channels,), z=z), shape)
+    body = network(MLPFeatures(*mlp_size(config, "prior")), shape, precision)
+    return body, reshaped(network(head, (config.model.prior.channels,), precision, z=z), shape)
 
 
 def mlp_size(config: ConfigDict, name: str) -> tuple[int, int]:
@@ -154,7 +162,7 @@ def _prior_unet2d(config: ConfigDict, shape: Shape) -> Network:
     if HAS_LABELS.holds(config):
         got = f"config.labels.attribute: got {config.labels.attribute!r}"
         raise BadInput(f"{got}, but config.model.prior.body=unet2d takes no labels; take unet, or leave it empty")
-    return network(unet2d(config, shape), shape)
+    return network(unet2d(config, shape), shape, config.model.precision)
 
 
 # Each takes (config, shape).

@@ -72,4 +72,4 @@ def build_parts(config: ConfigDict, spec: PriorSpec, shape: Shape) -> Parts:
             f"config.data: got examples of {ours}, but the pre-trained prior makes {theirs} (height, width, channels); set {fields}"
         )
     dtype = choose("config.model.dtype", config.model.dtype, DTYPES)
-    return parts_of(spec._replace(image_shape=known), dtype)
+    return parts_of(spec._replace(image_shape=known), dtype, config.model.precision)

@@ -80,6 +80,7 @@ def build_stage(
         ema_decay=optim.ema_decay,
         open_data=open_data,
         batch_size=stage.batch_size,
+        accumulation=stage.accumulation,
         steps=stage.steps,
         checkpoint_every=stage.checkpoint_every,
         log_every=stage.log_every,
@@ -125,7 +126,7 @@ def build_latent_stage(config: ConfigDict, sde: SDE, final: Stage, load: Callabl
     net, size = config.model.latent_prior, config.model.latent_dim
     codes = prior(
         sde,
-        network(MLP(size, net.hidden, net.blocks), (size,)),
+        network(MLP(size, net.hidden, net.blocks), (size,), config.model.precision),
         predicts_velocity,
         *build_objective(config, "latent", sde),
     )

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sde_vae.build.evaluation import build_eval_data, build_evaluators, evaluated_split
+from sde_vae.build.data import evaluated_split
+from sde_vae.build.evaluation import build_eval_data, build_evaluators
 from sde_vae.build.fields import default_config
 from sde_vae.build.metric_networks import build_metric_networks
 from sde_vae.build.parameters import other_images
+from sde_vae.build.readiness import require_takes_prior
 from sde_vae.commands.train import note_other_images, parameter_count, report_skipped, train_stages
 from sde_vae.data.dataset import fingerprint
 from sde_vae.data.pipeline import check_images
@@ -74,10 +76,7 @@ def evaluate_run(run: Run) -> Evaluation:
     if not experiment.stages and not (run.workdir / "config.json").exists():
         # A pre-trained model alone: there is nothing to train before it is evaluated.
         train_stages(config, experiment, run.workdir)
-    if config.eval.prior and experiment.final.method.unconditional is None:
-        raise BadInput(
-            f"config.eval.prior: got {config.eval.prior!r}, but {experiment.title} has no prior; leave it out"
-        )
+    require_takes_prior(config, experiment)
     # Before the parameters are read: another process may be training them.
     with locked(run.results):
         images = experiment.load().split("train").images

@@ -60,15 +60,10 @@ def release(workdir: Path, out: Path) -> None:
         write_spec(out / "prior", experiment.pretrained, Path(config.prior.checkpoint).name)
     defaults = workdirs.flatten(default_config().to_dict())
     public = set_fields(config, {name: defaults[name] for name in PLACES})
-    write_json(
-        out / "config.json",
-        {
-            "config": public.to_dict(),
-            "data": facts.get("data") or describe_data(experiment.load()),
-            "command": public_command(facts.get("command", "")),
-            **{name: facts[name] for name in ("date", "commit", "versions", "devices") if facts.get(name)},
-        },
-    )
+    data = facts.get("data") or describe_data(experiment.load())
+    made = {name: facts[name] for name in ("date", "commit", "versions", "devices") if facts.get(name)}
+    made |= {"command": public_command(facts.get("command", ""))}
+    write_json(out / "config.json", workdirs.described(public.to_dict(), data, made))
 
 
 def public_command(command: str) -> str:

@@ -1,4 +1,9 @@
-"""A network as two pure functions. Modules outside nets/ use flax through this type only."""
+"""A network as two pure functions. Modules outside nets/ use flax through this type only.
+
+`precision` is that of the products of float32 arrays, as jax.default_matmul_precision names it: "highest" computes them in float32 on
+every device, where by default a TPU rounds their factors to bfloat16 and a recent GPU to TF32; "default" takes what the device has.
+Products of bfloat16 arrays are unaffected.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -20,12 +25,12 @@ class Network(NamedTuple):
     apply: Callable[..., Any]
 
 
-def network(module: nn.Module, shape: Shape, **more: Shape) -> Network:
+def network(module: nn.Module, shape: Shape, precision: str = "highest", **more: Shape) -> Network:
     """Return the Network of a module of float32 inputs (x, log_snr). Shapes are without the batch; `more` names further inputs."""
-    return mapping(module, shape, (), **more)
+    return mapping(module, shape, (), precision=precision, **more)
 
 
-def mapping(module: nn.Module, *shapes: Shape, **more: Shape) -> Network:
+def mapping(module: nn.Module, *shapes: Shape, precision: str = "highest", **more: Shape) -> Network:
     """Return the Network of a module of float32 inputs. Shapes are without the batch; `more` names the keyword inputs."""
     inputs = [_example(shape) for shape in shapes]
     keywords = {name: _example(shape) for name, shape in more.items()}
@@ -48,7 +53,8 @@ def mapping(module: nn.Module, *shapes: Shape, **more: Shape) -> Network:
         return found["params"]
 
     def apply(params: Params, *inputs: Any, **more: Any) -> Any:
-        return module.apply({"params": params}, *inputs, **more)
+        with jax.default_matmul_precision(precision):
+            return module.apply({"params": params}, *inputs, **more)
 
     return Network(init, apply)
 

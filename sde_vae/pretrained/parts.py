@@ -31,14 +31,14 @@ class Parts(NamedTuple):
     prediction: Prediction
 
 
-def parts_of(spec: PriorSpec, dtype: Dtype = jnp.float32) -> Parts:
-    """Return the parts of the model that `spec` describes, with a network that computes in `dtype`.
+def parts_of(spec: PriorSpec, dtype: Dtype = jnp.float32, precision: str = "highest") -> Parts:
+    """Return the parts of the model that `spec` describes, with a network that computes in `dtype` with products of a precision.
 
     Raises BadInput for a description with other names or values than this version knows.
     """
     try:
         sde = sde_of(spec.schedule)
-        net = choose("body", spec.body, BODIES)(spec, sde, dtype)
+        net = choose("body", spec.body, BODIES)(spec, sde, dtype, precision)
     except (TypeError, ValueError, KeyError) as error:
         raise BadInput(
             f"config.prior.checkpoint: {spec.source} is described in a way we do not know ({error})"
@@ -58,15 +58,15 @@ def at_steps(sde: SDE, net: Network, scale: float = 1.0) -> Network:
     return Network(net.init, apply)
 
 
-def _unet2d(spec: PriorSpec, sde: SDE, dtype: Dtype) -> Network:
+def _unet2d(spec: PriorSpec, sde: SDE, dtype: Dtype, precision: str) -> Network:
     scale = spec.time["step_scale"] if isinstance(spec.time, dict) else 1.0
-    return at_steps(sde, network(UNet2D(options_from(spec.options), dtype), spec.image_shape), scale)
+    return at_steps(sde, network(UNet2D(options_from(spec.options), dtype), spec.image_shape, precision), scale)
 
 
-def _score_sde(spec: PriorSpec, sde: SDE, dtype: Dtype) -> Network:
+def _score_sde(spec: PriorSpec, sde: SDE, dtype: Dtype, precision: str) -> Network:
     """In float32, whatever the dtype."""
     del sde, dtype
-    return score_sde_network(spec)
+    return score_sde_network(spec, precision)
 
 
-BODIES: dict[str, Callable[[PriorSpec, SDE, Dtype], Network]] = {"unet2d": _unet2d, "score_sde": _score_sde}
+BODIES: dict[str, Callable[[PriorSpec, SDE, Dtype, str], Network]] = {"unet2d": _unet2d, "score_sde": _score_sde}

@@ -21,13 +21,13 @@ from sde_vae.pretrained.spec import PriorSpec
 from sde_vae.types import Keys, Params, PerExample, Points
 
 
-def score_sde_network(spec: PriorSpec) -> Network:
+def score_sde_network(spec: PriorSpec, precision: str = "highest") -> Network:
     """Return the network of a model of score_sde. It takes what `methods.prior.precondition` gives, with the SDE `sde_of(spec.schedule)`.
 
     apply(params, x [n, H, W, C] of unit variance, log_snr [n], keys) -> eps_hat [n, H, W, C], in the units of images in [-1, 1].
     """
     options, sde = options_of(spec), sde_of(spec.schedule)
-    plain = network(ScoreSDE(options), spec.image_shape)
+    plain = network(ScoreSDE(options), spec.image_shape, precision)
     time, factor = _conditioning(spec, options, sde)
 
     def apply(params: Params, x: Points, log_snr: PerExample, keys: Keys | None = None) -> Points:

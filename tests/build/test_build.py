@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sde_vae.build.config import EXAMPLES, load_config
-from sde_vae.build.evaluation import evaluated_split
+from sde_vae.build.data import evaluated_split
 from sde_vae.build.experiment import build
 from sde_vae.build.metric_networks import build_metric_networks
 from sde_vae.data.dataset import Dataset, Split
@@ -16,6 +16,14 @@ from tests.build.test_cmde_configs import OWN
 from tests.helpers.traced import trace_steps
 
 CONFIGS = sorted(p.stem for p in EXAMPLES.glob("[!_]*_*.py"))
+# Deep networks take long to trace; avatars32 has as many levels as some of them.
+LONG = ("celeba64", "cifar10", "avatars32", "avatars64", "fashion_mnist", "mnist5k", "latents")
+
+
+def of_time(name):
+    return pytest.param(name, marks=pytest.mark.slow if name.endswith(LONG) else ())
+
+
 STAGES = {
     "scorevae": ["prior", "encoder"],
     "scorevae_lifted": ["prior", "encoder"],
@@ -62,7 +70,7 @@ def test_a_config_of_the_paper_builds(name):
 
 
 # Of those of arXiv:2111.13606 test_cmde_configs.py traces the loss, for the same reason.
-@pytest.mark.parametrize("name", [n for n in CONFIGS if not n.endswith("_paper") and n not in OWN])
+@pytest.mark.parametrize("name", [of_time(n) for n in CONFIGS if not n.endswith("_paper") and n not in OWN])
 def test_config_builds_and_its_train_steps_trace(name):
     config = load_config(name)
     for field in CONTRACT:

@@ -11,10 +11,18 @@ from sde_vae.build.sdes import SDES, build_sde
 from sde_vae.diffusion.sdes import LOG_SNR_LIMIT, log_snr_range
 from sde_vae.errors import BadInput
 
-SECTIONS = sorted({name.rpartition(".")[0] for name in fields()})
+# The longest run by `make test-slow`, and those whose fields are the fields of another section.
+SLOW = (
+    *("data", "sampling", "prior", "stages.correction", "stages.latent"),
+    *("model.correction", "model.shift", "model.decoder"),
+)
+SECTIONS = [
+    pytest.param(section, id=section or "run", marks=pytest.mark.slow if section in SLOW else ())
+    for section in sorted({name.rpartition(".")[0] for name in fields()})
+]
 
 
-@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section or "run")
+@pytest.mark.parametrize("section", SECTIONS)
 def test_every_bad_value_of_every_field_is_refused_in_a_line_or_builds(section):
     names = tuple(name for name in fields() if name.rpartition(".")[0] == section)
     outcomes = {(case.field, case.value): refused_or_built(case) for case in cases(names)}

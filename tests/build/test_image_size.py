@@ -18,6 +18,7 @@ from sde_vae.nets.encoder import HalfUNet
 from sde_vae.nets.unet import UNet
 from sde_vae.training import workdir as workdirs
 from sde_vae.types import Batch
+from tests.helpers.rarely import rarely
 
 FORMS = {
     "16": 16,
@@ -152,7 +153,7 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("case", METHODS)
+@pytest.mark.parametrize("case", [case if " " in case else rarely(case)[0] for case in METHODS])
 def test_every_method_takes_rectangles(case):
     """The shapes of each stage's parameters, loss and gradient, without computing them."""
     attention = {f"model.{net}.attention": (4,) for net in ("prior", "encoder", "decoder")}

@@ -6,7 +6,9 @@ import shutil
 import jax
 import numpy as np
 import pytest
-import torch
+
+torch = pytest.importorskip("torch")
+
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 import sde_vae
@@ -14,6 +16,7 @@ from sde_vae.build.config import set_fields
 from sde_vae.cli import main
 from sde_vae.commands.release import release
 from sde_vae.errors import BadInput
+from tests.helpers.rarely import rarely
 
 SIZES = {
     "block_out_channels": (8, 16),
@@ -98,12 +101,27 @@ def test_a_run_keeps_the_model_and_its_prior_is_a_prior_again(pipeline, run):
     np.testing.assert_array_equal(again.noise(x, 7.0), first.noise(x, 7.0))
 
 
+@pytest.mark.slow
 def test_another_run_stands_on_its_workdir(run, tmp_path):
     assert sde_vae.train(config_of(run), tmp_path / "other")
     assert not (tmp_path / "other" / "prior").exists()
     assert np.isfinite(sde_vae.load(tmp_path / "other").bits_per_dim(np.zeros((1, 8, 8, 1)), draws=1).total)
 
 
+@pytest.mark.parametrize("method", ["pigdm", *rarely("dps", "bayes")])
+def test_restorations_stand_on_it(pipeline, tmp_path, method):
+    """Bayes' rule for observations takes the loaded prior as it is: its parameters are those of the files."""
+    changes = {"method": method, "eval.evaluators": ("restoration",)}
+    assert sde_vae.train(config_of(pipeline, "cmde_digits", **changes), tmp_path)
+    loaded, prior = sde_vae.load(tmp_path), sde_vae.load_prior(pipeline)
+    found = loaded.frozen["prior"] if method == "bayes" else loaded.trained.params
+    jax.tree.map(np.testing.assert_array_equal, found, prior.params)
+    restored = loaded.restore(loaded.observe(loaded.images("test", 2)), n=2)
+    assert restored.shape == (2, 2, 8, 8, 1)
+    assert np.std(restored) > 0
+
+
+@pytest.mark.slow
 def test_a_released_run_decodes_alike(run, tmp_path):
     release(run, tmp_path / "small")
     z = np.zeros((2, 2), np.float32)
@@ -111,6 +129,7 @@ def test_a_released_run_decodes_alike(run, tmp_path):
     np.testing.assert_allclose(found, kept, atol=0.02)  # half precision
 
 
+@pytest.mark.slow
 def test_the_model_alone_is_evaluated_by_one_command(pipeline, tmp_path, capsys):
     changes = {name: value for name, value in SMALL.items() if name.startswith(("eval.", "sampling."))}
     words = [

@@ -4,9 +4,11 @@ It shares no code with sde_vae/nets/inception.py: normalisation is not folded, p
 """
 
 import numpy as np
-import torch
-from torch import nn
-from torch.nn import functional as F
+import pytest
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+F = torch.nn.functional
 
 
 class BasicConv2d(nn.Module):

@@ -1,11 +1,23 @@
-"""Trace the train steps of a config without computing anything."""
+"""Programs that are traced and not computed: the train steps of a config, and the products in one."""
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import jaxprs_in_params
 
 from sde_vae.methods.latent_prior import Moments
-from sde_vae.training.train_state import init_state, make_update
+from sde_vae.training.stage import update_of
+from sde_vae.training.train_state import init_state
 from sde_vae.types import Batch
+
+PRODUCTS = {"dot_general", "conv_general_dilated"}
+
+
+def products(jaxpr):
+    """Yield the precisions of all products of a program, of the programs that it calls as well."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in PRODUCTS:
+            yield equation.params["precision"]
+        yield from (found for inner in jaxprs_in_params(equation.params) for found in products(inner))
 
 
 def trace_steps(experiment, shapes=None):
@@ -19,11 +31,10 @@ def trace_steps(experiment, shapes=None):
         x = jax.ShapeDtypeStruct((stage.batch_size, *(shapes or {}).get(stage.name, experiment.shape)), jnp.float32)
         index = jax.ShapeDtypeStruct((stage.batch_size,), jnp.int32)
         batch = Batch(x, index, label=index)
-        update = make_update(stage.method, stage.optimiser, stage.ema_decay)
         frozen = {name: trained[name] for name in stage.depends_on}
         if stage.name == "latent":
             frozen["moments"] = Moments(*2 * [jax.ShapeDtypeStruct((experiment.latent_dim,), jnp.float32)])
-        new_state, metrics = jax.eval_shape(update, state, frozen, jax.random.key(0), batch)
+        new_state, metrics = jax.eval_shape(update_of(stage), state, frozen, jax.random.key(0), batch)
         trained[stage.name] = state.params
         assert jax.tree.map(lambda a: (a.shape, a.dtype), new_state) == jax.tree.map(
             lambda a: (a.shape, a.dtype), state

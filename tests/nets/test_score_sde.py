@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from flax import linen as nn
+
+torch = pytest.importorskip("torch")
 
 from sde_vae.errors import BadInput
 from sde_vae.nets.fir import double_fir, halve_fir

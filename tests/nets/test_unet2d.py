@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
+
+torch = pytest.importorskip("torch")
 
 from sde_vae.errors import BadInput
 from sde_vae.nets.conv import conv, halving_conv

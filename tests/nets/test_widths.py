@@ -14,6 +14,7 @@ from sde_vae.methods.method import abstract_params
 from sde_vae.nets.layers import embed_log_snr, group_count
 from sde_vae.nets.network import network
 from sde_vae.nets.unet import UNet
+from tests.helpers.rarely import rarely
 
 SIZE = {"data.image_size": 2, "model.latent_dim": 2}
 NETS = ("prior", "encoder", "decoder", "correction", "shift")
@@ -37,7 +38,9 @@ def test_widths_with_four_channels_a_group_or_ddpms_32_groups_keep_theirs():
 FAILED = [c for c in range(4, 129, 4) if any(n * c % min(32, n * c // 4) for n in (1, 2, 3, 4))]
 
 
-@pytest.mark.parametrize("channels", [*FAILED, 5, 7, 127, 131, 250, 2047])
+@pytest.mark.parametrize(
+    "channels", [*FAILED[::4], *rarely(*(c for i, c in enumerate(FAILED) if i % 4), 7, 127, 250), 5, 131, 2047]
+)
 def test_every_width_has_a_u_net(channels):
     """Those whose norms were refused, and widths that four does not divide."""
     assert len(FAILED) == 20

@@ -6,6 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
+torch = pytest.importorskip("torch")
+
 from diffusers import DDIMPipeline, DDPMPipeline, DDPMScheduler
 
 from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP

@@ -21,7 +21,8 @@ from sde_vae.pretrained.parts import parts_of
 
 torch = pytest.importorskip("torch")
 
-from tests.helpers.adm_twin import Twin, forward, shapes, state  # noqa: E402
+from tests.helpers.adm_twin import Twin, forward, shapes, state
+from tests.helpers.rarely import rarely
 
 FLAGS = {"image_size": 8, "num_heads": 2, "noise_schedule": "linear", "diffusion_steps": 1000}
 CASES = {
@@ -60,7 +61,10 @@ def difference(file, twin, tensors, side=8, scale=1.0):
     return np.max(np.abs(np.asarray(ours) - theirs))
 
 
-@pytest.mark.parametrize("case", CASES)
+RARE = ("added time, one head", "no attention in the middle", "convolutions that resample")
+
+
+@pytest.mark.parametrize("case", [*(case for case in CASES if case not in RARE), *rarely(*RARE)])
 def test_unet2d_gives_what_the_network_gives(tmp_path, case):
     """To 1e-4 on outputs of order 1, in float32: another order of sums."""
     twin, flags = CASES[case]

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
+
+torch = pytest.importorskip("torch")
 
 from sde_vae.diffusion.scores import score_of_noise
 from sde_vae.diffusion.sdes import fault_of
@@ -67,7 +68,9 @@ def through_json(spec):
     return PriorSpec(**json.loads(json.dumps(spec._asdict())))._replace(image_shape=tuple(spec.image_shape))
 
 
-@pytest.mark.parametrize("layout", FITTING)
+@pytest.mark.parametrize(
+    "layout", [pytest.param(name, marks=pytest.mark.slow if name.startswith("flax_ve") else ()) for name in FITTING]
+)
 def test_the_originals_trees_fit_exactly_their_configs(layout, tmp_path, monkeypatch):
     """All names, no name too many, and all shapes. Configs that describe the same model are one answer."""
     kind, _, name = layout.partition("_")

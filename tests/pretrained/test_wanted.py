@@ -128,12 +128,13 @@ def test_an_entry_is_where_its_own_header_says(tmp_path):
 
 
 def test_files_cut_short_name_the_tensor(tmp_path):
-    arrays = {"first": np.ones(30, np.float32), "second": np.ones(50, np.float32)}
+    """torch's older files hold the storages by their addresses in memory, so either may be the last there."""
+    arrays = {"first": np.ones(50, np.float32), "second": np.ones(50, np.float32)}
     safetensors.numpy.save_file(arrays, tmp_path / "s")
     saved(tmp_path / "l", {"layer": {n: torch.from_numpy(a) for n, a in arrays.items()}, "name": "x"}, False)
-    for path, name in ((tmp_path / "s", "second"), (tmp_path / "l", "layer/second")):
+    for path, last in ((tmp_path / "s", "second"), (tmp_path / "l", "layer/(first|second)")):
         path.write_bytes(path.read_bytes()[:-4])
-        with pytest.raises(BadInput, match=f"cut short: of the 200 bytes of '{name}', 196 are left"):
+        with pytest.raises(BadInput, match=f"cut short: of the 200 bytes of '{last}', 196 are left"):
             read_arrays(path, under("layer/first", "first"))
 
 
