@@ -4,16 +4,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from benchmarks import demo, labels
 from benchmarks.comparison.page import complete, full, glance, heading
 from benchmarks.comparison.results import load
-from benchmarks.comparison.statistics import cell, half_width, over_seeds, paired
+from benchmarks.comparison.statistics import cell, half_width, interval, over_seeds, paired
+from benchmarks.conditional import page as conditional
 from benchmarks.record import RESULTS, Made
 from benchmarks.solvers import summary as solvers
 from benchmarks.solvers.beside import beside
+from benchmarks.speed import summary as speed
 
 OF_DIGITS = (
     "multi_sample_mean/l2",
@@ -116,16 +117,6 @@ def differences(result: str) -> Made:
     return rows, caption
 
 
-def interval(mean: float, half: float) -> str:
-    """ "mean [low, high]" with two digits of the half width."""
-    if not np.isfinite(half):
-        return ""
-    digits = max(0, 1 - int(np.floor(np.log10(half)))) if half > 0 else 4
-    low, high = mean - half, mean + half
-    text = f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-    return f"**{text}**" if low > 0 or high < 0 else text
-
-
 def swept(metrics: tuple[str, ...], unit: str, descending: bool, result: str) -> Made:
     """Lines of a sweep: a row for each series and metric, a column for each abscissa."""
     frame, caption = runs_of(result, metrics)
@@ -187,4 +178,7 @@ TABLES = {
     "solvers_flow_digits": Summary("solvers_flow_digits", partial(beside, BESIDE)),
     "labels_digits": Summary("labels_digits", labels.summary),
     "demo": Summary("demo", demo.summary),
+    "step_time": Summary("step_time", speed.step_time),
+    "precision": Summary("precision", speed.precision),
+    "conditional_digits": Summary("conditional_digits", conditional.summary),
 }

@@ -7,6 +7,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import psutil
@@ -16,8 +17,8 @@ from sde_vae.build.config import load_config
 from sde_vae.build.experiment import build
 from sde_vae.data.pipeline import Pipeline
 from sde_vae.training.parallel import parallelise
-from sde_vae.training.stage import Stage
-from sde_vae.training.train_state import init_state, make_update
+from sde_vae.training.stage import Stage, update_of
+from sde_vae.training.train_state import init_state
 from sde_vae.types import Frozen
 
 ROUNDS, BATCHES, STEPS = 3, 100, 10
@@ -27,7 +28,7 @@ EPOCHS = 5
 def stepper(stage: Stage, frozen: Frozen) -> Callable[[int], None]:
     """Returns run(n): n train steps on one batch that is on the device already, so that only the steps are timed."""
     parallel = parallelise(
-        lambda axis: make_update(stage.method, stage.optimiser, stage.ema_decay, axis),
+        partial(update_of, stage),
         stage.parallel,
         stage.batch_size,
         jax.local_devices(),
