@@ -45,7 +45,11 @@ def config_of(method, task, **changes):
     return set_fields(load_config("cmde_digits"), SMALL | colour | {"method": method, "task.name": task} | changes)
 
 
-@pytest.mark.parametrize(("method", "task"), TRACED)
+# DPS and PiGDM differ in a variance, and CDiffE and VS-CMDE from CMDE in a speed.
+@pytest.mark.parametrize(
+    ("method", "task"),
+    [pytest.param(*case, marks=pytest.mark.slow if case[0] in ("dps", "cdiffe", "vs_cmde") else ()) for case in TRACED],
+)
 def test_a_method_and_task_is_built_and_traced(method, task):
     experiment = build(config_of(method, task))
     trace_steps(experiment)
@@ -146,6 +150,7 @@ def test_with_the_speed_of_x_cmde_is_cdiffe():
     assert losses[0] == losses[1]
 
 
+@pytest.mark.slow
 def test_on_a_prior_it_restores_without_training(tmp_path, trained):
     """PiGDM stands on a prior alone: the run of another method's prior serves it, and there is nothing to train."""
     prior, run = tmp_path / "prior", tmp_path / "pigdm"

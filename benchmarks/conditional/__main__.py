@@ -20,6 +20,7 @@ from benchmarks.conditional.page import write
 from sde_vae import load, load_config, runtime
 from sde_vae.build.config import set_fields
 from sde_vae.build.fields import BY_BAYES, ESTIMATORS
+from sde_vae.build.readiness import WIDE_ENOUGH
 from sde_vae.commands.evaluate import evaluate_run
 from sde_vae.commands.train import train
 from sde_vae.errors import exit_code
@@ -31,6 +32,8 @@ TASKS = {
     "fashion_mnist": ("inpainting", "super_resolution"),
     "avatars32": ("inpainting",),
 }
+# The task in the config of the prior that all tasks share, which reads none.
+SHARED = "inpainting"
 # Methods that take linear tasks only.
 LINEAR_ONLY = ("dps", "pigdm")
 
@@ -49,6 +52,8 @@ def config_of(data: str, method: str, task: str, seed: int, changes: dict[str, A
         # ScoreVAE's own objective: the gradient of an encoder is not on the scale of a noise.
         ours = load_config(f"scorevae_{data}").stages.encoder
         stage.weight, stage.times, stage.learning_rate = ours.weight, ours.times, ours.learning_rate
+    if method == "dps":
+        config.task.assumed_noise = WIDE_ENOUGH
     config.eval.evaluators = ("restoration",)
     return set_fields(config, changes)
 
@@ -65,9 +70,8 @@ def measure(options: argparse.Namespace, changes: list[str]) -> None:
                     continue
                 config = config_of(options.data, method, task, seed, given)
                 if method in BY_BAYES:
-                    if not train(
-                        set_fields(config, {"method": "prior", "eval.evaluators": ("samples",)}), root / "prior"
-                    ):
+                    of_prior = config_of(options.data, "prior", SHARED, seed, given | {"eval.evaluators": ("samples",)})
+                    if not train(of_prior, root / "prior"):
                         return
                     config = set_fields(config, {"prior.checkpoint": str(root / "prior")})
                 folder = root / f"{task}_{method}"

@@ -1,15 +1,17 @@
-"""The page of the comparison of conditional estimators: a table a task, and one picture."""
+"""The page of the comparison of conditional estimators: a row for each task and method, and one picture; and its tables for docs/."""
 
+import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
+import pandas as pd
 from ml_collections import ConfigDict
 from PIL import Image
 
-from benchmarks.record import RESULTS, record, save_png
-from sde_vae.reporting.tables import figure
+from benchmarks.comparison.statistics import half_width, interval, over_seeds, paired
+from benchmarks.record import RESULTS, Made, record, save_png
 
 TITLES = {
     "cde": "CDE",
@@ -20,6 +22,8 @@ TITLES = {
     "dps": "Bayes, DPS",
     "pigdm": "Bayes, PiGDM",
 }
+# What the others are compared with, seed by seed.
+REFERENCE = "cde"
 # Metric -> heading, in the order of the table.
 COLUMNS = {
     "restoration/psnr": "PSNR ↑",
@@ -33,6 +37,16 @@ COLUMNS = {
     "restoration/fd": "FD ↓",
     "restoration/joint_fd": "joint FD ↓",
 }
+# Those of the tables in docs/; all are on the benchmark's own page.
+GLANCE = (
+    "restoration/psnr",
+    "restoration/ssim",
+    "restoration/energy_score",
+    "restoration/coverage",
+    "restoration/fd",
+    "restoration/joint_fd",
+)
+# Task -> method -> a run a seed.
 Found = dict[str, dict[str, list[dict[str, Any]]]]
 
 
@@ -40,30 +54,14 @@ def write(data: str, found: Found, folders: dict[str, dict[str, Path]], config: 
     """Write benchmarks/results/conditional_DATA.{json,md,png} of the metrics of each task, method and seed."""
     name = f"conditional_{data}"
     figures = {task: {m: [kept(of) for of in runs] for m, runs in of.items()} for task, of in found.items()}
-    columns = [c for c in COLUMNS if any(c in run for of in figures.values() for runs in of.values() for run in runs)]
-    rows = [
-        [task, TITLES[method], *(cell(runs, column) for column in columns)]
-        for task, of in figures.items()
-        for method, runs in of.items()
-    ]
+    (head, *rows), caption = glance(figures, tuple(COLUMNS))
     first = next(runs[0] for of in found.values() for runs in of.values())
-    seeds = sorted({len(runs) for of in found.values() for runs in of.values()})
     sampling, prior = config.sampling, config.stages.prior
     notes = (
-        f"{first['n']} images of the split {first['split']}, {first['restoration/draws']:.0f} draws each; seeds: "
-        f"{', '.join(map(str, seeds))}. ± is one standard error: over the images for one seed, over the seeds for more. Coverage of draws "
-        f"from the posterior would be {first['restoration/coverage_nominal']:.3f}. FD is {fd_name(first)}. {prior.steps} steps of batch "
-        f"{prior.batch_size} each, and as many of the prior for Bayes' rule; {sampling.solver} with {sampling.steps} steps. These are not the "
-        "paper's data."
+        f"{caption} {prior.steps} steps of batch {prior.batch_size} each, and as many of the prior for Bayes' rule; {sampling.solver} with "
+        f"{sampling.steps} steps. FD is {fd_name(first)}. These are not the paper's data."
     )
-    record(
-        name,
-        f"Conditional estimators on {data}",
-        figures,
-        ["task", "estimator", *(COLUMNS[c] for c in columns)],
-        rows,
-        notes,
-    )
+    record(name, f"Conditional estimators on {data}", figures, head, rows, notes)
     draw(folders, RESULTS / f"{name}.png")
 
 
@@ -80,29 +78,71 @@ def fd_name(metrics: dict[str, Any]) -> str:
     )
 
 
-def cell(runs: list[dict[str, Any]], metric: str) -> str:
-    """The mean over the seeds with its standard error; of one seed, that over the images."""
-    values = [run[metric] for run in runs if run.get(metric) is not None]
-    if len(values) < 2:
-        return figure(values[0], runs[0].get(f"{metric}_stderr")) if values else ""
-    return figure(float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values))))
+def frame_of(figures: Found) -> pd.DataFrame:
+    """A run a row. The column `latent`, by which statistics group, is the task; `reference` names the row of REFERENCE."""
+    rows = [
+        {"row": f"{task} {method}", "method": TITLES[method], "latent": task, "reference": _reference(task, method)}
+        | run
+        for task, of in figures.items()
+        for method, runs in of.items()
+        for run in runs
+    ]
+    return pd.DataFrame(rows)
+
+
+def _reference(task: str, method: str) -> str:
+    return "" if method == REFERENCE else f"{task} {REFERENCE}"
+
+
+def glance(figures: Found, metrics: tuple[str, ...]) -> Made:
+    """A row for each task and method: means over the seeds."""
+    frame = frame_of(figures)
+    table = over_seeds(frame, metrics).text()
+    rows = [[*place, *cells] for place, cells in zip(table.index, table.to_numpy(), strict=True)]
+    seeds, run = sorted(frame.groupby(["latent", "method"]).size().unique()), frame.iloc[0]
+    caption = (
+        f"{run['n']:.0f} images of the split {run['split']}, {run['restoration/draws']:.0f} draws each; "
+        f"{' to '.join(map(str, seeds))} seed{'s' * (seeds != [1])}. ± is one standard error: over the seeds, or over the images for one seed. "
+        f"Coverage of draws from the posterior would be {run['restoration/coverage_nominal']:.3f}."
+    )
+    return [["task", "estimator", *(COLUMNS[name] for name in table)], *rows], caption
+
+
+def differences(figures: Found, metrics: tuple[str, ...]) -> Made:
+    """Each method less REFERENCE, seed by seed, with Student's intervals."""
+    found = paired(frame_of(figures), "reference", metrics)
+    half = half_width(found)
+    rows = [
+        [
+            task,
+            method,
+            *(interval(mean, width) for mean, width in zip(found.mean.loc[place], half.loc[place], strict=True)),
+        ]
+        for place in found.mean.index
+        for task, method in [place]
+    ]
+    caption = f"Difference to {TITLES[REFERENCE]}, seed by seed: mean [Student's 95 % interval], bold where the interval excludes 0."
+    return [["task", "estimator", *(COLUMNS[name] for name in found.mean)], *rows], caption
+
+
+def of_result(make, result: str) -> Made:
+    """make(figures, GLANCE) of benchmarks/results/RESULT.json."""
+    return make(json.loads((RESULTS / f"{result}.json").read_text())["figures"], GLANCE)
+
+
+summary = partial(of_result, glance)
+summary_of_differences = partial(of_result, differences)
 
 
 def draw(folders: dict[str, dict[str, Path]], path: Path) -> None:
     """Show the restorations of each task by each method, side by side."""
-    pictures = [
-        (f"{task}: {TITLES[method]}", Image.open(folder / "restorations.png"))
-        for task, of in folders.items()
-        for method, folder in of.items()
-    ]
-    columns = max(len(of) for of in folders.values())
-    rows = len(folders)
+    columns, rows = max(len(of) for of in folders.values()), len(folders)
     fig, axes = plt.subplots(rows, columns, figsize=(3 * columns, 4.2 * rows), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
-    places = [axes[i][j] for i, of in enumerate(folders.values()) for j in range(len(of))]
-    for axis, (title, picture) in zip(places, pictures, strict=True):
-        axis.imshow(picture)
-        axis.set_title(title, fontsize=9)
+    for i, (task, of) in enumerate(folders.items()):
+        for axis, (method, folder) in zip(axes[i], of.items(), strict=False):
+            axis.imshow(Image.open(folder / "restorations.png"))
+            axis.set_title(f"{task}: {TITLES[method]}", fontsize=9)
     fig.tight_layout()
     save_png(fig, path)

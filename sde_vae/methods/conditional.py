@@ -22,6 +22,7 @@ from sde_vae.diffusion.scores import score_of_noise
 from sde_vae.diffusion.sdes import SDE, diffuse
 from sde_vae.diffusion.time_samplers import TimeSampler
 from sde_vae.diffusion.weights import Weight
+from sde_vae.keys import stream
 from sde_vae.methods.method import Method
 from sde_vae.methods.observation import Observe, Operator
 from sde_vae.methods.prior import Prediction, network_log_snr
@@ -147,8 +148,9 @@ def cmde(
 def diffused(y_sde: SDE, condition: Condition, t: PerExample) -> Observed:
     """Return y_t ~ p(y_t | y). The noise is a function of each example's seed and of t, new at every time, so that the score is a function of x and t."""
     bits = jax.lax.bitcast_convert_type(t.astype(jnp.float32), jnp.uint32)
-    # The seeds are random already: of the seed's own stream, see inference/restoration.py.
-    of_example = lambda seed, at: jax.random.fold_in(jax.random.fold_in(jax.random.key(0), seed), at)
+    # Of every run the same stream: what differs is the examples' seeds, which are drawn from a stream of the run's own seed.
+    noise = stream(0, "noise of diffused y")
+    of_example = lambda seed, at: jax.random.fold_in(jax.random.fold_in(noise, seed), at)
     keys = jax.vmap(of_example)(condition.seed, bits)
     return diffuse(y_sde, condition.y, t, seen(normal(keys, condition.y), condition))
 

@@ -18,9 +18,8 @@ from sde_vae.methods.posteriors import Posterior
 from sde_vae.methods.prior import predicts_velocity
 from sde_vae.methods.score_vae import score_vae
 from sde_vae.nets.network import network
-from sde_vae.nets.unet import UNet
 from tests.helpers.oracles import Mixture
-from tests.helpers.small import SDE, SHAPE, awake, image_batch
+from tests.helpers.small import SDE, SHAPE, TwoLayers, awake, image_batch
 
 CLASSES = 3
 TIMES, WEIGHT = times_uniform_in_log_snr(SDE, 16), likelihood_weighting()
@@ -96,7 +95,7 @@ def test_score_vae_is_exact_given_the_class(x64):
 
 
 def method(dropout=0.2, network_dropout=0.0):
-    net = network(UNet(8, (1,), 1, dropout=network_dropout), SHAPE, z=(CLASSES,))
+    net = network(TwoLayers(network_dropout), SHAPE, z=(CLASSES,))
     return class_conditional(SDE, net, predicts_velocity, TIMES, WEIGHT, CLASSES, dropout)
 
 

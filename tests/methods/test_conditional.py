@@ -16,13 +16,18 @@ from sde_vae.diffusion.time_samplers import times_uniform_in_log_snr, times_unif
 from sde_vae.diffusion.weights import likelihood_weighting
 from sde_vae.methods.conditional import cde, cmde, constant_speed, diffused, reduced_speed
 from sde_vae.methods.prior import predicts_noise
+from sde_vae.metrics.sets.posterior_fidelity import posterior_fidelity
 from sde_vae.nets.network import Network
-from sde_vae.solvers.grids import uniform_t
+from sde_vae.solvers.exponential import ddim, dpm_solver_pp_2m
+from sde_vae.solvers.grids import uniform_log_snr, uniform_t
+from sde_vae.solvers.heun import heun
 from sde_vae.solvers.step import integrate
-from sde_vae.solvers.stochastic import euler_maruyama
+from sde_vae.solvers.stochastic import ancestral, euler_maruyama
 from sde_vae.types import Batch, Condition
+from tests.helpers.chains import chains
 from tests.helpers.joint_gaussian import Identity, JointGaussian
 from tests.helpers.oracles import LinearGaussian
+from tests.helpers.rarely import rarely
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -31,7 +36,9 @@ D, N = 3, 512
 VP_, VE_ = VP(), VE(0.05, 20.0, t_min=1e-3)
 SLOW = {VP_: VP(beta_max=3.0), VE_: VE(0.05, 1.0, t_min=1e-3)}
 SDES = pytest.mark.parametrize("sde", SLOW, ids=["vp", "ve"])
+RARELY_VE = pytest.mark.parametrize("sde", [VP_, *rarely(VE_)], ids=["vp", "ve"])
 FEATURES = 7
+SOLVERS = {"ancestral": ancestral, "ddim": ddim(), "heun": heun(), "dpm_solver_pp_2m": dpm_solver_pp_2m()}
 
 
 def features(x, y, t):
@@ -117,7 +124,7 @@ def deviation(values, expected):
     return np.abs((values.mean(0) - expected) / (values.std(0, ddof=1) / np.sqrt(len(values))))
 
 
-@SDES
+@RARELY_VE
 def test_at_the_exact_scores_the_losses_have_the_least_value_in_closed_form(sde):
     """Within 4 standard errors of 40 batches, which are under 1 percent; with seven tenths of the exact noise it is above that."""
     loss = lambda method: of_batches(method, lambda p, key, batch: method.loss(p, {}, key, batch)[1])
@@ -129,7 +136,7 @@ def test_at_the_exact_scores_the_losses_have_the_least_value_in_closed_form(sde)
     assert deviation(np.stack([found["loss/x"], found["loss/y"]], axis=1), wanted).max() < 4
 
 
-@SDES
+@RARELY_VE
 def test_there_the_losses_are_stationary(sde):
     """In every direction that a network adds, within 4.5 standard errors; at eight tenths of the exact noise they are not."""
     for make in (exact_cde, lambda sde, scale: exact_cmde(sde, SLOW[sde], scale)):
@@ -234,6 +241,32 @@ def test_exact_estimators_sample_what_their_scores_say(sde, kind):
     exact_mean, exact_cov = WORLD.data.given_z(y)
     far = float(jnp.linalg.norm(mean - exact_mean) + jnp.linalg.norm(cov - exact_cov))
     assert far < 0.06 if kind == "cde" else far > 0.06
+
+
+@pytest.mark.parametrize("name", ["ddim", "heun", *rarely("ancestral", "dpm_solver_pp_2m")])
+def test_with_small_steps_every_solver_samples_the_averaged_score(name):
+    """The noise of y_t is new at each step, so that it averages out: what is left is the law of the solver's chain for E[score | x_t]."""
+    make, n, grid = SOLVERS[name], 2000, uniform_log_snr(VE_, 400)
+    y_sde, y = SLOW[VE_], jnp.array([0.4, -0.8])
+    condition = Condition(jnp.tile(y, (n, 1)), None, jnp.arange(n, dtype=jnp.uint32))
+    method = exact_cmde(VE_, y_sde)
+    score = method.score(method.init(jax.random.key(0)), {}, condition)
+
+    def averaged(x, t):
+        return WORLD.score(VE_, y_sde, x, jnp.tile(y, (len(x), 1)), t)[0]
+
+    (chain,) = chains(make(VE_, averaged), D, [grid])
+    start = float(VE_.sigma(jnp.full(1, VE_.T))[0])
+    mean, cov = chain.moments(np.zeros(D), start**2 * np.eye(D))
+    keys = keys_of(jax.random.key(1), jnp.arange(n))
+    x_T = start * jax.random.normal(jax.random.key(2), (n, D))
+    x = np.asarray(jax.jit(lambda x: integrate(make(VE_, score), keys, x, grid))(x_T))
+    fidelity = posterior_fidelity(x, mean, cov, np.random.default_rng(0))
+    assert fidelity.mean < 4 / np.sqrt(n)
+    assert fidelity.covariance < 4 * np.sqrt(2 / n)
+    # The posterior itself is farther than that: the test sees the difference.
+    exact = posterior_fidelity(x, *map(np.asarray, WORLD.data.given_z(y)), np.random.default_rng(0))
+    assert exact.mean > 6 / np.sqrt(n)
 
 
 def test_the_joint_loss_bounds_the_joint_likelihood():

@@ -1,5 +1,7 @@
 """ScoreVAE+: zero at the start, trained alone, and what it must repair."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,13 +15,13 @@ from sde_vae.diffusion.weights import likelihood_weighting
 from sde_vae.methods.correction import corrected, head_corrector, network_corrector
 from sde_vae.nets.head import CorrectionHead
 from sde_vae.nets.network import network
-from sde_vae.nets.unet import UNet, UNetFeatures
-from tests.helpers.small import LATENT, SDE, SHAPE, awake, image_batch, image_methods
+from sde_vae.nets.unet import UNetFeatures
+from tests.helpers.small import LATENT, SDE, SHAPE, SMALLEST_UNET, TwoLayers, awake, given_z, image_batch, image_methods
 
 TIMES, WEIGHT = times_uniform_in_log_snr(SDE, 16), likelihood_weighting()
 BODY = UNetFeatures(8, (1,), 1)
 CORRECTORS = {
-    "unet": network_corrector(SDE, network(UNet(8, (1,), 1, zero=False), SHAPE, z=(LATENT,))),
+    "network": network_corrector(SDE, given_z(zero=False)),
     "head": head_corrector(
         SDE, network(BODY, SHAPE), network(CorrectionHead(8, 1, SHAPE[-1]), (*SHAPE[:-1], 8), z=(LATENT,))
     ),
@@ -31,19 +33,25 @@ def corrector(request):
     return CORRECTORS[request.param]
 
 
-def frozen_parameters(p, base):
+@cache
+def frozen_parameters(name):
     """Of the prior and of the encoder, by stage."""
+    p, base = image_methods(net=PRIORS[name])
     return {
         "prior": awake(jax.jit(p.init)(jax.random.key(0))),
         "encoder": awake(jax.jit(base.init)(jax.random.key(1))),
     }
 
 
+# A head stands on the features of a U-Net.
+PRIORS = {"network": TwoLayers, "head": SMALLEST_UNET}
+
+
 @pytest.fixture
-def world(corrector):
+def world(request, corrector):
     """(ScoreVAE, ScoreVAE+, the frozen parameters of prior and encoder)."""
-    p, base = image_methods()
-    frozen = frozen_parameters(p, base)
+    name = request.node.callspec.params["corrector"]
+    frozen, (_, base) = frozen_parameters(name), image_methods(net=PRIORS[name])
     return base, corrected(SDE, base, base, corrector, TIMES, WEIGHT), frozen
 
 
@@ -59,7 +67,7 @@ def test_before_training_it_is_score_vae(world):
 def test_its_loss_is_the_residuals(world):
     """|| eps_hat of ScoreVAE and network - eps ||^2, z ~ q(z | x_0)."""
     base, plus, frozen = world
-    params, batch, key = awake(jax.jit(plus.init)(jax.random.key(2))), image_batch(), jax.random.key(3)
+    params, batch, key = awake(jax.jit(plus.init)(jax.random.key(2)), 0.2), image_batch(), jax.random.key(3)
     total, _ = jax.jit(plus.loss)(params, frozen, key, batch)
     key_z, _, key = jax.random.split(key, 3)
     z = base.encode(frozen["encoder"], frozen, batch.x).sample(keys_of(key_z, batch.index))
@@ -104,10 +112,10 @@ def test_only_the_corrector_is_trained(world):
     assert all(np.any(np.asarray(g) != 0) for g in jax.tree.leaves(to_corrector))
 
 
-def test_guidance_applies_when_decoding_and_not_in_training(world):
+def test_guidance_applies_when_decoding_and_not_in_training(world, corrector):
     base, _, frozen = world
     guided = base._replace(score=lambda params, frozen, z: lambda x, t: 2 * base.score(params, frozen, z)(x, t))
-    plain, other = (corrected(SDE, base, g, CORRECTORS["head"], TIMES, WEIGHT) for g in (base, guided))
+    plain, other = (corrected(SDE, base, g, corrector, TIMES, WEIGHT) for g in (base, guided))
     params = awake(jax.jit(plain.init)(jax.random.key(2)))
     losses = [jax.jit(m.loss)(params, frozen, jax.random.key(3), image_batch())[0] for m in (plain, other)]
     assert losses[0] == losses[1]
@@ -117,17 +125,14 @@ def test_guidance_applies_when_decoding_and_not_in_training(world):
     np.testing.assert_allclose(b - a, uncorrected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("body", ["unet", "head"])
+@pytest.mark.parametrize("body", PRIORS)
 def test_dropout_is_on_in_training_and_only_then(body):
-    p, base = image_methods()
-    frozen = frozen_parameters(p, base)
+    frozen, (_, base) = frozen_parameters(body), image_methods(net=PRIORS[body])
 
     def plus(dropout):
-        unet = network(UNet(8, (1,), 1, dropout=dropout, zero=False), SHAPE, z=(LATENT,))
+        own = network_corrector(SDE, given_z(dropout, zero=False))
         head = network(CorrectionHead(8, 1, SHAPE[-1], dropout), (*SHAPE[:-1], 8), z=(LATENT,))
-        corrector = {"unet": network_corrector(SDE, unet), "head": head_corrector(SDE, network(BODY, SHAPE), head)}[
-            body
-        ]
+        corrector = {"network": own, "head": head_corrector(SDE, network(BODY, SHAPE), head)}[body]
         return corrected(SDE, base, base, corrector, TIMES, WEIGHT)
 
     never, often = plus(0.0), plus(0.5)

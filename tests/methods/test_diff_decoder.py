@@ -12,19 +12,16 @@ from sde_vae.diffusion.weights import likelihood_weighting
 from sde_vae.methods.diff_decoder import diff_decoder
 from sde_vae.methods.posteriors import point_posterior
 from sde_vae.methods.prior import predicts_velocity
-from sde_vae.nets.network import network
-from sde_vae.nets.unet import UNet
-from tests.helpers.small import LATENT, SDE, SHAPE, awake, image_batch, image_posterior
+from tests.helpers.small import LATENT, SDE, awake, given_z, image_batch, image_posterior
 
 TIMES, WEIGHT = times_uniform_in_log_snr(SDE, 16), likelihood_weighting()
 
 
 def method(beta=0.1, latent_dropout=0.0, guidance=1.0, posterior=None):
-    net = network(UNet(8, (1,), 1), SHAPE, z=(LATENT,))
     return diff_decoder(
         SDE,
         posterior or image_posterior(),
-        net,
+        given_z(),
         predicts_velocity,
         TIMES,
         WEIGHT,

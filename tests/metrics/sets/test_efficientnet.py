@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
+
+torch = pytest.importorskip("torch")
+F = torch.nn.functional
 
 from sde_vae.errors import BadInput
 from sde_vae.metrics.networks.efficientnet_lite import Layer, depthwise

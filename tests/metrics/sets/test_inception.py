@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
-import torch
+
+torch = pytest.importorskip("torch")
 
 from sde_vae.errors import BadInput
 from sde_vae.metrics.networks import inception_weights
@@ -93,6 +94,7 @@ def test_every_block_is_the_twins(state, exact):
     assert np.mean(spread > 1e-3) > 0.5, "the features do not tell the two images apart: nothing would be tested"
 
 
+@pytest.mark.slow
 def test_each_format_gives_the_twins_features(extractors, exact):
     for extractor, file in zip(extractors, FORMATS, strict=True):
         features = extractor.features(IMAGES)

@@ -1,0 +1,190 @@
+"""Trained estimators on Gaussian images, where p(x | y) is known: how near their draws come to it.
+
+    python -m benchmarks.conditional.gaussian [--tasks inpainting ...] [--methods cde ...] [--workdir runs/conditional_gaussian]
+
+The images have the mean and the covariance of the digits' pixels, and y has noise. Networks and steps are those of
+configs/cmde_digits.py. Writes benchmarks/results/conditional_gaussian.{json,md}. Finished trainings are kept in --workdir.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+from sklearn.datasets import load_digits
+
+from benchmarks.conditional.__main__ import METHODS, SHARED, config_of
+from benchmarks.conditional.page import TITLES
+from benchmarks.record import RESULTS, Made, record
+from sde_vae import load, runtime
+from sde_vae.build.config import set_fields
+from sde_vae.build.fields import BY_BAYES
+from sde_vae.commands.train import train
+from sde_vae.errors import exit_code
+from sde_vae.inference.decoding import decode, start
+from sde_vae.methods.observation import LinearOperator
+from sde_vae.metrics.sets.posterior_fidelity import exact_draws, posterior_fidelity
+from sde_vae.reporting.tables import figure
+from sde_vae.run import Run
+from sde_vae.types import Condition
+
+NAME = "conditional_gaussian"
+TASKS = ("inpainting", "super_resolution")
+EXAMPLES, OBSERVED, DRAWS = 20_000, 16, 400
+# Of y, in standard deviations of a pixel.
+NOISE = 0.2
+SHAPE = (8, 8, 1)
+REFERENCES = {"exact_draws": "draws from p(x \\| y)", "exact_score": "the exact score, same solver"}
+COLUMNS = {"mean": "mean ↓", "covariance": "covariance ↓", "sliced_wasserstein": "sliced Wasserstein ↓"}
+
+# (mean [d], covariance [d, d]) of flattened images
+Gaussian = tuple[np.ndarray, np.ndarray]
+
+
+def pixels() -> Gaussian:
+    """The moments of the digits' pixels on [0, 1], with a little variance in those that never change."""
+    x = load_digits().data / 16
+    return x.mean(axis=0), np.cov(x.T) + 1e-3 * np.eye(64)
+
+
+def config(method: str, task: str, data: Path) -> ConfigDict:
+    changes = {
+        "data.name": "arrays",
+        "data.dir": str(data),
+        "data.shape": SHAPE,
+        "task.noise": NOISE,
+        "task.factor": 2,
+        # Many and small steps, so that what is measured is the estimator.
+        "sampling.steps": 200,
+        "eval.evaluators": (),
+    }
+    return config_of("digits", method, task, 0, changes)
+
+
+def given(of: Gaussian, operator: LinearOperator, condition: Condition, i: int) -> Gaussian:
+    """p(x | y) of the i-th observation, without the hidden values of y."""
+    mean, covariance = of
+    mask = None if condition.mask is None else jnp.tile(condition.mask[i][None], (64, 1, 1, 1))
+    A = np.asarray(operator.forward(jnp.eye(64).reshape(64, *SHAPE), mask), np.float64).reshape(64, -1).T
+    seen = np.ones(len(A), bool) if condition.mask is None else np.asarray(condition.mask[i]).ravel() > 0
+    A, y = A[seen], np.asarray(condition.y[i], np.float64).ravel()[seen]
+    gain = np.linalg.solve(A @ covariance @ A.T + NOISE**2 * np.eye(len(A)), A @ covariance).T
+    return mean + gain @ (y - A @ mean), covariance - gain @ A @ covariance
+
+
+def by_exact_score(run: Run, posterior: Gaussian, seed: int) -> np.ndarray:
+    """Draws by the run's solver with the exact score of p(x_t | y): [DRAWS, d]."""
+    decoder = run.experiment.decoder
+    mean, (values, vectors) = jnp.asarray(posterior[0]), map(jnp.asarray, np.linalg.eigh(posterior[1]))
+
+    def score(x, t):
+        a, s = decoder.sde.alpha(t)[:, None], decoder.sde.sigma(t)[:, None]
+        flat = (x.reshape(len(x), -1) - a * mean[None]) @ vectors
+        return -((flat / (a**2 * values[None] + s**2)) @ vectors.T).reshape(x.shape)
+
+    keys, x_T = start(decoder.sde, jax.random.key(seed), jnp.zeros((DRAWS, *SHAPE)), jnp.arange(DRAWS))
+    return np.asarray(jax.jit(lambda x: decode(decoder, score, keys, x))(x_T)).reshape(DRAWS, -1)
+
+
+def fidelities(run: Run, of: Gaussian, draws: Callable[[Condition, list[Gaussian]], np.ndarray]) -> dict[str, Any]:
+    """Distances to the posteriors of OBSERVED images, each the mean and its standard error. `draws` returns [OBSERVED, DRAWS, d]."""
+    y = run.observe(run.images("test", OBSERVED), seed=0)
+    scaling = run.scaling
+    shift, scale = (np.broadcast_to(a, SHAPE).ravel() for a in (scaling.mean, scaling.std))
+    ours = (of[0] - shift) / scale, of[1] / np.outer(scale, scale)
+    posteriors = [given(ours, run.experiment.measurement.operator, y, i) for i in range(OBSERVED)]
+    rng = np.random.default_rng(0)
+    found = [
+        posterior_fidelity(x, *posterior, rng) for x, posterior in zip(draws(y, posteriors), posteriors, strict=True)
+    ]
+    table = np.array(found, np.float64)
+    errors = table.std(axis=0, ddof=1) / np.sqrt(OBSERVED)
+    return {
+        name: value
+        for column, mean, error in zip(COLUMNS, table.mean(axis=0), errors, strict=True)
+        for name, value in ((column, float(mean)), (f"{column}_stderr", float(error)))
+    }
+
+
+def measure(options: argparse.Namespace) -> None:
+    of, path = pixels(), options.workdir / "images.npy"
+    options.workdir.mkdir(parents=True, exist_ok=True)
+    images = exact_draws(*of, EXAMPLES, np.random.default_rng(0))
+    np.save(path, images.reshape(-1, *SHAPE).astype(np.float32))
+    figures: dict[str, dict[str, Any]] = {}
+    for task in options.tasks:
+        figures[task] = {}
+        for method in options.methods:
+            chosen, folder = config(method, task, path), options.workdir / f"{task}_{method}"
+            if method in BY_BAYES:
+                prior = options.workdir / "prior"
+                if not train(config("prior", SHARED, path), prior):
+                    return
+                chosen = set_fields(chosen, {"prior.checkpoint": str(prior)})
+            if not train(chosen, folder):
+                return
+            run = load(folder)
+            if not figures[task]:
+                rng = np.random.default_rng(1)
+                exact = lambda y, all_of, rng=rng: np.stack([exact_draws(*p, DRAWS, rng) for p in all_of])
+                scores = lambda y, all_of, run=run: np.stack(
+                    [by_exact_score(run, p, seed) for seed, p in enumerate(all_of)]
+                )
+                figures[task] |= {
+                    "exact_draws": fidelities(run, of, exact),
+                    "exact_score": fidelities(run, of, scores),
+                }
+
+            def restored(y: Condition, all_of: list[Gaussian], run: Run = run) -> np.ndarray:
+                x = run.restore(y, DRAWS, progress=True).reshape(OBSERVED * DRAWS, *SHAPE)
+                return run.units.from_user(x, SHAPE).reshape(OBSERVED, DRAWS, -1)
+
+            figures[task][method] = fidelities(run, of, restored)
+        (head, *rows), notes = table_of(figures)
+        record(NAME, "Draws of trained estimators beside the exact posterior", figures, head, rows, notes)
+
+
+def table_of(figures: dict) -> Made:
+    rows = [
+        [
+            task,
+            (REFERENCES | TITLES)[method],
+            *(figure(found[column], found[f"{column}_stderr"]) for column in COLUMNS),
+        ]
+        for task, of in figures.items()
+        for method, found in of.items()
+    ]
+    notes = (
+        f"Gaussian images with the moments of the digits' pixels; noise of {NOISE} in y; {DRAWS} draws for each of {OBSERVED} observations; "
+        "one seed. ± is one standard error over the observations. Distances are relative to the posterior's own size; those of its own draws "
+        "are above 0 because draws are few."
+    )
+    return [["task", "estimator", *COLUMNS.values()], *rows], notes
+
+
+def summary(result: str) -> Made:
+    """The table of benchmarks/results/RESULT.json."""
+    return table_of(json.loads((RESULTS / f"{result}.json").read_text())["figures"])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.conditional.gaussian",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+    parser.add_argument("--workdir", type=Path, default=Path("runs/conditional_gaussian"))
+    runtime.enable_compilation_cache()
+    return exit_code(lambda: measure(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
