@@ -22,13 +22,13 @@ OF_DATA = {"fashion_mnist": FAST, "avatars32": FAST}
 # Fields that the comparison sets itself; a command that gives one is refused.
 RESERVED = re.compile(
     r"method|seed|model\.latent_dim|model\.decoder\..*|model\.correction\.(channels|multipliers|blocks|attention)|synthetic\..*|"
-    r"prior\.checkpoint|stages\.(encoder|correction)\.(steps|batch_size|learning_rate|checkpoint_every|log_every)|"
+    r"prior\.checkpoint|stages\.(encoder|correction)\.(steps|batch_size|accumulation|learning_rate|checkpoint_every|log_every)|"
     r"eval\.(evaluators|lpips|split|name)"
 )
 # Fields of the machine and of what it reports on the way, which do not change what a row is.
 OF_MACHINE = re.compile(
     r"parallel|keep_checkpoints|data\.(dir|cache|workers)|prior\.(checkpoint|preset|scheduler)|eval\.(prior|batch_size|lpips_dir|fid_weights)|"
-    r"stages\.\w+\.(checkpoint_every|log_every|preview_every)"
+    r"stages\.\w+\.(accumulation|checkpoint_every|log_every|preview_every)"
 )
 
 
@@ -45,7 +45,7 @@ def base_config(data: str, budget: str, changes: dict[str, Any], latent: int | N
     prior.steps *= BUDGETS[budget]
     encoder.steps *= BUDGETS[budget]
     correction.steps = encoder.steps
-    for field in ("batch_size", "learning_rate", "checkpoint_every", "log_every"):
+    for field in ("batch_size", "accumulation", "learning_rate", "checkpoint_every", "log_every"):
         encoder[field] = correction[field] = prior[field]
     for net in ("decoder", "correction"):
         for field in NETWORK:

@@ -69,3 +69,13 @@ def cell(value: float, error: float) -> str:
     if not np.isfinite(value):
         return ""
     return figure(value, None if not np.isfinite(error) or error < 1e-5 * abs(value) else error)
+
+
+def interval(mean: float, half: float) -> str:
+    """ "mean [low, high]" with two digits of the half width."""
+    if not np.isfinite(half):
+        return ""
+    digits = max(0, 1 - int(np.floor(np.log10(half)))) if half > 0 else 4
+    low, high = mean - half, mean + half
+    text = f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"**{text}**" if low > 0 or high < 0 else text

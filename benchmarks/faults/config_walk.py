@@ -1,13 +1,14 @@
 """Every config field times every bad value: refused in one line with exit code 2, or valid, and then it trains.
 
-    python -m benchmarks.faults.config_walk [--only FIELD ...]
+    python -m benchmarks.faults.config_walk [--only FIELD_OR_SECTION ...]
 
-With --only, the counts of these fields replace theirs in the results. A field is set in a tiny config that reads it. The valid values are trained for one or two steps, each by the command line's own `main`.
+With --only, the counts of these fields replace theirs in the results. What has been walked is written after each section of the config. A field is set in a tiny config that reads it. The valid values are trained for one or two steps, each by the command line's own `main`.
 """
 
 import argparse
 import contextlib
 import io
+import os
 import shutil
 import signal
 import sys
@@ -15,10 +16,14 @@ import tempfile
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
+
+# Most programs run once, and compiling them takes more time than running them.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import jax
 from ml_collections import ConfigDict
@@ -50,6 +55,7 @@ TINY: dict[str, Any] = {
     "data.cache": "",
     "model.latent_dim": 2,
     **{f"model.{net}.channels": 4 for net in ("prior", "encoder", "decoder", "correction", "shift")},
+    **{f"model.{net}.multipliers": "(1,)" for net in ("prior", "encoder", "decoder", "correction", "shift")},
     "model.latent_prior.hidden": 16,
     "model.latent_prior.blocks": 1,
     **{f"stages.{stage}.steps": 1 for stage in ("prior", "encoder")},
@@ -91,7 +97,10 @@ BASES: tuple[dict[str, Any], ...] = (
     RESTORING | {"method": "cmde", "task.name": "pairs", "data.name": "pairs"},
     {"labels.attribute": "digit"},
 )
-LIMIT = 300  # seconds
+LIMIT = 300  # seconds of the processor, which other programs do not change
+WAIT = 3600  # seconds, of what waits without computing
+# cases; thousands of compiled programs would use up the memory maps that a process may have
+CLEARED_EVERY = 10
 OUTCOMES = ("refused", "valid", "not one line", "traceback", "hang")
 
 
@@ -106,7 +115,7 @@ class Case(NamedTuple):
 def cases(only: tuple[str, ...] = ()) -> Iterator[Case]:
     """Yield every field times every value; a value equal to an earlier one in the field's own type is left out."""
     for name, field in fields().items():
-        if only and name not in only:
+        if only and not any(name == of or name.startswith(f"{of}.") for of in only):
             continue
         base = next((base for base, config in tiny_configs() if field.reader.holds(config)), TINY)
         seen: list[Any] = []
@@ -119,10 +128,13 @@ def cases(only: tuple[str, ...] = ()) -> Iterator[Case]:
             yield Case(name, value, base)
 
 
+_defaults = cache(default_config)
+
+
 @cache
 def tiny_configs() -> list[tuple[dict[str, Any], ConfigDict]]:
     """Return the tiny configs: the fields that each sets, and the whole."""
-    return [(TINY | base, set_fields(default_config(), TINY | base)) for base in BASES]
+    return [(TINY | base, set_fields(_defaults(), TINY | base)) for base in BASES]
 
 
 def words(case: Case, workdir: Path) -> list[str]:
@@ -135,8 +147,9 @@ def words(case: Case, workdir: Path) -> list[str]:
 def train(case: Case, workdir: Path) -> str:
     """Return the outcome of the whole command."""
     errors = io.StringIO()
-    old = signal.signal(signal.SIGALRM, _expired)
-    signal.alarm(LIMIT)
+    old = {number: signal.signal(number, _expired) for number in (signal.SIGPROF, signal.SIGALRM)}
+    signal.setitimer(signal.ITIMER_PROF, LIMIT)
+    signal.alarm(WAIT)
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
             code = cli.main(words(case, workdir))
@@ -148,7 +161,9 @@ def train(case: Case, workdir: Path) -> str:
         return "traceback"
     finally:
         signal.alarm(0)
-        signal.signal(signal.SIGALRM, old)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        for number, handler in old.items():
+            signal.signal(number, handler)
     said = [line for line in errors.getvalue().splitlines() if line.startswith("error: ")]
     if code == 0:
         return "valid"
@@ -161,7 +176,7 @@ def refused_or_built(case: Case) -> str:
     from sde_vae.build.experiment import build
 
     try:
-        config = set_fields(default_config(), case.base | {case.field: case.value})
+        config = set_fields(_defaults(), case.base | {case.field: case.value})
         # The evaluation's fields build nothing, except for the names of evaluators.
         if not case.field.startswith("eval.") or case.field == "eval.evaluators":
             build(config)
@@ -176,24 +191,35 @@ def _expired(number: int, frame: Any) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", default=[], help="fields to walk; all by default")
+    parser.add_argument("--only", nargs="*", default=[], help="fields and sections to walk; all by default")
     only = tuple(parser.parse_args().only)
     warnings.simplefilter("ignore")
     # Many cases have the same programs.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     found: dict[str, Counter] = {}
+    for _, of_section in groupby(cases(only), lambda case: section_of(case.field)):
+        walk(of_section, found)
+        report(found)
+    return int(any(counts.keys() - {"refused", "valid"} for counts in found.values()))
+
+
+def walk(of_section: Iterable[Case], found: dict[str, Counter]) -> None:
+    """Train each case, and add its outcome to `found` under its field."""
     with tempfile.TemporaryDirectory() as folder:
-        for case in cases(only):
+        for number, case in enumerate(of_section):
             workdir = Path(folder) / "run"
             outcome = train(case, workdir)
             shutil.rmtree(workdir, ignore_errors=True)
-            # Hundreds of compiled programs would use up the memory maps that a process may have.
-            jax.clear_caches()
+            if number % CLEARED_EVERY == 0:
+                jax.clear_caches()
             found.setdefault(case.field, Counter())[outcome] += 1
             if outcome not in ("refused", "valid"):
                 print(f"{case.field}={case.value[:40]!r}: {outcome}", flush=True)
-    report(found)
-    return int(any(counts.keys() - {"refused", "valid"} for counts in found.values()))
+
+
+def section_of(field: str) -> str:
+    """Return the section of the config that a field is in."""
+    return field.rpartition(".")[0] or "the run"
 
 
 def report(found: dict[str, Counter]) -> None:
@@ -204,21 +230,24 @@ def report(found: dict[str, Counter]) -> None:
     found = {name: found.get(name, Counter(before.get(name, {}))) for name in fields()}
     sections: dict[str, Counter] = {}
     for field, counts in found.items():
-        section = field.rpartition(".")[0] or "the run"
+        section = section_of(field)
         sections.setdefault(section, Counter()).update(counts)
-        sections[section]["fields"] += 1
+        sections[section]["fields"] += bool(counts)
     total = sum(sections.values(), Counter())
     rows = [
         [name, *(str(counts[column]) for column in ("fields", *OUTCOMES))]
         for name, counts in {**sections, "all": total}.items()
+        if counts["fields"]
     ]
+    left = sum(not counts for counts in found.values())
+    parts = f" It is walked in parts, and the command is that of the last; {left} of {len(found)} fields are left."
     record_section(
         "config_walk",
         "Every config field times every bad value",
         ["section", "fields", *OUTCOMES],
         rows,
         f"{len(VALUES)} values a field, as the command line takes them; those that a field reads as an earlier one are left out. Refused: "
-        "exit code 2 and one line. Valid: it trains, in a config that reads the field.",
+        f"exit code 2 and one line. Valid: it trains, in a config that reads the field.{parts if left else ''}",
         {"fields": {field: dict(counts) for field, counts in found.items()}},
     )
 

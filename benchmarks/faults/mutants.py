@@ -1,8 +1,8 @@
-"""Wrong code that the tests must see: small changes of the mathematical core, each against the tests that look at it.
+"""Wrong code that the tests must see: small changes of the mathematical core and of what stands on it, each against the tests that look at it.
 
-    python -m benchmarks.faults.mutants [--before REVISION] [--per-file 4] [--only ROOM ...]
+    python -m benchmarks.faults.mutants [--before REVISION] [--per-file 4] [--most N] [--only ROOM ...]
 
-A seeded sample of the mutants of each file (`operators`) runs in a copy of the repository: first against the tests of REVISION, then, where it
+A seeded sample of the mutants of each file (`operators`), of N in all where --most is given, as many of each room, runs in a copy of the repository: first against the tests of REVISION, then, where it
 survived those, against those of the working tree. Each run is a fork of a process that has imported JAX and not started it. A mutant is
 killed if a test fails, or if the tests take LIMIT seconds of the processor. Verdicts are kept in a file; a second run goes on where the first stopped.
 """
@@ -18,8 +18,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 from benchmarks.faults.equivalent import reason
@@ -27,20 +29,41 @@ from benchmarks.faults.operators import Mutant, mutants
 from sde_vae.files import write_text
 
 ROOT = Path(__file__).parents[2]
-# Room -> its files. The tests that look at a file are its own examples and those in the room's folder that import it; if none does, all of these.
+# Room -> its files, of training those that compute. The tests that look at a file are its own examples and those in the room's folder that
+# import it; if none does, all of these.
 ROOMS = {
-    "diffusion": "sde_vae/diffusion/*.py",
-    "bounds": "sde_vae/bounds/*.py",
-    "solvers": "sde_vae/solvers/*.py",
-    "methods": "sde_vae/methods/*.py",
-    "nets": "sde_vae/nets/*.py",
-    "training": "sde_vae/training/train_state.py",
+    **{room: (f"sde_vae/{room}/*.py",) for room in ("diffusion", "bounds", "solvers", "methods", "nets")},
+    "training": tuple(f"sde_vae/training/{name}.py" for name in ("logs", "loop", "parallel", "stage", "train_state")),
+    **{room: (f"sde_vae/{room}/*.py",) for room in ("inference", "evaluators")},
 }
 # Tests of another folder that look at a file.
 ELSEWHERE = {
     "sde_vae/inference/bound.py": ("tests/evaluators/test_elbo_vs_steps.py", "tests/evaluators/test_multi_sample.py"),
+    **{
+        f"sde_vae/inference/{name}.py": tests
+        for name, tests in {
+            "aggregate_posterior": ("tests/methods/test_latent_prior.py", "tests/evaluators/test_multi_sample.py"),
+            "compiled": ("tests/test_devices.py",),
+            "diffusion_prior": ("tests/pretrained/test_pretrained.py",),
+            "restoration": ("tests/commands/test_restore.py", "tests/test_keys.py"),
+            "units": ("tests/test_run.py",),
+            "user_images": ("tests/test_run.py",),
+        }.items()
+    },
+    **{
+        f"sde_vae/evaluators/{name}.py": ("tests/test_arrays_run.py",)
+        for name in ("array_reconstruction", "moments", "nll_bound", "sliced_wasserstein")
+    },
+    "sde_vae/evaluators/iterated_decoding.py": ("tests/evaluators/test_elbo_vs_steps.py",),
+    "sde_vae/evaluators/labels.py": ("tests/test_labels_run.py",),
+    "sde_vae/evaluators/restoration.py": ("tests/test_conditional_run.py", "tests/test_pairs_run.py"),
+    "sde_vae/evaluators/samples.py": ("tests/test_keys.py", "tests/test_run.py"),
     "sde_vae/nets/layers.py": ("tests/nets/test_twins.py",),
-    "sde_vae/diffusion/losses.py": ("tests/diffusion/test_losses.py", "tests/diffusion/test_weights.py"),
+    "sde_vae/diffusion/losses.py": (
+        "tests/diffusion/test_losses.py",
+        "tests/diffusion/test_weights.py",
+        "tests/methods/test_conditional.py",
+    ),
 }
 # They train for many seconds, too long for every mutant: what only they see counts as not seen.
 LEFT_OUT = ("test_mixture.py",)
@@ -66,28 +89,36 @@ WARM = (
     *("numpy", "scipy.stats", "scipy.integrate", "pytest", "beartype", "matplotlib.pyplot", "PIL.Image", "torch"),
 )
 Place = tuple[str, str, Mutant]  # room, path, mutant
-KILLED, BY_TIME, SURVIVED = "killed", "killed by time", "survived"
+KILLED, BY_TIME, SURVIVED, UNTRIED = "killed", "killed by time", "survived", "untried"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", default="HEAD~1", help="the revision whose tests are the first")
     parser.add_argument("--per-file", type=int, default=4)
+    parser.add_argument("--most", type=int, help="of the drawn ones so many in all, as many of each room")
     parser.add_argument("--only", nargs="*", default=[], help="rooms; nothing is recorded then")
     parser.add_argument("--verdicts", type=Path, default=Path("/tmp/mutants.json"), help="the file of verdicts so far")
     parser.add_argument(
         "--suites", nargs="+", default=["before", "after"], help="after: of what has a verdict of before"
     )
     options = parser.parse_args()
-    warm()
+    with tempfile.TemporaryDirectory() as programs:
+        warm(programs)
+        walk(options)
+    return 0
+
+
+def walk(options: argparse.Namespace) -> None:
+    """Try the mutants that the options name, and report."""
     kept = options.verdicts
     verdicts = json.loads(kept.read_text()) if kept.exists() else {}
     chosen = [of for of in sample(options.per_file) if not options.only or of[0] in options.only]
+    chosen = chosen if options.most is None else spread(chosen, options.most)
     for suite in options.suites:
         try_all(suite, options.before if suite == "before" else None, chosen, verdicts, kept)
     if not options.only:
         report(verdicts)
-    return 0
 
 
 def try_all(
@@ -96,7 +127,7 @@ def try_all(
     """Add the verdicts of the tests of a revision to `verdicts`, and to the file `kept` one by one."""
     copy = copied(revision)
     # The compiled modules of the copy are kept: of a mutant's run only its own is compiled again.
-    everything = ["--collect-only", *(f"tests/{room}" for room in (*ROOMS, "evaluators"))]
+    everything = ["--collect-only", *(f"tests/{room}" for room in ROOMS)]
     if verdict(copy, everything, keep=True) != SURVIVED:
         sys.exit("the tests of the unchanged code cannot be collected")
     for room, path, mutant in chosen:
@@ -111,18 +142,23 @@ def try_all(
             known[suite] = SURVIVED
             continue
         began = time.monotonic()
-        known[suite] = known["before"] if killed_before else tried(copy, path, mutant)
+        found = known["before"] if killed_before else tried(copy, path, mutant)
+        if found == UNTRIED:
+            print(f"{suite:6} {UNTRIED:14} its tests take {LIMIT} s of the unchanged code: {path}", flush=True)
+            continue
+        known[suite] = found
         write_text(kept, json.dumps(verdicts, indent=1))
         took = time.monotonic() - began
         print(f"{suite:6} {known[suite]:14} {took:5.1f} s  {' '.join(name.split())[:150]}", flush=True)
     shutil.rmtree(copy)
 
 
-def warm() -> None:
+def warm(programs: str) -> None:
     """Import what every run needs, with JAX's backend not started: a fork of a started one hangs."""
     os.environ["JAX_PLATFORMS"] = "cpu"
     # Most programs of a mutant are those of the one before.
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = programs
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
     for name in WARM:
         importlib.import_module(name)
 
@@ -130,15 +166,31 @@ def warm() -> None:
 def sample(per_file: int) -> list[Place]:
     """Return (room, path, mutant): up to `per_file` of each file by a seeded draw, and those of NAMED."""
     found = []
-    for room, pattern in ROOMS.items():
-        for path in sorted(ROOT.glob(pattern)):
+    for room, patterns in ROOMS.items():
+        for path in sorted(path for pattern in patterns for path in ROOT.glob(pattern)):
             name = path.relative_to(ROOT).as_posix()
-            every = list(mutants(path.read_text()))
+            every = list(mutants_of(path))
             # The sample of fewer a file is a part of it.
             random.Random(f"{SEED} {name}").shuffle(every)
             found += [(i, (room, name, mutant)) for i, mutant in enumerate(every[:per_file])]
     # One of each file, then a second of each: a run that is stopped has tried all files alike.
     return named() + [of for _, of in sorted(found, key=lambda of: of[0])]
+
+
+@cache
+def mutants_of(path: Path) -> tuple[Mutant, ...]:
+    """Return all mutants of a file."""
+    return tuple(mutants(path.read_text()))
+
+
+def spread(chosen: list[Place], most: int) -> list[Place]:
+    """Return `most` of the drawn mutants, one of each room in turn by a seeded draw, and those of NAMED: fewer are a part of more."""
+    drawn = []
+    for room in ROOMS:
+        of_room = [of for of in chosen if of[0] == room]
+        random.Random(f"{SEED} {room}").shuffle(of_room)
+        drawn += list(enumerate(of_room))
+    return [of for of in chosen if of[0] == "named"] + [of for _, of in sorted(drawn, key=lambda of: of[0])[:most]]
 
 
 def named() -> list[Place]:
@@ -165,14 +217,16 @@ def copied(revision: str | None) -> Path:
 
 
 def tried(copy: Path, path: str, mutant: Mutant) -> str:
-    """Return the verdict of the room's tests on the mutant."""
+    """Return the verdict of the room's tests on the mutant; UNTRIED if they take as long on the unchanged code."""
     written = [f"tests/{test}" for _, before, after, test in NAMED if mutant[3:] == ("named", before, after)]
+    tests = written or [path, *looking_at(copy, path)]
     (copy / path).write_text(mutant.applied((ROOT / path).read_text()))
     try:
-        return verdict(copy, written or [path, *looking_at(copy, path)])
+        found = verdict(copy, tests)
     finally:
         # With its date, by which its compiled form is known.
         shutil.copy2(ROOT / path, copy / path)
+    return UNTRIED if found == BY_TIME and verdict(copy, tests) == BY_TIME else found
 
 
 def looking_at(copy: Path, path: str) -> list[str]:

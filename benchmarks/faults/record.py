@@ -6,7 +6,7 @@ A section has the name of the module that makes it.
 import json
 from typing import Any
 
-from benchmarks.record import RESULTS, machine, markdown, write_json
+from benchmarks.record import RESULTS, command, machine, markdown, write_json
 from sde_vae.files import write_text
 from sde_vae.training import workdir
 
@@ -20,7 +20,7 @@ def record_section(
 ) -> None:
     """Replace `section` of the page: a title, a table, notes under it; `figures` go to the JSON file alone. Prints the table."""
     sections = recorded()
-    facts = workdir.facts() | {"machine": machine(), "command": f"python -m benchmarks.faults.{section}"}
+    facts = workdir.facts() | {"machine": machine(), "command": command()}
     sections[section] = {"title": title, "head": head, "rows": rows, "notes": notes, "figures": figures, **facts}
     sections = {name: sections[name] for name in SECTIONS if name in sections}
     write_json(RESULTS / f"{NAME}.json", sections, depth=3)

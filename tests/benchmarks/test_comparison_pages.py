@@ -12,6 +12,7 @@ from benchmarks.comparison.columns import IMAGES, LATENTS
 from benchmarks.comparison.run import write
 from benchmarks.comparison.statistics import cell, over_seeds, paired, starred
 from tests.helpers.compared import of_table, record_of, results_of
+from tests.helpers.rarely import rarely
 
 
 def tables_of(lines):
@@ -56,7 +57,7 @@ def test_that_command_says_its_values_as_it_reads_them(tmp_path):
     }
 
 
-@pytest.mark.parametrize("table", ["bounds", "curves"])
+@pytest.mark.parametrize("table", ["bounds", *rarely("curves")])
 def test_a_sweep_is_tabulated_and_drawn_of_what_its_evaluators_measure(tmp_path, table):
     comparison = of_table(table, tmp_path)
     metrics = {"split": "valid", "reconstruction/mse": 0.1, "latent/kl": 3.0, "image": ""}

@@ -113,7 +113,7 @@ def test_a_row_is_the_same_on_another_machine_and_under_a_later_config(tmp_path)
     """Where images lie and how they are fed is the machine's; a field that came later had its default."""
     comparison = of_table("compare", tmp_path)
     row = keep(comparison, "lifted")
-    machines = {"data.dir": "/elsewhere", "parallel": "data", "eval.batch_size": 32, "stages.encoder.preview_every": 7}
+    machines = {"data.dir": "/elsewhere", "parallel": "data", "eval.batch_size": 32, "stages.prior.accumulation": 2}
     assert finished(of_table("compare", tmp_path, machines), row)
     read = json.loads(comparison.path.read_text())
     del read["common"]["config"]["model.encoder.dropout"]

@@ -1,5 +1,7 @@
 """The comparison's rows: every one of every table builds, and they share all but what they say."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -20,16 +22,22 @@ def plain():
     return base_config("digits", "small", {}, 4, 0)
 
 
+@functools.cache
+def experiments(table):
+    """(row, what it builds) for every row of a table."""
+    config = base_config("digits", "small", {}, 4, 0)
+    return [(row, build(with_prior(config, row))) for row in TABLES[table].rows(config)]
+
+
 def with_prior(config, row):
     return set_fields(config, row.changes | {"prior.checkpoint": "somewhere"})
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_every_row_builds_and_names_stages_that_it_trains(table, plain):
-    found = TABLES[table].rows(plain)
-    assert len({row.name for row in found}) == len({row.title for row in found}) == len(found)
-    for row in found:
-        experiment = build(with_prior(plain, row))
+def test_every_row_builds_and_names_stages_that_it_trains(table):
+    found = experiments(table)
+    assert len({row.name for row, _ in found}) == len({row.title for row, _ in found}) == len(found)
+    for row, experiment in found:
         assert set(row.stages) <= {stage.name for stage in experiment.stages}
         assert ("correction" in row.stages) == ("correction" in {stage.name for stage in experiment.stages})
 
@@ -45,9 +53,8 @@ def test_rows_of_one_folder_train_the_same(table, plain):
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_rows_with_a_prior_are_those_that_depend_on_one(table, plain):
-    for row in TABLES[table].rows(plain):
-        experiment = build(with_prior(plain, row))
+def test_rows_with_a_prior_are_those_that_depend_on_one(table):
+    for row, experiment in experiments(table):
         needs = any("prior" in stage.depends_on or stage.synthetic for stage in experiment.stages)
         assert row.has_prior == needs
 

@@ -1,6 +1,5 @@
 """The comparison itself, small: its tables have a column for what evaluators measure, by the names that they give it."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from benchmarks.comparison import plan, results, run
 from benchmarks.comparison.columns import IMAGES, LATENTS
 from benchmarks.comparison.page import complete
 from benchmarks.comparison.settings import base_config
+from tests.helpers import compiling
 
 ROOT = Path(__file__).parent.parent.parent
 # Columns of other data: images that SSIM's window fits in, exact factors, binary attributes, and latent diffusion.
@@ -50,9 +50,7 @@ def train_one_row(folder):
 
 @pytest.mark.slow
 def test_every_column_is_measured_by_a_row_that_was_run(tmp_path):
-    env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {
-        "PYTHONPATH": f"{ROOT}:{ROOT / 'tests/benchmarks'}"
-    }
+    env = compiling.one_device() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests/benchmarks'}"}
     code = f"from pathlib import Path; from test_comparison_whole import train_one_row; train_one_row(Path({str(tmp_path)!r}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr

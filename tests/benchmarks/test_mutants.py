@@ -1,6 +1,7 @@
 """The mutation harness: what it makes of a source is other code, and the mutants that it has by name are still to be had."""
 
 import ast
+from collections import Counter
 
 from benchmarks.faults import mutants as harness
 from benchmarks.faults.operators import mutants
@@ -47,6 +48,25 @@ def test_a_sample_is_a_part_of_a_larger_one_and_each_has_its_tests():
         tests = harness.looking_at(harness.ROOT, path)
         assert tests, (room, path)
         assert all((harness.ROOT / test).exists() for test in tests)
+
+
+def test_few_are_spread_over_all_rooms():
+    chosen = harness.sample(1)
+    few, more = ([of for of in harness.spread(chosen, n) if of[0] != "named"] for n in (24, 33))
+    assert {of[1:] for of in few} < {of[1:] for of in more} < {of[1:] for of in chosen}
+    counts = Counter(room for room, *_ in few)
+    assert counts.keys() == harness.ROOMS.keys()
+    assert max(counts.values()) - min(counts.values()) <= 1
+    assert len([of for of in harness.spread(chosen, 24) if of[0] == "named"]) == len(harness.NAMED)
+
+
+def test_what_takes_as_long_without_the_mutant_has_no_verdict(tmp_path, monkeypatch):
+    _, path, mutant = next(of for of in harness.sample(1) if of[0] == "bounds")
+    (tmp_path / path).parent.mkdir(parents=True)
+    verdicts = iter(["killed by time", "killed by time", "killed by time", "survived", "killed"])
+    monkeypatch.setattr(harness, "verdict", lambda copy, tests: next(verdicts))
+    assert [harness.tried(tmp_path, path, mutant) for _ in range(3)] == ["untried", "killed by time", "killed"]
+    assert (tmp_path / path).read_bytes() == (harness.ROOT / path).read_bytes()
 
 
 def test_the_named_ones_are_still_in_the_code_and_so_are_their_tests():
