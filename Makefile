@@ -1,15 +1,19 @@
 # make demo    trains and evaluates ScoreVAE on the embedded digits, and writes a report with pictures
 # make test    runs the tests; make test-slow those that it leaves out, before a release
+# make newest  runs a part of the tests, without torch, with the newest versions that setup.py allows; NEWEST names its Python
 # make package builds the wheel in dist/, and tries it in a clean environment, outside the clone
-# Each creates .venv from the lock files, by their hashes, if need be. PYTHON names the interpreter (3.11 or later).
+# All but newest create .venv from the lock files, by their hashes, if need be. PYTHON names the interpreter (3.11 or later).
 
 PYTHON ?= python3
+NEWEST ?= python3.13
 RUN = .venv/bin/python
 PIP = $(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation
 LOCKED = $(PIP) --require-hashes
 CONFIG = configs/scorevae_digits.py
+# What `make newest` runs: theorems, a network, a method and the training loop.
+PART = tests/diffusion/test_scores.py tests/diffusion/test_losses.py tests/nets/test_nets.py tests/methods/test_score_vae.py tests/training/test_loop.py
 
-.PHONY: demo test test-slow lint package lock clean
+.PHONY: demo test test-slow newest lint package lock clean
 
 demo: .venv/ready
 	$(RUN) main.py --config $(CONFIG) --mode train
@@ -20,6 +24,12 @@ test: .venv/test
 
 test-slow: .venv/test
 	$(RUN) -m pytest -n auto --dist worksteal -m slow
+
+newest:
+	$(NEWEST) -m venv --clear .newest
+	.newest/bin/python -m pip install --quiet --disable-pip-version-check -e . \
+		"beartype>=0.23" pandas psutil pytest pytest-timeout pytest-xdist
+	.newest/bin/python -m pytest -n auto --dist worksteal $(PART)
 
 lint: .venv/test
 	$(RUN) -m ruff check .
@@ -51,4 +61,4 @@ lock:
 	PATH="$(CURDIR)/.lock/bin:$$PATH" $(PYTHON) tests/packaging/lock.py $(UPGRADE)
 
 clean:
-	rm -rf .venv .lock runs dist
+	rm -rf .venv .newest .lock runs dist

@@ -31,7 +31,7 @@ setup(
     package_data={"sde_vae": ["runs/*/config.json", "runs/*/*/ema.safetensors"]},
     entry_points={"console_scripts": ["sde-vae = sde_vae.cli:main"]},
     install_requires=[
-        "jax>=0.10,<0.12",
+        "jax>=0.10,<0.13",
         "flax>=0.12",
         "optax>=0.2.8",
         "orbax-checkpoint>=0.12",
@@ -53,8 +53,8 @@ setup(
         "tqdm",
     ],
     extras_require={
-        "cuda": ["jax[cuda13]>=0.10,<0.12"],
-        "tpu": ["jax[tpu]>=0.10,<0.12"],
+        "cuda": ["jax[cuda13]>=0.10,<0.13"],
+        "tpu": ["jax[tpu]>=0.10,<0.13"],
         "tensorboard": ["tensorboard"],
         # Weights of the networks of image metrics: LPIPS, and EfficientNet-Lite0 for Frechet distances.
         "metrics": METRICS,

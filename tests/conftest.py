@@ -4,14 +4,13 @@ import gc
 import os
 
 from sde_vae import runtime
+from tests.helpers import compiling
 
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
-# Most programs run a few times only, and compiling them takes more time than running them. Set here, for the processes that tests start
-# as well: a program is the same program in all of them, whatever ran before.
-os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ["XLA_FLAGS"] = compiling.flags(devices=8, before=os.environ.get("XLA_FLAGS", ""))
 # diffusers reads and writes folders here, and asks no server.
 os.environ["HF_HUB_OFFLINE"] = "1"
 runtime.prepare()
+programs = compiling.prepare()
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +21,6 @@ from sde_vae import devices
 # Traced programs stay: to look for garbage among them at every turn costs a fifth of the time.
 gc.set_threshold(50_000, 20, 20)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-runtime.enable_compilation_cache()
 
 
 @pytest.fixture

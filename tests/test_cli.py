@@ -1,7 +1,6 @@
 """The commands, run as a user runs them: resuming, stopping, and bad input."""
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -31,6 +30,7 @@ from sde_vae.training.checkpoints import Checkpoints
 from sde_vae.training.logs import read
 from sde_vae.training.renamed_fields import RENAMED
 from sde_vae.training.train_state import adam, init_state
+from tests.helpers import compiling
 
 ROOT = Path(__file__).parent.parent
 MAIN = [sys.executable, "main.py"]
@@ -70,9 +70,13 @@ def use(capsys, *words):
 
 
 def start(args):
-    env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"JAX_PLATFORMS": "cpu"}
     return subprocess.Popen(
-        list(map(str, args)), cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        list(map(str, args)),
+        cwd=ROOT,
+        env=compiling.one_device(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -133,6 +137,7 @@ def test_killed_again_and_again_it_ends_as_if_never_killed(whole, tmp_path):
     assert_same_run(tmp_path, whole)
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_the_same_command_goes_on(whole, tmp_path):
     process = start(command("train", tmp_path, **{"stages.prior.checkpoint_every": 1000}))
     wait_for(lambda: len(logged(tmp_path, "prior")) >= 2, process)
@@ -172,6 +177,7 @@ def test_evaluation_writes_what_the_contract_names(whole, evaluated):
     assert not (whole / "eval" / ".resume").exists()
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_was_killed_goes_on_and_ends_the_same(whole, evaluated, tmp_path):
     again = tmp_path / "again"
     shutil.copytree(whole, again, ignore=shutil.ignore_patterns("eval"))
@@ -198,10 +204,11 @@ def test_an_evaluation_that_was_killed_goes_on_and_ends_the_same(whole, evaluate
     [
         pytest.param("scorevae_plus", ("train", "eval"), ("reconstruction", "multi_sample"), marks=pytest.mark.slow),
         pytest.param("diffdecoder", ("train", "eval"), ("reconstruction", "bits_per_dim"), marks=pytest.mark.slow),
-        (
+        pytest.param(
             "betavae",
             ("train", "eval", "sample"),
             ("reconstruction", "samples", "bits_per_dim", "latents", "latent_prior"),
+            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -254,6 +261,7 @@ np.savez(out, mean=q.mean, log_var=q.log_var, images=run.reconstruct(pictures), 
 """
 
 
+@pytest.mark.slow
 def test_encoding_and_reconstructing_own_pictures(whole, tmp_path):
     """Files of a folder by their names; what is not a picture is left out and counted. From Python the same numbers, bit for bit."""
     pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), np.uint8)
@@ -294,6 +302,7 @@ def test_a_split_is_encoded_by_its_name(whole, tmp_path, capsys):
     assert np.load(tmp_path / "v.npz")["mean"].shape == (360, 3)
 
 
+@pytest.mark.slow
 def test_a_second_evaluation_adds_to_the_first_and_other_settings_have_a_folder_of_their_own(whole, tmp_path, capsys):
     again = tmp_path / "again"
     shutil.copytree(whole, again, ignore=shutil.ignore_patterns("eval"))
@@ -378,6 +387,7 @@ def test_main_works_inside_a_process(whole, capsys):
     assert "--config.x.y=value" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_another_workdirs_prior(whole, tmp_path):
     code, _, err = run(command("train", tmp_path, **{"prior.checkpoint": whole, "stages.encoder.steps": 2}))
     assert code == 0, err
@@ -410,6 +420,7 @@ def test_a_method_without_a_prior_trains_on_anothers_draws(whole, tmp_path):
     assert_refused(outcome, r"config.synthetic.share: got 0.25, but .* was trained with 0.5")
 
 
+@pytest.mark.slow
 def test_an_encoder_decodes_with_another_prior(whole, evaluated, tmp_path):
     """Its own prior under another name changes nothing; another one changes the decodings, and not the codes."""
     other, copy = tmp_path / "other", tmp_path / "copy"

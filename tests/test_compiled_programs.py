@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from sde_vae import runtime
 
 CODE = """
@@ -34,6 +36,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_another_seed_finds_every_program(tmp_path):
     env = os.environ | {
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"),

@@ -32,7 +32,7 @@ PACKAGE = ROOT / "sde_vae"
 # From the ground to the roof. Decoding to images and the encoding of data sets take the pixel conversions of data/, so data/, metrics/
 # and pretrained/ stand below inference/ and training/.
 FLOORS = [
-    ("printing", "errors", "types", "arrays", "devices", "runtime", "keys", "files", "keyed_folder"),
+    ("printing", "errors", "types", "arrays", "devices", "runtime", "hosts", "keys", "files", "keyed_folder"),
     ("diffusion",),
     ("solvers", "bounds"),
     ("nets",),
@@ -131,7 +131,7 @@ def test_the_choices_of_a_field_are_those_of_its_builder(name):
 def test_the_choices_of_the_other_fields():
     """The splits are those of data sets. Filters and ways to run over devices have no table in build/."""
     of = {name: field.allowed.names for name, field in fields.walk() if field.allowed.names and name not in TABLES}
-    assert set(of) == {"parallel", "data.filter", "data.fit", "eval.split"}
+    assert set(of) == {"parallel", "data.filter", "data.fit", "eval.split", "model.precision"}
     assert of["data.fit"] == FITS
     assert set(of["data.filter"]) <= set(FILTERS)
     with pytest.raises(BadInput, match="known: ") as error:

@@ -39,6 +39,7 @@ def trained(tmp_path_factory):
     return sde_vae.load(directory)
 
 
+@pytest.mark.slow
 def test_samples_of_a_class_have_the_noise_of_the_others(trained):
     plain, of_class = (
         trained.sample(6),
@@ -127,6 +128,7 @@ def test_the_evaluation_has_fidelity_and_diversity_at_each_guidance(trained):
     assert all(value is not None for _, cells in table.rows for value, _ in cells)
 
 
+@pytest.mark.slow
 def test_score_vae_stands_on_a_prior_of_classes(trained, tmp_path):
     """Its encoder on the score without the class; its samples of a class are the prior's own."""
     changes = {"method": "score_vae", "prior.checkpoint": str(trained.workdir), "model.encoder.channels": 4}

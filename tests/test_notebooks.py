@@ -2,7 +2,6 @@
 
 import base64
 import io
-import os
 import re
 from pathlib import Path
 
@@ -12,17 +11,19 @@ import pytest
 from nbclient import NotebookClient
 from PIL import Image
 
+from tests.helpers import compiling
+
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # What is set in place of the cell with the tag `parameters`, and how many pictures there are.
 SMALL = {
-    "quickstart": ("STEPS = 60", 6),
+    "quickstart": ("STEPS = 8", 6),
     "celeba64_tpu": ("SMALL = True", 5),
-    "own_prior": ("STEPS = 60", 3),
-    "conditional": ("STEPS = 60", 3),
+    "own_prior": ("STEPS = 8", 3),
+    "conditional": ("STEPS = 8", 3),
 }
-# The two that take longest run by `make test-slow`: their steps are those of tests/commands/test_pretrained_prior.py and of quickstart.
-SLOW = ("own_prior", "celeba64_tpu")
+# These run by `make test-slow`: what they call is called by tests/test_run.py and by the other two.
+SLOW = ("celeba64_tpu", "quickstart")
 RUN = [pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in SLOW else []) for path in NOTEBOOKS]
 # An empty figure is one colour; one with a title but no image deviates less than this from it.
 LEAST_DEVIATION = 20
@@ -49,10 +50,9 @@ def test_it_runs_and_shows_pictures(path, tmp_path):
     notebook = read(path)
     setting, expected = SMALL[path.stem]
     (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
-    parameters.source = setting
+    parameters.source = f"{setting}\nfrom tests.helpers import small_notebook\nsmall_notebook.begin()"
     # As a user's kernel: one device, and the package found from any folder.
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    environment |= {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    environment = compiling.one_device() | {"PYTHONPATH": str(ROOT)}
     client = NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(tmp_path)}})
     client.execute(env=environment)
     found = list(pictures(notebook))

@@ -68,6 +68,7 @@ def test_the_commands(trained, tmp_path):
     assert np.load(tmp_path / "codes.npz")["mean"].shape == (N // 10, 3)
 
 
+@pytest.mark.slow
 def test_the_run_in_the_hand(trained):
     run = sde_vae.load(trained[0])
     assert run.config.data.image_size == (HEIGHT, WIDTH)

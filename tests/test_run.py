@@ -1,6 +1,8 @@
 """The door: a trained run in the hand, from Python."""
 
 import json
+import re
+import shutil
 
 import jax
 import numpy as np
@@ -9,8 +11,11 @@ import pytest
 import sde_vae
 from sde_vae.build import parameters
 from sde_vae.build.config import load_config, set_fields
+from sde_vae.cli import main as cli
 from sde_vae.commands.evaluate import evaluate_run
+from sde_vae.commands.release import main as release
 from sde_vae.errors import BadInput
+from sde_vae.files import json_crc32
 
 NETS = {
     f"model.{net}.{field}": value
@@ -218,12 +223,32 @@ def test_a_config_that_is_none_is_refused_in_a_line(tmp_path):
             sde_vae.load(tmp_path)
 
 
+def test_an_encoder_of_another_prior_is_neither_used_nor_evaluated_nor_released(trained, tmp_path, capsys):
+    """Its checkpoint says that it stood on other parameters."""
+    copy = tmp_path / "copy"
+    shutil.copytree(trained.workdir, copy, ignore=shutil.ignore_patterns("eval", "tb"))
+    (path,) = copy.glob("encoder/checkpoints/*/meta/metadata")
+    meta = json.loads(path.read_text())
+    meta["record"]["stands_on"]["prior"]["digest"] = 16 * "0"
+    del meta["crc32"]
+    path.write_text(json.dumps(meta | {"crc32": json_crc32(meta)}))
+    message = f"--workdir: the stage encoder in {copy} was trained on the prior at step 4, and that is at step 4, with other parameters"
+    with pytest.raises(BadInput, match=re.escape(message)):
+        _ = sde_vae.load(copy).model
+    assert cli(["--mode", "eval", "--workdir", str(copy)]) == 2
+    assert release([str(copy), str(tmp_path / "released")]) == 2
+    assert capsys.readouterr().err.count(message) == 2
+    assert not list(tmp_path.glob("released/*"))
+    assert not (copy / "eval" / "metrics.json").exists()
+
+
 def test_an_unfinished_stage_is_said(trained):
     assert trained.unfinished() == []
     longer = sde_vae.load(trained.workdir, {"stages.encoder.steps": 9})
     assert longer.unfinished() == ["note: the stage encoder is at step 4 of 9: its training is not finished"]
 
 
+@pytest.mark.slow
 def test_parameters_are_placed_once_whatever_the_settings(monkeypatch):
     placed = []
     place = parameters.replicate

@@ -14,8 +14,8 @@ from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP, log_snr_range
 from sde_vae.solvers import grids
 from sde_vae.types import Batch
 from tests.helpers.oracles import LinearGaussian
+from tests.helpers.rarely import SDES
 
-SDES = [VP(), CosineVP(), SubVP(), VE(), RectifiedFlow()]
 D, KEY = 3, jax.random.key(0)
 pytestmark = pytest.mark.usefixtures("x64")
 

@@ -16,14 +16,14 @@ from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP
 from sde_vae.solvers import grids
 from sde_vae.types import Batch
 from tests.helpers.oracles import gaussian_logpdf
+from tests.helpers.rarely import rarely
 
 # They end where some noise is left, so that the weights of a few steps have a moderate variance, and one starts where some of x_0 is.
 SDES = [
     VP(t_min=0.3),
-    CosineVP(log_snr_min=-1.0, t_min=0.4),
-    SubVP(t_min=0.4),
     VE(t_min=0.6),
     RectifiedFlow(-4.0, t_min=0.4),
+    *rarely(CosineVP(log_snr_min=-1.0, t_min=0.4), SubVP(t_min=0.4)),
 ]
 STEPS, N = 4, 100_000
 pytestmark = pytest.mark.usefixtures("x64")
@@ -113,7 +113,7 @@ def pixel_chain(sde, times, levels, **model):
     return np.log(weights / weights.sum() @ (decoder / decoder.sum(axis=1, keepdims=True)))
 
 
-@pytest.mark.parametrize("sde", SDES[1::2], ids=str)
+@pytest.mark.parametrize("sde", SDES[1:3], ids=str)
 def test_weights_tighten_the_bound_towards_the_exact_likelihood(sde):
     """One pixel of 3 levels: exact <= K = 64 <= ... <= K = 1 = L_T, and E w = P_T(x_0), which sums to 1."""
     levels, per_level, times = 3, 64 * 500, grids.uniform_log_snr(sde, STEPS)

@@ -10,15 +10,14 @@ import pytest
 from sde_vae.arrays import keys_of
 from sde_vae.bounds.ode_likelihood import exact_trace, hutchinson, log_likelihood, ode_bound
 from sde_vae.bounds.terms import reconstruction_at
-from sde_vae.diffusion.rectified_flow import RectifiedFlow
 from sde_vae.diffusion.scores import bayes
-from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP, diffuse
+from sde_vae.diffusion.sdes import VP, CosineVP, diffuse
 from sde_vae.types import Batch
 from tests.helpers.oracles import LinearGaussian, Mixture, gaussian_logpdf
+from tests.helpers.rarely import SDES
 from tests.helpers.small import SDE, image_batch, image_methods
 from tests.solvers.test_ode import parameters
 
-SDES = [VP(), CosineVP(), SubVP(), VE(), RectifiedFlow()]
 # What the issue asks for, in nats per dimension.
 EXACT = 1e-4
 

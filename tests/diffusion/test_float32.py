@@ -12,11 +12,13 @@ from sde_vae.solvers.exponential import ddim, dpm_solver_pp_2m
 from sde_vae.solvers.grids import uniform_log_snr
 from sde_vae.solvers.step import integrate
 from sde_vae.solvers.stochastic import ancestral
+from tests.helpers.rarely import rarely
 
-SDES = [VP(), VP(t_min=1e-5), CosineVP(), SubVP(), VE(), RectifiedFlow(), RectifiedFlow(-20.0)]
+# At the smallest times a difference of squares is nearest to zero.
+SDES = [VP(t_min=1e-5), VE(), RectifiedFlow(-20.0), *rarely(VP(), CosineVP(), SubVP(), RectifiedFlow())]
 
 
-@pytest.mark.parametrize("steps", [1, 2, 5])
+@pytest.mark.parametrize("steps", [1, *rarely(2), 5])
 @pytest.mark.parametrize("sde", SDES, ids=str)
 def test_steps_of_any_size_stay_finite_and_of_the_datas_size(sde, steps):
     """One step from T to t_min forgets x_t but for a part in 1e-5 to 1e-10, where a difference of squares would round below zero."""

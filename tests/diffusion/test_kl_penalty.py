@@ -16,10 +16,9 @@ from sde_vae.methods.pdae import pdae, shifts_score
 from sde_vae.methods.prior import predicts_velocity
 from sde_vae.methods.score_vae import score_vae
 from sde_vae.nets.decoder import Decoder
-from sde_vae.nets.network import mapping, network
-from sde_vae.nets.unet import UNet
+from sde_vae.nets.network import mapping
 from sde_vae.training.train_state import adam, constant, init_state, make_update
-from tests.helpers.small import LATENT, SDE, SHAPE, awake, image_batch, image_methods, image_posterior
+from tests.helpers.small import LATENT, SDE, SHAPE, awake, given_z, image_batch, image_methods, image_posterior
 
 
 def posterior(n=64, latent=5):
@@ -61,11 +60,10 @@ def warming(name):
         decoder = mapping(Decoder(8, (1,), 1, (), SHAPE, log_var=-1.0, learn_log_var=False), (LATENT,))
         return beta_vae(image_posterior(), decoder, penalty), {}
     if name == "diff_decoder":
-        net = network(UNet(8, (1,), 1), SHAPE, z=(LATENT,))
-        return diff_decoder(SDE, image_posterior(), net, predicts_velocity, times, weight, penalty), {}
+        return diff_decoder(SDE, image_posterior(), given_z(), predicts_velocity, times, weight, penalty), {}
     prior, _ = image_methods()
     if name == "pdae":
-        net = network_corrector(SDE, network(UNet(8, (1,), 1), SHAPE, z=(LATENT,)))
+        net = network_corrector(SDE, given_z())
         return pdae(SDE, prior, image_posterior(), net, shifts_score, times, weight, penalty), {
             "prior": prior.init(jax.random.key(1))
         }

@@ -6,11 +6,10 @@ import pytest
 from scipy import integrate as quadrature
 
 from sde_vae.diffusion import scores, time_samplers, weights
-from sde_vae.diffusion.rectified_flow import RectifiedFlow
-from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP, log_snr_range
+from sde_vae.diffusion.sdes import log_snr_range
 from tests.helpers.estimates import N, estimate, world
+from tests.helpers.rarely import SDES
 
-SDES = [VP(), CosineVP(), SubVP(), VE(), RectifiedFlow()]
 pytestmark = pytest.mark.usefixtures("x64")
 
 

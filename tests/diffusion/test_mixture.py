@@ -8,6 +8,7 @@ conditional score, and the decoder it makes must draw from the exact p(x | z).
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy.stats import norm, qmc
 
 from sde_vae.arrays import keys_of, normal
@@ -58,6 +59,7 @@ def draw(step):
 INDEX = jnp.arange(N)
 
 
+@pytest.mark.slow
 def test_an_encoder_trained_through_bayes_rule_finds_the_exact_conditional():
     w, net = world(), network(Encoder(MLP(64, 64, 2, zero=False), 1), (2,))
 
@@ -78,14 +80,14 @@ def test_an_encoder_trained_through_bayes_rule_finds_the_exact_conditional():
     t, _ = time_samplers.times_uniform_in_log_snr(SDE, 4096)(jax.random.key(12), index)
     eps = normal(keys_of(jax.random.key(13), index), x_0)
     x_t = SDE.alpha(t)[:, None] * x_0 + SDE.sigma(t)[:, None] * eps
-    exact = w.conditional_score(SDE, z)(x_t, t)
-    found = scores.bayes(w.marginal_score(SDE), log_likelihood(params, z))(x_t, t)
+    exact = jax.jit(w.conditional_score(SDE, z))(x_t, t)
+    found = jax.jit(scores.bayes(w.marginal_score(SDE), log_likelihood(params, z)))(x_t, t)
     error = lambda s: float(jnp.mean(jnp.sum((SDE.sigma(t)[:, None] * (s - exact)) ** 2, axis=1)))
     # p(z | x_t) is a mixture, so no Gaussian is exact. The best one by moments is closed-form; training, which minimises
     # this very error, must do better than it, and far better than no z at all.
-    by_moments = scores.bayes(w.marginal_score(SDE), w.gaussian_log_likelihood(SDE, z))(x_t, t)
+    by_moments = jax.jit(scores.bayes(w.marginal_score(SDE), w.gaussian_log_likelihood(SDE, z)))(x_t, t)
     assert error(found) < error(by_moments)
-    assert error(found) < 0.25 * error(w.marginal_score(SDE)(x_t, t))
+    assert error(found) < 0.25 * error(jax.jit(w.marginal_score(SDE))(x_t, t))
 
     # The decoder, on the same points as the exact one: the difference is what training leaves, and no noise.
     ours, exact, without = (
@@ -128,6 +130,7 @@ def test_the_exact_likelihood_decodes_to_the_exact_law():
         np.testing.assert_allclose(np.cov(x.T), expected, atol=0.02 * np.trace(expected))
 
 
+@pytest.mark.slow
 def test_a_whole_score_vae_reconstructs_points_it_has_not_seen():
     """Prior, then encoder, from data alone: a reconstruction is far nearer its point than another sample of the world is."""
     p = prior(SDE, network(MLP(2, 64, 2), (2,)), predicts_velocity, TIMES, weights.simple(SDE))
@@ -148,6 +151,7 @@ def test_a_whole_score_vae_reconstructs_points_it_has_not_seen():
     assert distance(x, x_0) < 0.1 * distance(x_0[::-1], x_0)
 
 
+@pytest.mark.slow
 def test_a_correction_repairs_a_poor_encoder():
     """ScoreVAE+ on the exact prior, the exact q(z | x_0), and the Gaussian of p(z | x_t)'s own moments for an encoder."""
     w, net = world(), network(MLP(2, 64, 2, zero=False), (3,))
@@ -173,7 +177,7 @@ def test_a_correction_repairs_a_poor_encoder():
     x_0, z = w.sample(jax.random.key(11), 4096)
     t, _ = time_samplers.times_uniform_in_log_snr(SDE, 4096)(jax.random.key(12), jnp.arange(4096))
     x_t = diffuse(SDE, x_0, t, jax.random.normal(jax.random.key(13), x_0.shape))
-    exact = w.conditional_score(SDE, z)(x_t, t)
-    error = lambda s: float(jnp.mean(jnp.sum((SDE.sigma(t)[:, None] * (s(x_t, t) - exact)) ** 2, axis=1)))
+    exact = jax.jit(w.conditional_score(SDE, z))(x_t, t)
+    error = lambda s: float(jnp.mean(jnp.sum((SDE.sigma(t)[:, None] * (jax.jit(s)(x_t, t) - exact)) ** 2, axis=1)))
     before, after = error(by_moments(z)), error(plus.score(params, frozen, z))
     assert after < 0.5 * before

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from sde_vae.diffusion import scores
-from sde_vae.diffusion.rectified_flow import RectifiedFlow
-from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP, diffuse
+from sde_vae.diffusion.sdes import VP, diffuse
 from tests.helpers.oracles import LinearGaussian, Mixture
+from tests.helpers.rarely import SDES
 
-SDES = [VP(), CosineVP(), SubVP(), VE(), RectifiedFlow()]
 pytestmark = pytest.mark.usefixtures("x64")
 
 

@@ -59,8 +59,9 @@ def context(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_more_steps_lead_to_the_exact_likelihood(context):
-    steps = (1, 2, 4, 32, 256)
+    steps = (1, 2, 4, 64)
     found = dict(elbo_vs_steps(context, steps=steps, fitted=4, iterations=(1, 8)))
     for grid in ("uniform_t", "uniform_log_snr"):
         bounds = [found[f"elbo_vs_steps/{grid}/{T}"] for T in steps]
@@ -74,7 +75,7 @@ def test_more_steps_lead_to_the_exact_likelihood(context):
             found[f"elbo_vs_steps/{limit}"], exact, atol=4 * found[f"elbo_vs_steps/{limit}_stderr"]
         )
     # Exact scores: both limits are the likelihood, here on the same images.
-    assert found["elbo_vs_steps/continuous"] < found["elbo_vs_steps/uniform_log_snr/256"]
+    assert found["elbo_vs_steps/continuous"] < found["elbo_vs_steps/uniform_log_snr/64"]
     np.testing.assert_allclose(found["elbo_vs_steps/continuous"], found["elbo_vs_steps/ode"], atol=0.05)
 
     fd = {

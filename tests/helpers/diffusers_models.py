@@ -3,7 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import torch
+import pytest
+
+torch = pytest.importorskip("torch")
+
 from diffusers import UNet2DModel
 
 from sde_vae.nets.unet2d import UNet2D

@@ -4,8 +4,10 @@ import json
 from collections import OrderedDict
 
 import numpy as np
-import torch
+import pytest
 from flax import serialization
+
+torch = pytest.importorskip("torch")
 
 from sde_vae.pretrained.score_sde_names import torch_sources
 

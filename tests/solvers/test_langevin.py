@@ -9,13 +9,13 @@ import pytest
 
 from sde_vae.arrays import keys_of
 from sde_vae.diffusion.rectified_flow import RectifiedFlow
-from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP
+from sde_vae.diffusion.sdes import VE, VP
 from sde_vae.solvers.langevin import langevin
 from sde_vae.solvers.stochastic import ancestral
 from tests.helpers.chains import chains, first_move
 from tests.helpers.oracles import LinearGaussian
+from tests.helpers.rarely import SDES
 
-SDES = [VP(), CosineVP(), SubVP(), VE(), RectifiedFlow()]
 pytestmark = pytest.mark.usefixtures("x64")
 
 

@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 
 from sde_vae.arrays import keys_of
-from sde_vae.diffusion.rectified_flow import RectifiedFlow
 from sde_vae.diffusion.scores import bayes
-from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP, diffuse
+from sde_vae.diffusion.sdes import VP, diffuse
 from sde_vae.solvers.grids import uniform_log_snr
 from sde_vae.solvers.heun import heun
 from sde_vae.solvers.ode import angle, flow, integrate_adaptive, ode, radius
 from sde_vae.solvers.step import integrate
 from tests.helpers.oracles import LinearGaussian, Mixture
+from tests.helpers.rarely import SDES
 from tests.helpers.small import SDE, image_batch, image_methods
 
-SDES = [VP(), CosineVP(), SubVP(), VE(), RectifiedFlow()]
 N, TOLERANCE, STEPS = 8, 1e-6, 60
 
 

@@ -17,15 +17,15 @@ import pytest
 
 from sde_vae.arrays import keys_of
 from sde_vae.diffusion.rectified_flow import RectifiedFlow
-from sde_vae.diffusion.sdes import VE, VP, CosineVP, SubVP
+from sde_vae.diffusion.sdes import VE, VP
 from sde_vae.solvers.exponential import ddim, dpm_solver_pp_2m
 from sde_vae.solvers.grids import edm, uniform_log_snr
 from sde_vae.solvers.heun import heun
 from sde_vae.solvers.stochastic import ancestral, euler_maruyama, reverse_diffusion
 from tests.helpers.chains import chains
 from tests.helpers.oracles import LinearGaussian
+from tests.helpers.rarely import SDES
 
-SDES = [VP(), CosineVP(), SubVP(), VE(), RectifiedFlow()]
 DETERMINISTIC = {"ddim": (ddim(), 1), "heun": (heun(), 2), "dpm_solver_pp_2m": (dpm_solver_pp_2m(), 2)}
 # solver, the eta of the SDE that it solves, order of the law of x_s given x_t.
 STOCHASTIC = {
