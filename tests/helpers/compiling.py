@@ -7,6 +7,8 @@ import os
 import tempfile
 from importlib.metadata import version
 
+# A small program is compiled sooner in one piece.
+IN_ONE_PIECE = "--xla_cpu_parallel_codegen_split_count=1"
 # jaxlib 0.10 has two generators of code, and this one takes half of the time. Newer ones stop at a flag that they do not know.
 NO_FUSION_EMITTERS = "--xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else ""
 
@@ -14,7 +16,7 @@ NO_FUSION_EMITTERS = "--xla_cpu_use_fusion_emitters=false" if version("jaxlib").
 def flags(devices=None, before=""):
     """XLA_FLAGS for so many simulated devices, or for those that there are."""
     simulated = "" if devices is None else f"--xla_force_host_platform_device_count={devices}"
-    return " ".join(flag for flag in (before, NO_FUSION_EMITTERS, simulated) if flag)
+    return " ".join(flag for flag in (before, NO_FUSION_EMITTERS, IN_ONE_PIECE, simulated) if flag)
 
 
 def one_device():
@@ -36,7 +38,11 @@ def prepare():
         # To keep a small program takes as long as to compile it.
         "jax_persistent_cache_min_compile_time_secs": 0.3,
         "jax_disable_most_optimizations": True,
+        # The places in the source that an operation comes from are not looked up.
+        "jax_traceback_in_locations_limit": 0,
     }
+    # PyTorch's threads wait by spinning: beside another process a step takes seven times as long.
+    os.environ["OMP_NUM_THREADS"] = "1"
     import jax
 
     # JAX reads the environment when it is imported, and the import hook of jaxtyping has done that by now.
