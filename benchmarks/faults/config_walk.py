@@ -199,7 +199,7 @@ def main() -> int:
     found: dict[str, Counter] = {}
     for _, of_section in groupby(cases(only), lambda case: section_of(case.field)):
         walk(of_section, found)
-        report(found)
+        report(found, in_parts=bool(only))
     return int(any(counts.keys() - {"refused", "valid"} for counts in found.values()))
 
 
@@ -222,7 +222,7 @@ def section_of(field: str) -> str:
     return field.rpartition(".")[0] or "the run"
 
 
-def report(found: dict[str, Counter]) -> None:
+def report(found: dict[str, Counter], in_parts: bool) -> None:
     """Write the section of the page: a row a section of the config. Fields that were not walked keep their counts."""
     from benchmarks.faults.record import figures_of, record_section
 
@@ -240,14 +240,15 @@ def report(found: dict[str, Counter]) -> None:
         if counts["fields"]
     ]
     left = sum(not counts for counts in found.values())
-    parts = f" It is walked in parts, and the command is that of the last; {left} of {len(found)} fields are left."
+    parts = " It is walked in parts, each with --only, and the command is that of the last." if in_parts else ""
+    parts += f" {left} of {len(found)} fields are left." if left else ""
     record_section(
         "config_walk",
         "Every config field times every bad value",
         ["section", "fields", *OUTCOMES],
         rows,
         f"{len(VALUES)} values a field, as the command line takes them; those that a field reads as an earlier one are left out. Refused: "
-        f"exit code 2 and one line. Valid: it trains, in a config that reads the field.{parts if left else ''}",
+        f"exit code 2 and one line. Valid: it trains, in a config that reads the field.{parts}",
         {"fields": {field: dict(counts) for field, counts in found.items()}},
     )
 

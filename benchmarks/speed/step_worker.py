@@ -6,9 +6,7 @@ It prints the loss on given draws as JSON, or the reason why there is none, and 
 import json
 import os
 import sys
-import time
 from collections.abc import Callable
-from functools import partial
 
 # Seconds that a round lasts, at least.
 ROUND = 1.0
@@ -29,42 +27,23 @@ def of_jax(kind: str, size: str) -> tuple[float | None, Callable[[], None], int]
     import jax
     import jax.numpy as jnp
 
+    from benchmarks.speed.running import decoding_step, training_step
     from benchmarks.speed.step_cases import case
-    from sde_vae.inference.decoding import decode, start
-    from sde_vae.solvers.grids import uniform_t
-    from sde_vae.solvers.stochastic import ancestral
-    from sde_vae.training.parallel import parallelise
-    from sde_vae.training.stage import update_of
-    from sde_vae.training.train_state import init_state
 
     of = case(DECODING.get(kind, kind), size)
     key, stage = jax.random.key(0), of.stage
     if kind in DECODING:
-        method, params, like = stage.method, of.params[stage.name], of.batch.x
-        decoder = of.experiment.decoder._replace(
-            grid=uniform_t(of.experiment.decoder.sde, EVALUATIONS), solver=ancestral, finish=lambda sde, score, x, t: x
-        )
-
-        @jax.jit
-        def run(params, frozen, key, z):
-            score = method.unconditional(params, frozen) if kind == "decode prior" else method.score(params, frozen, z)
-            return decode(decoder, score, *start(decoder.sde, key, jnp.zeros(like.shape), jnp.arange(len(like))))
-
-        z = jax.random.normal(key, (len(like), of.config.model.latent_dim))
-        return None, lambda: run(params, of.frozen, key, z).block_until_ready(), EVALUATIONS
+        method, sde = stage.method, of.experiment.decoder.sde
+        score = lambda params, frozen, z: method.score(params, frozen, z)
+        if kind == "decode prior":
+            score = lambda params, frozen, z: method.unconditional(params, frozen)
+        z = jax.random.normal(key, (len(of.batch.x), of.config.model.latent_dim))
+        inputs = (of.params[stage.name], of.frozen, z)
+        return None, decoding_step(sde, EVALUATIONS, score, inputs, of.batch.x.shape), EVALUATIONS
 
     loss = jax.jit(stage.method.loss)(of.params[stage.name], of.frozen, key, of.batch)[0]
     loud = stage.method._replace(init=lambda key: jax.tree.map(jnp.asarray, of.params[stage.name]))
-    parallel = parallelise(partial(update_of, stage._replace(method=loud)), "pmap", len(of.batch.x), jax.devices())
-    state = parallel.place(init_state(loud, stage.optimiser, key))
-    frozen, key, batch = parallel.place(of.frozen), parallel.place(key), parallel.place_batch(of.batch)
-
-    def step() -> None:
-        nonlocal state
-        state, _ = parallel.update(state, frozen, key, batch)
-        jax.block_until_ready(state.step)
-
-    return float(loss), step, 1
+    return float(loss), training_step(stage._replace(method=loud), of.frozen, of.batch, "pmap", jax.devices()), 1
 
 
 def of_torch(kind: str, size: str, threads: int, compiled: bool) -> tuple[float | None, Callable[[], None], int]:
@@ -121,15 +100,11 @@ def _unet2d(of, shape, compiled: bool) -> Callable[[], None]:
     return steps.training_step(loss, dict(model.named_parameters()), {}, x, steps.random_draws(len(x), shape, 1))
 
 
-def timed(step: Callable[[], None], times: int) -> float:
-    began = time.perf_counter()
-    for _ in range(times):
-        step()
-    return (time.perf_counter() - began) / times
-
-
 def main(engine: str, kind: str, size: str, threads: str) -> None:
     restrict(int(threads))
+    # Imported late: JAX finds its processors when it starts.
+    from benchmarks.speed.running import timed
+
     try:
         make = lambda: of_torch(kind, size, int(threads), engine == "torch.compile")
         loss, step, evaluations = of_jax(kind, size) if engine == "jax" else make()

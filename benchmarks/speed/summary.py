@@ -5,6 +5,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from benchmarks.record import RESULTS, Made
 from sde_vae.reporting.tables import figure
 
@@ -71,6 +73,42 @@ def plans(rows: Rows) -> Made:
         list(columns.values()),
         *([shown(row[name]) for name in columns] for row in rows),
     ], "Counted, and not measured."
+
+
+def lines_of(rows: Rows) -> dict[tuple[str, str], list[tuple[int, float]]]:
+    """(sweep, line) -> [(where, milliseconds), ...] of the rows of `growth`."""
+    found: dict[tuple[str, str], list[tuple[int, float]]] = {}
+    for row in rows:
+        found.setdefault((row["sweep"], row["line"]), []).append((row["at"], row["ms"]))
+    return found
+
+
+def exponent(points: list[tuple[int, float]]) -> float:
+    """The p of the power n^p that is nearest to the points, by least squares in logarithms.
+
+    >>> round(exponent([(1, 3.0), (2, 12.0), (4, 48.0)]), 9)
+    2.0
+    """
+    n, ms = np.log(np.asarray(points)).T
+    return float(np.polyfit(n, ms, 1)[0])
+
+
+def growth(rows: Rows) -> Made:
+    """A row a line of a sweep."""
+    head = ["grows with", "of", "from", "ms there", "to", "ms there", "power"]
+    lines = []
+    for (sweep, line), points in lines_of(rows).items():
+        (first, ms), (last, ms_there) = points[0], points[-1]
+        lines.append([sweep, line, str(first), figure(ms), str(last), figure(ms_there), f"{exponent(points):.2f}"])
+    return [head, *lines], "The power p of the nearest n^p over all points: 1 costs in proportion, 0 costs nothing."
+
+
+def sharding(rows: Rows) -> Made:
+    """A row a mode of config.parallel."""
+    shown = lambda row: [f"{row[name] / 1e9:.2f}" for name in ("state", "beside")]
+    lines = [[row["mode"], *shown(row), f"{(row['state'] + row['beside']) / 1e9:.2f}"] for row in rows]
+    head = ["parallel", "state, GB", "beside it in a step, GB", "both, GB"]
+    return [head, *lines], "Of each device. The state is parameters, EMA and Adam's two moments, in float32."
 
 
 step_time, precision = (partial(of_result, make) for make in (steps, errors))

@@ -1,11 +1,11 @@
-"""Factors of fewer bits are rounded everywhere and nothing else is; what has changed since a commit; plans grow as they should."""
+"""Factors of fewer bits are rounded everywhere and nothing else is; what has changed since a commit; plans, growth and memory as they should be."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.speed import plan
+from benchmarks.speed import plan, sharding, summary
 from benchmarks.speed.changed import changes, committed
 from benchmarks.speed.precision import FORMATS, with_factors
 from sde_vae.build.config import load_config, set_fields
@@ -85,3 +85,24 @@ def test_a_plan_counts_the_operations_of_a_convolution():
     assert 2.5 * forward < step.operations < 3.5 * forward
     assert step.state == 20 * sum(a.size for a in jax.tree.leaves(params))
     assert step.activations > 0
+
+
+def test_the_power_of_growth_is_that_of_a_power():
+    rows = [{"sweep": "batch", "line": "prior", "at": n, "ms": 3 * n**1.5} for n in (8, 16, 64)]
+    assert summary.exponent(summary.lines_of(rows)["batch", "prior"]) == pytest.approx(1.5)
+    head, line = summary.growth(rows)[0]
+    assert dict(zip(head[:3], line[:3], strict=True)) == {"grows with": "batch", "of": "prior", "from": "8"}
+    assert line[-1] == "1.50"
+
+
+def test_sharded_over_8_devices_a_state_has_an_eighth_on_each():
+    """But for arrays that 8 does not divide, which are whole everywhere. Replicated, each device has all of it."""
+    small = {"model.prior.channels": 16, "model.prior.multipliers": (1,), "model.prior.blocks": 1}
+    experiment = build(set_fields(load_config("prior_digits"), small))
+    of = lambda mode: sharding.of_mode(experiment.stages[0], experiment.shape, mode, 8, jax.devices())
+    sizes = [(a.size, a.shape) for a in jax.tree.leaves(abstract_params(experiment.prior))]
+    split = sum(n // 8 if any(d % 8 == 0 for d in shape) else n for n, shape in sizes)
+    # Four copies, in float32, and two counts of steps: the state's own, and the schedule's.
+    assert of("data").state == 16 * sum(n for n, _ in sizes) + 3 * 4
+    assert of("fsdp").state == 16 * split + 3 * 4
+    assert of("fsdp").beside > of("data").beside > 0

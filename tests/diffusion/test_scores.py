@@ -88,6 +88,16 @@ def test_guidance_weighs_the_likelihood_alone():
     np.testing.assert_allclose(at[2.5], at[0.0] + 2.5 * (at[1.0] - at[0.0]), atol=1e-9)
 
 
+def test_classifier_free_guidance_may_be_a_number_for_each_example():
+    sde, world = VP(), mixture()
+    x, z, t = points(world, sde)
+    conditional, unconditional = world.conditional_score(sde, z), world.marginal_score(sde)
+    guided = lambda guidance: scores.classifier_free(conditional, unconditional, guidance)(x, t)
+    each = jnp.where(jnp.arange(len(x)) % 2 == 0, 0.5, 2.0)
+    np.testing.assert_allclose(guided(each)[::2], guided(0.5)[::2], rtol=1e-12)
+    np.testing.assert_allclose(guided(each)[1::2], guided(2.0)[1::2], rtol=1e-12)
+
+
 def test_the_log_variance_term_matters():
     """Dropping -1/2 sum log var(x_t, t) from log q, as the authors' code does, is another score."""
     sde, world = VP(), mixture()

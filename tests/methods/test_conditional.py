@@ -14,7 +14,7 @@ from sde_vae.diffusion.scores import noise_of_score
 from sde_vae.diffusion.sdes import VE, VP, log_snr_range, log_snr_rate
 from sde_vae.diffusion.time_samplers import times_uniform_in_log_snr, times_uniform_in_t
 from sde_vae.diffusion.weights import likelihood_weighting
-from sde_vae.methods.conditional import cde, cmde, constant_speed, diffused, reduced_speed
+from sde_vae.methods.conditional import cde, cmde, constant_speed, diffused, joined, reduced_speed
 from sde_vae.methods.prior import predicts_noise
 from sde_vae.metrics.sets.posterior_fidelity import posterior_fidelity
 from sde_vae.nets.network import Network
@@ -299,3 +299,14 @@ def test_a_hidden_pixel_is_no_coordinate():
         condition,
     )[1]
     np.testing.assert_array_equal(loss(0.0), loss(100.0))
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_network_sees_x_and_y_and_which_pixels_of_y_are_seen(hidden):
+    """Each in channels of its own."""
+    x, y, mask = (jax.random.normal(jax.random.key(i), (2, 4, 4, 1 + i)) for i in (1, 2, 0))
+    condition = Condition(y, mask if hidden else None, jnp.arange(2, dtype=jnp.uint32))
+    found = joined(x, y, condition, Identity())
+    np.testing.assert_array_equal(found[..., :2], x)
+    np.testing.assert_array_equal(found[..., 2:5], y)
+    np.testing.assert_array_equal(found[..., 5:], mask if hidden else jnp.zeros((2, 4, 4, 0)))

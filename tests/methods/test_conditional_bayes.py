@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from sde_vae.arrays import expand
 from sde_vae.data.operators.blur import GaussianBlur
 from sde_vae.data.operators.inpainting import HiddenPixels
 from sde_vae.data.operators.super_resolution import Downscaling
@@ -15,6 +16,7 @@ from sde_vae.diffusion.time_samplers import times_uniform_in_log_snr
 from sde_vae.diffusion.weights import likelihood_weighting
 from sde_vae.methods.conditional_bayes import (
     guided_prior,
+    image_posterior,
     linear_likelihood,
     log_prob_of_seen,
     no_variance,
@@ -24,6 +26,7 @@ from sde_vae.methods.conditional_bayes import (
 from sde_vae.methods.method import Method
 from sde_vae.methods.observation import observed
 from sde_vae.methods.posteriors import Posterior
+from sde_vae.nets.network import Network
 from sde_vae.types import Batch, Condition
 from tests.helpers.joint_gaussian import JointGaussian
 from tests.helpers.oracles import LinearGaussian
@@ -139,3 +142,15 @@ def test_the_gradient_of_the_likelihood_is_the_finite_difference():
     slope = (of(x + 1e-6 * direction, t) - of(x - 1e-6 * direction, t)) / 2e-6
     gradient = bayes(lambda x, t: jnp.zeros_like(x), of)(x, t)
     np.testing.assert_allclose(jnp.sum(gradient * direction, axis=(1, 2, 3)), slope, rtol=1e-6)
+
+
+def test_of_a_clean_image_the_posterior_is_that_at_time_zero():
+    """At y's own size. The network here says the mean of x_t as the mean and its logSNR as the log-variance, which is bounded."""
+    sde, operator = VP(), Downscaling(2)
+    said = lambda params, x, log_snr, keys: jnp.concatenate([x, jnp.ones_like(x) * expand(log_snr, x)], axis=-1)
+    posterior = image_posterior(sde, operator, Network(lambda key: {}, said))
+    x = jax.random.normal(jax.random.key(0), (3, *SHAPE))
+    clean, noisy = posterior.clean({}, x), posterior.noisy({}, {}, x, jnp.zeros(3))
+    assert clean.mean.shape == clean.log_var.shape == (3, 2, 2, 1)
+    np.testing.assert_array_equal(clean.mean, noisy.mean)
+    np.testing.assert_array_equal(clean.log_var, noisy.log_var)
