@@ -23,8 +23,9 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (3, 3, 1, 8), (16, 16), (3, 3, 24, 40)])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 3, 1, 8), (16, 16), (5, 13), (3, 3, 24, 40)])
 def test_a_kernel_is_flaxs(shape):
+    """Of as many numbers as a power of four, of one more, and of others."""
     for seed in (0, 1):
         expected = jax.jit(lambda key: nn.initializers.lecun_normal()(key, shape))(jax.random.key(seed))
         np.testing.assert_array_equal(lecun_normal(jax.random.key(seed), shape), expected)

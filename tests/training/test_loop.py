@@ -8,7 +8,7 @@ import pytest
 
 from sde_vae.data.pipeline import Pipeline
 from sde_vae.methods.method import abstract_params
-from sde_vae.training import loop, parallel
+from sde_vae.training import logs, loop, parallel
 from sde_vae.training.checkpoints import load_ema
 from sde_vae.training.loop import train_stage
 from sde_vae.training.signals import StopRequest
@@ -121,7 +121,10 @@ class StopAfter(StopRequest):
 
 
 def test_stopped_between_checkpoints_and_begun_again_it_ends_the_same(tmp_path):
-    """The state is saved at the step of the request, which no checkpoint was due at; accumulation may change on the way, and moves nothing."""
+    """The state is saved at the step of the request, which no checkpoint was due at; accumulation may change on the way, and moves nothing.
+
+    Each step is logged once.
+    """
     ends = {}
     for name, parts in (("whole", 1), ("stopped", 2)):
         of_stage, frozen = stage("pmap", checkpoint_every=1000)
@@ -129,6 +132,7 @@ def test_stopped_between_checkpoints_and_begun_again_it_ends_the_same(tmp_path):
             assert not train_stage(of_stage, frozen, tmp_path / name, StopAfter(3))
             assert [path.name for path in (tmp_path / name / "checkpoints").iterdir()] == ["4"]
         assert train(of_stage._replace(accumulation=parts), frozen, tmp_path / name)
+        assert [row["step"] for row in logs.read(tmp_path / name / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
         ends[name] = load_ema(tmp_path / name / "checkpoints", "encoder", abstract_params(of_stage.method), "x").params
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=2e-5), *ends.values())
 
