@@ -10,6 +10,7 @@ EQUIVALENT = {
     ("sde_vae/solvers/heun.py", "-> y - s_noise"): "the noise that is added has the law of its negative",
     ("sde_vae/solvers/evaluations.py", "jnp.zeros_like(x) -> "): "the function is traced for its name, and never run",
     ("sde_vae/methods/observation.py", "constant: 2 -> 3"): "the number of a stream of keys, which no other has either",
+    ("sde_vae/inference/aggregate_posterior.py", "2048 -> 2049"): "how many images are in memory at once",
     ("sde_vae/evaluators/importance.py", "-> min(len(data.test), images)"): "the smaller of two, whichever comes first",
     ("sde_vae/bounds/terms.py", "-> jnp.linspace(1.0, -1.0"): "a sum over the levels, from the other end",
     ("sde_vae/nets/initialisers.py", "-> (n - 1).bit_length() * 2"): "a longer draw begins with the same numbers",
