@@ -1,12 +1,17 @@
 """What a command says and returns when it goes wrong."""
 
+import ast
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
+import sde_vae
 from sde_vae.errors import BadInput, Diverged, choose, exit_code, reason
 from sde_vae.printing import Printable, printable, printable_output
+
+PACKAGE = Path(sde_vae.__file__).parent
 
 
 def _raises(error):
@@ -72,3 +77,23 @@ def test_what_a_stream_cannot_encode_is_escaped(encoding):
         raw.getvalue().decode(encoding).replace("±", r"\xb1").replace("☃", r"\u2603").rstrip() == r"\xb1 \u2603 \udcff"
     )
     below.detach()
+
+
+# Their messages are our own, and quote others shortened.
+OUR_OWN = {"BadInput", "Refused", "Damaged", "Unfit"}
+
+
+def types_of(handler):
+    """The names of the types that an except clause catches."""
+    caught = ast.walk(handler.type) if handler.type else ()
+    return {node.id for node in caught if isinstance(node, ast.Name)} or {"BaseException"}
+
+
+def test_what_another_library_says_is_quoted_shortened():
+    """It may hold a whole damaged file: `{error}` alone stands in no message of ours."""
+    for path in PACKAGE.rglob("*.py"):
+        for handler in ast.walk(ast.parse(path.read_text())):
+            if isinstance(handler, ast.ExceptHandler) and not types_of(handler) <= OUR_OWN:
+                quoted = [node for node in ast.walk(handler) if isinstance(node, ast.FormattedValue)]
+                whole = [f"{path}:{of.lineno}" for of in quoted if ast.unparse(of.value) == handler.name]
+                assert not whole

@@ -3,7 +3,7 @@
 from ml_collections import ConfigDict
 
 from sde_vae.diffusion.sdes import SDE
-from sde_vae.errors import BadInput, choose
+from sde_vae.errors import BadInput, choose, shortened
 from sde_vae.inference.decoding import Decoder
 from sde_vae.solvers import grids
 from sde_vae.solvers.exponential import ddim, dpm_solver_pp_2m
@@ -67,6 +67,6 @@ def build_grid(config: ConfigDict, sde: SDE, solver: str) -> grids.Grid:
         return grid(sde, sampling.steps, sampling.rho)
     except ValueError as error:
         raise BadInput(
-            f"config.sampling.grid: {sampling.grid!r} is made of whole steps of a discrete schedule, and the SDE has {error}; set "
+            f"config.sampling.grid: {sampling.grid!r} is made of whole steps of a discrete schedule, and the SDE has {shortened(str(error))}; set "
             "config.sampling.steps, or a grid such as 'uniform_log_snr'"
         ) from error

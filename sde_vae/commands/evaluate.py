@@ -19,7 +19,7 @@ from sde_vae.build.readiness import require_takes_prior
 from sde_vae.commands.train import note_other_images, parameter_count, report_skipped, train_stages
 from sde_vae.data.dataset import fingerprint
 from sde_vae.data.pipeline import check_images
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, shortened
 from sde_vae.evaluators.context import EvalContext, Evaluator, MetricNetworks, make_context
 from sde_vae.files import finite_json, read_checked, write_bytes, write_checked, write_json
 from sde_vae.inference.resume_cache import ResumeCache
@@ -231,7 +231,7 @@ def kept(results: Path, name: str) -> dict[str, Any] | None:
             raise ValueError("it holds no metrics")
         return found
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        warnings.warn(f"{folder}: damaged ({error}); to be evaluated again", stacklevel=2)
+        warnings.warn(f"{folder}: damaged ({shortened(str(error))}); to be evaluated again", stacklevel=2)
         shutil.rmtree(folder, ignore_errors=True)
         earlier.unlink(missing_ok=True)
         return None

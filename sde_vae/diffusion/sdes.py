@@ -226,7 +226,7 @@ def fault_of(sde: SDE, points: int = 257) -> str:
             log_snr, g, alpha = (np.asarray(of(t), np.float64) for of in (sde.log_snr, sde.g, sde.alpha))
         # Constants of a closed form: the logarithm or the root of a number below 0.
         except ValueError as error:
-            return f"the closed forms have no value ({error})"
+            return f"the closed forms have no value ({str(error)[:80]})"
     for name, values in {"g": g, "alpha": alpha}.items():
         if not np.all(np.isfinite(values) & (values > 0)):
             return f"{name} is not a finite number above 0"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sde_vae.data.dataset import fingerprint, to_levels
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, shortened
 from sde_vae.files import write_array
 from sde_vae.inference.resume_cache import ResumeCache, go_on
 from sde_vae.inference.sampling import Sampler
@@ -54,7 +54,9 @@ def _kept(directory: Path, key: Key) -> np.ndarray:
         elif images.dtype != np.uint8 or found != fingerprint(images):
             raise ValueError("its checksum is wrong")
     except (OSError, ValueError, EOFError, MemoryError) as error:
-        raise BadInput(f"{directory}: can't be read ({error}); remove it, and its images are sampled again") from error
+        raise BadInput(
+            f"{directory}: can't be read ({shortened(str(error))}); remove it, and its images are sampled again"
+        ) from error
     if (differs := first_difference(held, key)) is not None:
         raise BadInput(
             f"{directory}: expected images of this prior, number and seed, found others ({differs} differs); take another --workdir, "

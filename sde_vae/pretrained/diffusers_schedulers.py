@@ -125,7 +125,7 @@ def read_schedule(config: dict[str, Any], where: str) -> Schedule:
     try:
         discrete_vp(bars)
     except ValueError as error:
-        raise BadInput(f"{where}: its betas make no schedule: {error}") from error
+        raise BadInput(f"{where}: its betas make no schedule: {shortened(str(error))}") from error
     return Schedule(tuple(bars.tolist()), prediction, (*old, *_assumed(config), *_of_sampling(values, bars)))
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from sde_vae.diffusion.sdes import SDE
-from sde_vae.errors import BadInput, choose
+from sde_vae.errors import BadInput, choose, shortened
 from sde_vae.methods.prior import Prediction, predicts_denoised, predicts_noise, predicts_velocity
 from sde_vae.nets.network import Network, network
 from sde_vae.nets.unet2d import UNet2D
@@ -41,7 +41,7 @@ def parts_of(spec: PriorSpec, dtype: Dtype = jnp.float32, precision: str = "high
         net = choose("body", spec.body, BODIES)(spec, sde, dtype, precision)
     except (TypeError, ValueError, KeyError) as error:
         raise BadInput(
-            f"config.prior.checkpoint: {spec.source} is described in a way we do not know ({error})"
+            f"config.prior.checkpoint: {spec.source} is described in a way we do not know ({shortened(str(error))})"
         ) from error
     return Parts(sde, net, choose("prediction", spec.prediction, PREDICTIONS))
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, shortened
 from sde_vae.files import read_checked, write_checked
 from sde_vae.types import Params
 
@@ -61,4 +61,6 @@ def read_spec(folder: Path, field: str) -> PriorSpec:
         json.dumps(spec.options)
         return spec._replace(image_shape=tuple(spec.image_shape), notes=tuple(spec.notes))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BadInput(f"{field}: {folder / FILE} is damaged ({error}); train in another --workdir") from error
+        raise BadInput(
+            f"{field}: {folder / FILE} is damaged ({shortened(str(error))}); train in another --workdir"
+        ) from error

@@ -16,7 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, shortened
 from sde_vae.files import require_writable, write_json
 
 LOCK, OWNER = ".lock", ".owner.json"
@@ -39,7 +39,9 @@ def locked(workdir: Path) -> Iterator[None]:
     except Timeout:
         raise BadInput(f"--workdir: {workdir} is in use by {_name(_owner(workdir))}; {_TO_DO}") from None
     except (OSError, NotImplementedError) as error:
-        raise BadInput(f"--workdir: {workdir} cannot be locked ({error}); take a folder of another disk") from error
+        raise BadInput(
+            f"--workdir: {workdir} cannot be locked ({shortened(str(error))}); take a folder of another disk"
+        ) from error
     try:
         _refuse_living_elsewhere(workdir)
         with _alive(workdir):

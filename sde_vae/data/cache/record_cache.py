@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from sde_vae.data.cache.cache_folders import cache_errors, discard, remove_abandoned, sibling
 from sde_vae.data.io.records import Records
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, shortened
 
 VERSION = 3  # of the files' layout; part of every digest
 # Groups of one record, because a reader reads whole groups. Not compressed: zstd is slow and hardly shrinks pictures.
@@ -135,7 +135,7 @@ def _existing(path: Path, key: dict[str, Any]) -> Cache | None:
     try:
         return _open(path, key)
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError) as error:
-        warnings.warn(f"cache {path}: {error}; built again", stacklevel=3)
+        warnings.warn(f"cache {path}: {shortened(str(error))}; built again", stacklevel=3)
         discard(path)
         return None
 

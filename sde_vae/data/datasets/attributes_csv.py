@@ -79,7 +79,7 @@ def _lines(data: bytes, where: str) -> tuple[str, list[tuple[int, list[str]]]]:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         return separator, [(reader.line_num, line) for line in reader if any(cell.strip() for cell in line)]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{where}: not a CSV file in UTF-8 ({error})") from None
+        raise BadInput(f"{where}: not a CSV file in UTF-8 ({shortened(str(error))})") from None
 
 
 def _column(cells: list[tuple[int, str]], where: str, separator: str) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -19,7 +19,7 @@ from sde_vae.data.datasets.tfds_folder import FORMAT, check_shards, command, pre
 from sde_vae.data.io.archive import fingerprint
 from sde_vae.data.io.changes import change_notes
 from sde_vae.data.io.decode import pictures, preparation
-from sde_vae.errors import BadInput, install_command
+from sde_vae.errors import BadInput, install_command, shortened
 
 SPLITS = {"train": "train", "validation": "valid", "test": "test"}
 Features = dict[tuple[str, ...], Any]  # path of a feature in an example -> the feature
@@ -100,7 +100,7 @@ def _library() -> ModuleType:
         return importlib.import_module("tensorflow_datasets")  # slow, and optional
     except ImportError as error:
         raise BadInput(
-            f"config.data.name: needs tensorflow-datasets ({error}); run: {install_command('tfds')}"
+            f"config.data.name: needs tensorflow-datasets ({shortened(str(error))}); run: {install_command('tfds')}"
         ) from None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from array_record.python.array_record_module import ArrayRecordReader
 
-from sde_vae.errors import BadInput, install_command
+from sde_vae.errors import BadInput, install_command, shortened
 
 FORMAT = "array_record"
 
@@ -40,7 +40,7 @@ def tfds_errors(what: Path | str, path: Path, name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        why = " ".join(str(error).split())
+        why = shortened(" ".join(str(error).split()))
         home = next((p.parent for p in path.parents if p.name == name.split("/")[0]), path.parent)
         raise BadInput(f"{what}: damaged ({why}); delete {path} and prepare it anew: {command(name, home)}") from None
 

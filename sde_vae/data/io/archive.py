@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from sde_vae.data.io.formats import shown
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, shortened
 
 MAX_BYTES = 2**28  # of one file: a larger one has more than decode.MAX_PIXELS
 # Pictures hardly deflate; empty ones deflate by a factor of 10 to 50. The limit of deflate is 1,032.
@@ -66,7 +66,7 @@ def open_files(path: Path, follow_links: bool = False) -> Iterator[Files]:
     try:
         file = zipfile.ZipFile(path)
     except Exception as error:  # zipfile raises many types of errors
-        raise BadInput(f"{shown(path)}: neither a folder nor a readable .zip ({shown(error)})") from None
+        raise BadInput(f"{shown(path)}: neither a folder nor a readable .zip ({shortened(shown(error))})") from None
     with file:
         yield _zip(path, file)
 
@@ -131,7 +131,7 @@ def _zip(path: Path, file: zipfile.ZipFile) -> Files:
                 return f.read(entries[name].file_size + 1)
         except Exception as error:  # zipfile and its decompressors raise many types of errors
             raise BadInput(
-                f"{shown(f'{path}/{name}')}: damaged, or not of the size the zip declares ({shown(error)})"
+                f"{shown(f'{path}/{name}')}: damaged, or not of the size the zip declares ({shortened(shown(error))})"
             ) from None
 
     hidden = Counter("hidden file" for name in entries if _hidden(name))

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sde_vae.data.io.formats import EXPECTED, FORMATS
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, shortened
 
 ORIENTATION = 0x0112  # of EXIF
 # Filters of warnings belong to the process, so one thread at a time changes them.
@@ -112,4 +112,4 @@ def _upper_bits(picture: Image.Image) -> Image.Image:
 
 
 def _damaged(name: str, error: Exception) -> BadInput:
-    return BadInput(f"{name}: corrupt or truncated ({' '.join(str(error).split())})")
+    return BadInput(f"{name}: corrupt or truncated ({shortened(' '.join(str(error).split()))})")

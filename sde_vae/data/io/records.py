@@ -10,7 +10,7 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader
 
 from sde_vae.data.dataset import Images, fingerprint, take
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, shortened
 
 # No reading ahead and no threads, because the images are read at random.
 READER = "readahead_buffer_size:0,max_parallelism:0"
@@ -44,7 +44,9 @@ class Records:
         try:
             return [np.frombuffer(record, np.uint8).reshape(self.shape) for record in self._reader().read(places)]
         except (RuntimeError, ValueError) as error:  # a wrong checksum or length of a record
-            raise BadInput(f"cache {self.path}: damaged, delete its folder to have it built again ({error})") from None
+            raise BadInput(
+                f"cache {self.path}: damaged, delete its folder to have it built again ({shortened(str(error))})"
+            ) from None
 
     def __getstate__(self) -> tuple[Path, int, tuple[int, int, int], str]:
         return self.path, self.n, self.shape, self.identity

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sde_vae.errors import BadInput
+from sde_vae.errors import BadInput, reason
 from sde_vae.files import write_arrays
 from sde_vae.keyed_folder import Key, first_difference, held_key, write_key
 from sde_vae.metrics.sets.frechet import Moments
@@ -33,7 +33,7 @@ def cached_moments(directory: Path, key: Key, make: Callable[[], Moments]) -> Mo
         try:
             return _read(folder / "moments.npz")
         except Exception as error:  # a damaged archive may raise anything at all
-            warnings.warn(f"{folder}: damaged ({type(error).__name__}: {error}); made again", stacklevel=2)
+            warnings.warn(f"{folder}: damaged ({reason(error)}); made again", stacklevel=2)
     made = make()
     write_arrays(folder / "moments.npz", n=np.asarray(made.n), mean=made.mean, scatter=made.scatter)
     write_key(folder, key)

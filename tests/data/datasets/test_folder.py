@@ -14,6 +14,7 @@ from sde_vae.data.dataset import fingerprint as digest
 from sde_vae.data.datasets.folder import folder
 from sde_vae.data.io.archive import fingerprint, open_files
 from sde_vae.errors import BadInput
+from sde_vae.printing import printable
 from tests.helpers.files import encoded, noise, options, pack, smooth, stacked, write
 
 N = 30
@@ -41,6 +42,7 @@ def refused(tmp_path, path, match, **changes):
     with pytest.raises(BadInput, match=match) as error:
         load(path, tmp_path, **changes)
     assert "\n" not in str(error.value)
+    assert len(printable(str(error.value))) < 1000
     left = list((tmp_path / "cache").iterdir()) if (tmp_path / "cache").exists() else []
     assert left == []  # nothing half-built
 
@@ -277,6 +279,10 @@ def test_a_damaged_zip(tmp_path):
     refused(tmp_path, tmp_path / "cut.zip", "neither a folder nor a readable .zip")
     (tmp_path / "flip.zip").write_bytes(raw[:60] + bytes([raw[60] ^ 1]) + raw[61:])
     refused(tmp_path, tmp_path / "flip.zip", r"a\.png: damaged")
+    # A header whose name is as long as many files, which zipfile repeats in its message.
+    raw = pack(tmp_path / "b.zip", {"a.png": bytes(range(256)) * 20}, zipfile.ZIP_STORED).read_bytes()
+    (tmp_path / "long.zip").write_bytes(raw[:26] + struct.pack("<H", 4000) + raw[28:])
+    refused(tmp_path, tmp_path / "long.zip", r"a\.png: damaged")
 
 
 METHODS = {
