@@ -180,5 +180,6 @@ TABLES = {
     "demo": Summary("demo", demo.summary),
     "step_time": Summary("step_time", speed.step_time),
     "precision": Summary("precision", speed.precision),
+    "growth": Summary("growth", partial(speed.of_result, speed.growth)),
     "conditional_digits": Summary("conditional_digits", conditional.summary),
 }

@@ -8,6 +8,7 @@ import struct
 import zipfile
 import zlib
 
+import msgpack
 import numpy as np
 
 from benchmarks.faults.reader_files import Bytes, archive, picture
@@ -114,6 +115,34 @@ def safetensors_files() -> Bytes:
         "100,000 digits": head(b'{"a":{"dtype":"F32","shape":[' + b"9" * 100_000 + b'],"data_offsets":[0,0]}}'),
         "names with escapes": head(b'{"\\u001b[2J\\n":{"dtype":"F4","shape":[0],"data_offsets":[0,0]}}'),
         "a long name": head(b'{"' + b"x" * 10**6 + b'":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}'),
+    }
+
+
+def msgpack_files() -> Bytes:
+    """Flax checkpoints."""
+    array_of = lambda *of: msgpack.packb({"w": msgpack.ExtType(1, msgpack.packb(of, use_bin_type=True))})
+    return {
+        "a map of 2^32 items": b"\xdf\xff\xff\xff\xff",
+        "a text of 2^32 bytes": b"\x81\xdb\xff\xff\xff\xff",
+        "an extension of 2^32 bytes": b"\x81\xa1a\xc9\xff\xff\xff\xff\x01",
+        "a list of 2^32 items": b"\x81\xa1a\xdd\xff\xff\xff\xff",
+        "too deep": b"\x81\xa1a" * 2000 + b"\xc0",
+        "a name too long": b"\x81\xda\x10\x00" + b"a" * 4096 + b"\xc0",
+        "too many values": b"\x81\xa1a\xdc\x03\xe8" + b"\xc0" * 1000,
+        "one name twice": b"\x82\xa1a\xc0\xa1a\xc0",
+        "a key that is a number": b"\x81\x05\xc0",
+        "an unused byte": b"\x81\xa1a\xc1",
+        "bytes after the end": b"\x81\xa1a\xc0\xc0",
+        "no bytes": b"",
+        "text that is none": b"\x81\xa1\xff\xc0",
+        "too few bytes for the shape": array_of((2, 2), "float32", bytes(12)),
+        "a huge shape": array_of((2**62, 2**62), "float32", b""),
+        "a negative length": array_of((-1,), "float32", b""),
+        "a type of objects": array_of((1,), "object", bytes(8)),
+        "no type": array_of((1,), None, bytes(8)),
+        "no shape": array_of(None, "float32", bytes(4)),
+        "text for bytes": array_of((4,), "int8", "abcd"),
+        "more than an array": msgpack.packb({"w": msgpack.ExtType(1, msgpack.packb(((), "int8", b"a")) + b"b")}),
     }
 
 

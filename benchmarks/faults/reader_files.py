@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
+from flax import serialization
 from PIL import Image
 
 Bytes = dict[str, bytes]
@@ -98,6 +99,12 @@ def training_files() -> Bytes:
 def safetensors_files() -> Bytes:
     """A file of safetensors."""
     return {"safetensors": safetensors.numpy.save({name: np.atleast_1d(a) for name, a in arrays().items()})}
+
+
+def msgpack_files() -> Bytes:
+    """A checkpoint as flax.serialization writes it."""
+    tree = {"step": 5, "optimizer": {"m": arrays(), "names": ["x", None, 1.5]}, "params_ema": arrays()}
+    return {"msgpack": serialization.msgpack_serialize(tree)}
 
 
 def npy_files() -> Bytes:

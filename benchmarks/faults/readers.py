@@ -33,6 +33,7 @@ from sde_vae.errors import BadInput
 from sde_vae.inference.resume_cache import ResumeCache
 from sde_vae.metrics.sets.moments_cache import cached_moments, folder_name
 from sde_vae.pretrained.arrays import read_arrays
+from sde_vae.pretrained.msgpack_files import read_flax
 from sde_vae.printing import printable
 from sde_vae.training import ema_files, logs
 
@@ -129,6 +130,7 @@ READERS = {
     "training": Reader(files.training_files, bombs.torch_zips, "x.ckpt", network),
     "safetensors": Reader(files.safetensors_files, bombs.safetensors_files, "x.safetensors", read_arrays),
     "ema.safetensors": Reader(ema_file, bombs.safetensors_files, "ema.safetensors", ema),
+    "msgpack": Reader(files.msgpack_files, bombs.msgpack_files, "checkpoint_5", lambda path: read_flax(path, bool)),
     "npy": Reader(files.npy_files, bombs.npy_files, "x.npy", piece),
     "npz": Reader(files.moments_file, bombs.npz_files, "x.npz", moments),
     "zip of pictures": Reader(files.archives, bombs.archives, "x.zip", folder),

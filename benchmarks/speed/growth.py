@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import LogLocator
 from tqdm import tqdm
 
 from benchmarks.record import RESULTS, record, save_png
@@ -83,9 +84,9 @@ def points() -> Iterator[Point]:
 
 def measure(rounds: int) -> list[dict[str, Any]]:
     """A row a point."""
-    found = list(tqdm(points(), desc="compiling"))
+    found = list(tqdm(points(), desc="building"))
     seconds: list[list[float]] = [[] for _ in found]
-    for point in tqdm(found, desc="warming up"):
+    for point in tqdm(found, desc="compiling"):
         timed(point.step, 2)
     for _ in tqdm(range(rounds), desc="rounds"):
         for of, point in zip(seconds, found, strict=True):
@@ -111,6 +112,8 @@ def draw(rows: list[dict[str, Any]]) -> None:
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.set_xticks(ticks, map(str, ticks))
+        axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.yaxis.set_major_formatter("{x:g}")
         axis.minorticks_off()
         axis.set_xlabel(sweep)
         axis.legend(fontsize=8)
@@ -130,7 +133,7 @@ def main() -> None:
     rows = measure(options.rounds)
     (head, *lines), caption = growth(rows)
     notes = (
-        f"{caption} Batch and evaluations: {DIGITS}, 8x8; {DECODED} images are decoded. Pixels: {PHOTOS} with 32 channels, {OF_SIZES} images. "
+        f"{caption} Batch and evaluations: {DIGITS}, 8x8; {DECODED} images are decoded. Pixels: {PHOTOS} with 32 channels in its prior, {OF_SIZES} images. "
         f"Devices: {DIGITS} at a global batch of {OF_DEVICES}, on simulated devices that share this processor."
     )
     record(NAME, "How cost grows", {"rows": rows}, head, lines, notes)

@@ -76,9 +76,10 @@ def plans(rows: Rows) -> Made:
 
 
 def lines_of(rows: Rows) -> dict[tuple[str, str], list[tuple[int, float]]]:
-    """(sweep, line) -> [(where, milliseconds), ...] of the rows of `growth`."""
+    """(sweep, line) -> [(where, milliseconds), ...] of the rows of `growth`, sweep by sweep."""
     found: dict[tuple[str, str], list[tuple[int, float]]] = {}
-    for row in rows:
+    sweeps = list(dict.fromkeys(row["sweep"] for row in rows))
+    for row in sorted(rows, key=lambda row: sweeps.index(row["sweep"])):
         found.setdefault((row["sweep"], row["line"]), []).append((row["at"], row["ms"]))
     return found
 

@@ -10,7 +10,7 @@ from benchmarks.faults.readers import READERS, SECONDS, cases, expired, outcome
 
 # Beside the bombs; the others' bombs read thousands of pictures.
 SPOILT = 20
-QUICK = ("pickle", "torch", "training", "safetensors", "ema.safetensors", "npz", "idx")
+QUICK = ("pickle", "torch", "training", "safetensors", "ema.safetensors", "msgpack", "npz", "idx")
 
 
 @pytest.mark.parametrize("name", QUICK)

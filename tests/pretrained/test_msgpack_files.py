@@ -3,11 +3,11 @@
 import random
 import tracemalloc
 
-import msgpack
 import numpy as np
 import pytest
 from flax import serialization
 
+from benchmarks.faults import bombs
 from sde_vae.errors import BadInput
 from sde_vae.pretrained import msgpack_files
 from sde_vae.pretrained.msgpack_files import read_flax
@@ -65,37 +65,7 @@ def test_what_is_not_wanted_is_not_built(tmp_path):
     assert list(found) == ["params_ema/w"]
 
 
-def array_of(shape, kind, data):
-    return msgpack.packb({"w": msgpack.ExtType(1, msgpack.packb((shape, kind, data), use_bin_type=True))})
-
-
-def nested(depth):
-    return b"\x81\xa1a" * depth + b"\xc0"
-
-
-HOSTILE = {
-    "a map of 2^32 items": b"\xdf\xff\xff\xff\xff",
-    "a text of 2^32 bytes": b"\x81\xdb\xff\xff\xff\xff",
-    "an extension of 2^32 bytes": b"\x81\xa1a\xc9\xff\xff\xff\xff\x01",
-    "a list of 2^32 items": b"\x81\xa1a\xdd\xff\xff\xff\xff",
-    "too deep": nested(2000),
-    "a name too long": b"\x81\xda\x10\x00" + b"a" * 4096 + b"\xc0",
-    "too many values": b"\x81\xa1a\xdc\x03\xe8" + b"\xc0" * 1000,
-    "one name twice": b"\x82\xa1a\xc0\xa1a\xc0",
-    "a key that is a number": b"\x81\x05\xc0",
-    "an unused byte": b"\x81\xa1a\xc1",
-    "bytes after the end": b"\x81\xa1a\xc0\xc0",
-    "no bytes": b"",
-    "text that is none": b"\x81\xa1\xff\xc0",
-    "too few bytes for the shape": array_of((2, 2), "float32", bytes(12)),
-    "a huge shape": array_of((2**62, 2**62), "float32", b""),
-    "a negative length": array_of((-1,), "float32", b""),
-    "a type of objects": array_of((1,), "object", bytes(8)),
-    "no type": array_of((1,), None, bytes(8)),
-    "no shape": array_of(None, "float32", bytes(4)),
-    "text for bytes": array_of((4,), "int8", "abcd"),
-    "more than an array": msgpack.packb({"w": msgpack.ExtType(1, msgpack.packb(((), "int8", b"a")) + b"b")}),
-}
+HOSTILE = bombs.msgpack_files()
 
 
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
