@@ -130,7 +130,7 @@ READERS = {
     "training": Reader(files.training_files, bombs.torch_zips, "x.ckpt", network),
     "safetensors": Reader(files.safetensors_files, bombs.safetensors_files, "x.safetensors", read_arrays),
     "ema.safetensors": Reader(ema_file, bombs.safetensors_files, "ema.safetensors", ema),
-    "msgpack": Reader(files.msgpack_files, bombs.msgpack_files, "checkpoint_5", lambda path: read_flax(path, bool)),
+    "msgpack": Reader(files.msgpack_files, bombs.msgpack_files, "x.msgpack", lambda path: read_flax(path, bool)),
     "npy": Reader(files.npy_files, bombs.npy_files, "x.npy", piece),
     "npz": Reader(files.moments_file, bombs.npz_files, "x.npz", moments),
     "zip of pictures": Reader(files.archives, bombs.archives, "x.zip", folder),
