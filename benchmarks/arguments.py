@@ -1,9 +1,17 @@
-"""Config fields on the command line of a benchmark: --config.section.field=value."""
+"""The command line of a benchmark: its help, and config fields as --config.section.field=value."""
 
+import argparse
 import json
 from typing import Any
 
 from sde_vae.errors import BadInput
+
+
+def parser_of(module: str, text: str | None) -> argparse.ArgumentParser:
+    """The parser of `python -m MODULE`, whose --help shows a text as it stands."""
+    return argparse.ArgumentParser(
+        prog=f"python -m {module}", description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
 def as_text(value: Any) -> str:

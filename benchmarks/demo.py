@@ -6,12 +6,12 @@ Reads WORKDIR/eval/metrics.json, config.json and the logs of training. Writes be
 `python -m benchmarks.tables` makes the table of the README. To reproduce it: `make demo`.
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arguments import parser_of
 from benchmarks.record import RESULTS, Made, machine, markdown, record
 from sde_vae.errors import BadInput, exit_code
 from sde_vae.reporting.tables import Table, figure, tables
@@ -84,9 +84,7 @@ def summary(result: str) -> Made:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("benchmarks.demo", __doc__)
     parser.add_argument("--workdir", type=Path, default=Path("runs/scorevae_digits"))
     parser.add_argument("--name", default="demo")
     options = parser.parse_args()

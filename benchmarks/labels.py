@@ -11,6 +11,7 @@ import json
 import sys
 from pathlib import Path
 
+from benchmarks.arguments import parser_of
 from benchmarks.record import RESULTS, Made, record
 from sde_vae import load, load_config, runtime
 from sde_vae.commands.evaluate import evaluate_run
@@ -59,9 +60,7 @@ def summary(result: str) -> Made:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.labels", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("benchmarks.labels", __doc__)
     parser.add_argument("--workdir", type=Path, default=Path("runs/labels_digits"))
     runtime.enable_compilation_cache()
     return exit_code(lambda: measure(parser.parse_args()))

@@ -20,7 +20,6 @@ score is the nats by which it loosens the bound, 1/2 int E || sigma (s - s_exact
 Writes benchmarks/results/mixture_gap.{json,md}.
 """
 
-import argparse
 from collections.abc import Callable
 from functools import partial
 
@@ -29,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.arguments import parser_of
 from benchmarks.record import record
 from sde_vae import runtime
 from sde_vae.arrays import keys_of, normal
@@ -182,11 +182,7 @@ def joined(net: Network, z: jax.Array) -> Network:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.mixture_gap",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("benchmarks.mixture_gap", __doc__)
     parser.add_argument("--separations", type=float, nargs="+", default=[0.5, 1.0, 2.0])
     parser.add_argument("--steps", type=int, nargs="+", default=[500, 2000, 8000])
     options = parser.parse_args()

@@ -6,13 +6,13 @@
 A region lies between `<!-- table: NAME -->` and `<!-- /table -->`; what is between them is replaced. TABLES has the names.
 """
 
-import argparse
 import os
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.arguments import parser_of
 from benchmarks.record import RESULTS, markdown
 from benchmarks.summaries import TABLES
 from sde_vae.errors import BadInput, choose, exit_code
@@ -53,9 +53,7 @@ def stale(page: Path) -> Iterator[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.tables", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("benchmarks.tables", __doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a region is stale")
     if parser.parse_args().check:
         return check(pages())

@@ -14,11 +14,10 @@ runs/NAME); of several commands at once each takes one of its own. All methods s
 settings.py and --config; --budget paper takes ten times the steps. Needs the extra `benchmarks`.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.arguments import overrides
+from benchmarks.arguments import overrides, parser_of
 from benchmarks.comparison.plan import Options
 from benchmarks.comparison.run import compare
 from sde_vae import runtime
@@ -26,9 +25,7 @@ from sde_vae.errors import exit_code
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks.comparison", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("benchmarks.comparison", __doc__)
     parser.add_argument("--data", required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--latents", type=int, nargs="+")

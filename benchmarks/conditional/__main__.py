@@ -15,7 +15,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from benchmarks.arguments import overrides
+from benchmarks.arguments import overrides, parser_of
 from benchmarks.conditional.page import write
 from sde_vae import load, load_config, runtime
 from sde_vae.build.config import set_fields
@@ -84,11 +84,7 @@ def measure(options: argparse.Namespace, changes: list[str]) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.conditional",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("benchmarks.conditional", __doc__)
     parser.add_argument("--data", choices=TASKS, default="digits")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tasks", nargs="+", default=())

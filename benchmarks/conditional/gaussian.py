@@ -19,6 +19,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from sklearn.datasets import load_digits
 
+from benchmarks.arguments import parser_of
 from benchmarks.conditional.__main__ import METHODS, SHARED, config_of
 from benchmarks.conditional.page import TITLES
 from benchmarks.record import RESULTS, Made, record
@@ -174,11 +175,7 @@ def summary(result: str) -> Made:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.conditional.gaussian",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("benchmarks.conditional.gaussian", __doc__)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--workdir", type=Path, default=Path("runs/conditional_gaussian"))

@@ -5,7 +5,6 @@
 DIR holds an input a name of ROWS. Each is loaded with its settings, as --mode train does first; nothing is trained.
 """
 
-import argparse
 import contextlib
 import io
 import sys
@@ -14,6 +13,7 @@ import traceback
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.arguments import parser_of
 from benchmarks.faults.record import record_section
 from sde_vae.build.config import load_config, set_fields
 from sde_vae.build.experiment import build
@@ -85,7 +85,7 @@ def rows(root: Path, only: tuple[str, ...] = ()) -> list[Row]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of("benchmarks.faults.cases", __doc__)
     parser.add_argument("dir", type=Path, help="the folder of the inputs")
     parser.add_argument("--only", nargs="*", default=[], help="inputs; nothing is recorded then")
     arguments = parser.parse_args()

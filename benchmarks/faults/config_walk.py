@@ -5,7 +5,6 @@
 With --only, the counts of these fields replace theirs in the results. What has been walked is written after each section of the config. A field is set in a tiny config that reads it. The valid values are trained for one or two steps, each by the command line's own `main`.
 """
 
-import argparse
 import contextlib
 import io
 import os
@@ -28,6 +27,7 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 import jax
 from ml_collections import ConfigDict
 
+from benchmarks.arguments import parser_of
 from sde_vae import cli
 from sde_vae.build.config import fields, set_fields
 from sde_vae.build.fields import default_config
@@ -190,7 +190,7 @@ def _expired(number: int, frame: Any) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of("benchmarks.faults.config_walk", __doc__)
     parser.add_argument("--only", nargs="*", default=[], help="fields and sections to walk; all by default")
     only = tuple(parser.parse_args().only)
     warnings.simplefilter("ignore")

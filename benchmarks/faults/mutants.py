@@ -24,6 +24,7 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
+from benchmarks.arguments import parser_of
 from benchmarks.faults.equivalent import reason
 from benchmarks.faults.operators import Mutant, mutants
 from sde_vae.files import write_text
@@ -93,7 +94,7 @@ KILLED, BY_TIME, SURVIVED, UNTRIED = "killed", "killed by time", "survived", "un
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of("benchmarks.faults.mutants", __doc__)
     parser.add_argument("--before", default="HEAD~1", help="the revision whose tests are the first")
     parser.add_argument("--per-file", type=int, default=4)
     parser.add_argument("--most", type=int, help="of the drawn ones so many in all, as many of each room")

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.arguments import parser_of
 from benchmarks.faults import bombs
 from benchmarks.faults import reader_files as files
 from sde_vae.build.data import build_loader
@@ -257,7 +258,7 @@ def results(name: str, count: int) -> Iterator[tuple[str, str, str]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of("benchmarks.faults.readers", __doc__)
     parser.add_argument("--files", type=int, default=400, help="spoilt files a reader, beside the bombs")
     parser.add_argument("--only", nargs="*", default=[], help="readers; nothing is recorded then")
     parser.add_argument("--child", help=argparse.SUPPRESS)

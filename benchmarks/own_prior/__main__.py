@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from benchmarks.arguments import overrides
+from benchmarks.arguments import overrides, parser_of
 from benchmarks.own_prior.ddpm import train_ddpm
 from benchmarks.record import record
 from sde_vae import load, load_config, runtime
@@ -95,9 +95,7 @@ def cell(runs: list[dict[str, Any]], metric: str) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.own_prior", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("benchmarks.own_prior", __doc__)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--workdir", type=Path, default=Path("runs/own_prior"))

@@ -19,7 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.arguments import overrides
+from benchmarks.arguments import overrides, parser_of
 from benchmarks.record import RESULTS, record, save_png
 from benchmarks.solvers import plots
 from benchmarks.solvers.candidates import (
@@ -133,9 +133,7 @@ def measure(options: argparse.Namespace, changes: list[str]) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.solvers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("benchmarks.solvers", __doc__)
     parser.add_argument("--data", required=True)
     parser.add_argument("--name", help="config without scorevae_, and name of the results; DATA by default")
     parser.add_argument("--workdir", type=Path)

@@ -7,12 +7,12 @@ on another machine of the kind, where milliseconds do not. A ratio has changed i
 differ by more than LEAST. Exits with 1 if a step is slower.
 """
 
-import argparse
 import json
 import subprocess
 import sys
 from typing import Any
 
+from benchmarks.arguments import parser_of
 from benchmarks.record import ROOT, markdown
 from benchmarks.speed.summary import Rows, label
 from sde_vae.errors import BadInput, exit_code
@@ -60,11 +60,7 @@ def committed(commit: str) -> Rows:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.speed.changed",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("benchmarks.speed.changed", __doc__)
     parser.add_argument("--since", default="HEAD", metavar="COMMIT")
     found: list[tuple[str, str, str, str, str]] = []
     since = parser.parse_args().since

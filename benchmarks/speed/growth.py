@@ -6,7 +6,6 @@ The steps of all points run in turn, for --rounds rounds; a figure is the median
 what grows with them is the cost of their being several, at one global batch. Writes benchmarks/results/growth.{json,md,png}.
 """
 
-import argparse
 import statistics
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ import numpy as np
 from matplotlib.ticker import LogLocator
 from tqdm import tqdm
 
+from benchmarks.arguments import parser_of
 from benchmarks.record import RESULTS, record, save_png
 from benchmarks.speed.running import Step, decoding_step, simulate, timed, training_step
 from benchmarks.speed.summary import growth, lines_of
@@ -122,11 +122,7 @@ def draw(rows: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.speed.growth",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("benchmarks.speed.growth", __doc__)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     simulate(DEVICES[-1])

@@ -6,13 +6,13 @@ Writes the model with diffusers, as safetensors and as .bin, and loads each in a
 benchmarks/results/load_prior.{json,md}. Needs the extra `test`.
 """
 
-import argparse
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arguments import parser_of
 from benchmarks.record import record
 from sde_vae.errors import exit_code
 
@@ -79,11 +79,7 @@ def measure(folder: Path) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.speed.load_prior",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("benchmarks.speed.load_prior", __doc__)
     parser.add_argument("--folder", type=Path, default=Path("runs/ddpm_cat_256"))
     options = parser.parse_args()
     return exit_code(lambda: measure(options.folder.expanduser()))

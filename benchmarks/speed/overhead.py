@@ -6,7 +6,6 @@ Measures the code of this clone and, in turn with it, that of another clone. Eve
 compilation cache that begins empty; figures are medians over the rounds. Nothing else should run on the machine.
 """
 
-import argparse
 import json
 import os
 import re
@@ -25,6 +24,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from benchmarks.arguments import parser_of
 from benchmarks.record import record
 
 ROOT = Path(__file__).parent.parent.parent
@@ -214,11 +214,7 @@ def measure(codes: dict[str, Code], tasks: list[str], rounds: int) -> dict[str, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.speed.overhead",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("benchmarks.speed.overhead", __doc__)
     parser.add_argument("--before", type=Path)
     parser.add_argument("--only", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--rounds", type=int, default=1)

@@ -8,12 +8,12 @@ device's share of a batch, which are taken from the program that XLA compiles fo
 operations over peak times utilisation: the prior's in bfloat16, and the encoder's in float32. Writes benchmarks/results/plan.{json,md}.
 """
 
-import argparse
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from benchmarks.arguments import parser_of
 from benchmarks.record import record
 from benchmarks.speed.summary import plans
 from sde_vae.build.config import load_config, set_fields
@@ -144,11 +144,7 @@ def plan(title: str, utilisation: float) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.speed.plan",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("benchmarks.speed.plan", __doc__)
     parser.add_argument("--utilisation", type=float, default=0.3)
     options = parser.parse_args()
     rows = [row for title in PLANS for row in plan(title, options.utilisation)]

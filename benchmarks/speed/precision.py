@@ -7,7 +7,6 @@ That is done here to every product of a trained ScoreVAE, of its own held-out im
 norm of the difference over the norm of what float32 gives. Writes benchmarks/results/precision.{json,md}.
 """
 
-import argparse
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxprs_in_params
 
 import sde_vae
+from benchmarks.arguments import parser_of
 from benchmarks.record import record
 from benchmarks.speed.summary import errors
 from sde_vae.arrays import keys_of, normal
@@ -89,11 +89,7 @@ def measure(run: Any, n: int) -> list[dict[str, float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.speed.precision",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("benchmarks.speed.precision", __doc__)
     parser.add_argument("--workdir", default="digits", help="a trained ScoreVAE; digits ships with the package")
     parser.add_argument("--images", type=int, default=64)
     options = parser.parse_args()

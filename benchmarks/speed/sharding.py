@@ -6,7 +6,6 @@ Compiles the update for simulated devices, as training does, and reads what the 
 network is that of the 256x256 plan (`benchmarks.speed.plan`), with an image on each device. Writes benchmarks/results/sharding.{json,md}.
 """
 
-import argparse
 import math
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding
 
+from benchmarks.arguments import parser_of
 from benchmarks.record import record
 from benchmarks.speed.plan import PLANS
 from benchmarks.speed.running import simulate
@@ -57,11 +57,7 @@ def _placed(mesh: Mesh, split: bool, a: jax.ShapeDtypeStruct) -> jax.ShapeDtypeS
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.speed.sharding",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("benchmarks.speed.sharding", __doc__)
     parser.add_argument("--devices", type=int, default=8)
     options = parser.parse_args()
     simulate(options.devices)

@@ -6,7 +6,6 @@ Decodes with the untrained networks of configs/scorevae_DATA.py. On CPU a gradie
 of one, and an unrolled loop many times slower to compile. LIMITS are the aims.
 """
 
-import argparse
 import itertools
 import statistics
 import time
@@ -17,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from tqdm import tqdm
 
+from benchmarks.arguments import parser_of
 from benchmarks.record import record
 from benchmarks.solvers.candidates import SOLVERS
 from sde_vae.arrays import fold
@@ -96,11 +96,7 @@ def seconds(run: Callable[[], Any]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.speed.solver_loops",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("benchmarks.speed.solver_loops", __doc__)
     parser.add_argument("--data", action="append")
     names = parser.parse_args().data or ["digits", "fashion_mnist"]
     jax.config.update("jax_enable_compilation_cache", False)

@@ -7,7 +7,6 @@ PyTorch's median time over ours: more than 1 is ahead. --compile adds torch.comp
 keeps the rows of earlier calls that are not measured anew.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -19,6 +18,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from tqdm import tqdm
 
+from benchmarks.arguments import parser_of
 from benchmarks.record import RESULTS, ROOT, Made, record, save_png
 from benchmarks.speed.step_cases import KINDS, SIZES
 from benchmarks.speed.step_worker import DECODING
@@ -125,11 +125,7 @@ def kept() -> dict[tuple[str, str, int], dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.speed.step_time",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("benchmarks.speed.step_time", __doc__)
     parser.add_argument("--kinds", nargs="+", choices=ALL, default=ALL)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
