@@ -17,7 +17,7 @@ from sde_vae.build.config import load_config
 from sde_vae.build.experiment import build
 from sde_vae.data.pipeline import Pipeline
 from sde_vae.training.parallel import parallelise
-from sde_vae.training.stage import Stage, update_of
+from sde_vae.training.stage import Stage, parts_of
 from sde_vae.training.train_state import init_state
 from sde_vae.types import Frozen
 
@@ -28,7 +28,7 @@ EPOCHS = 5
 def stepper(stage: Stage, frozen: Frozen) -> Callable[[int], None]:
     """Returns run(n): n train steps on one batch that is on the device already, so that only the steps are timed."""
     parallel = parallelise(
-        partial(update_of, stage),
+        partial(parts_of, stage),
         stage.parallel,
         stage.batch_size,
         jax.local_devices(),

@@ -19,8 +19,8 @@ from benchmarks.speed.summary import plans
 from sde_vae.build.config import load_config, set_fields
 from sde_vae.build.experiment import build
 from sde_vae.methods.method import Method, abstract_params, required
-from sde_vae.training.stage import Stage, update_of
-from sde_vae.training.train_state import abstract_state
+from sde_vae.training.stage import Stage, parts_of
+from sde_vae.training.train_state import abstract_state, joined
 from sde_vae.types import Batch
 
 LARGE = {
@@ -77,7 +77,7 @@ def abstract_step(stage: Stage, frozen: dict[str, Any], shape: tuple[int, ...], 
     batch = Batch(jax.ShapeDtypeStruct((n, *shape), jnp.float32), jax.ShapeDtypeStruct((n,), jnp.int32))
     state = abstract_state(stage.method, stage.optimiser)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    return jax.jit(update_of(stage), donate_argnums=0).lower(state, frozen, key, batch)
+    return jax.jit(joined(parts_of(stage)), donate_argnums=0).lower(state, frozen, key, batch)
 
 
 def counted(stage: Stage, prior: Method, frozen: dict[str, Any], shape: tuple[int, ...]) -> Step:

@@ -22,7 +22,7 @@ from sde_vae.methods.method import Method
 from sde_vae.training import logs
 from sde_vae.training.loop import StopRequest, train_stage
 from sde_vae.training.parallel import parallelise
-from sde_vae.training.stage import Stage, update_of
+from sde_vae.training.stage import Stage, parts_of
 from sde_vae.training.train_state import adam, constant, init_state
 from sde_vae.types import Batch
 
@@ -116,7 +116,7 @@ def memory(config: str, batch_size: str) -> dict:
     stage, size = experiment.stages[0], int(batch_size)
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(lambda key: init_state(stage.method, stage.optimiser, key), key)
-    update = parallelise(partial(update_of, stage), "data", 1, jax.devices()).update
+    update = parallelise(partial(parts_of, stage), "data", 1, jax.devices()).update
     batch = Batch(
         jax.ShapeDtypeStruct((size, *experiment.shape), jnp.float32), jax.ShapeDtypeStruct((size,), jnp.int32)
     )

@@ -15,7 +15,7 @@ from sde_vae.inference.decoding import Decoder, decode, start
 from sde_vae.solvers.grids import uniform_t
 from sde_vae.solvers.stochastic import ancestral
 from sde_vae.training.parallel import parallelise
-from sde_vae.training.stage import Stage, update_of
+from sde_vae.training.stage import Stage, parts_of
 from sde_vae.training.train_state import init_state
 from sde_vae.types import Batch, ScoreFn
 
@@ -29,7 +29,7 @@ def simulate(devices: int) -> None:
 
 def training_step(stage: Stage, frozen: dict[str, Any], batch: Batch, mode: str, devices: list[Device]) -> Step:
     """Return a step that updates the parameters of a stage in one of the modes of config.parallel, from its own initial ones."""
-    parallel = parallelise(partial(update_of, stage), mode, len(batch.x), devices)
+    parallel = parallelise(partial(parts_of, stage), mode, len(batch.x), devices)
     state = parallel.place(init_state(stage.method, stage.optimiser, key := jax.random.key(0)))
     frozen, key, batch = parallel.place(frozen), parallel.place(key), parallel.place_batch(batch)
 

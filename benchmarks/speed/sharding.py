@@ -23,7 +23,7 @@ from sde_vae.build.config import load_config, set_fields
 from sde_vae.build.experiment import build
 from sde_vae.devices import mesh_of, replicated, sharded
 from sde_vae.training.parallel import longest_divisible, parallelise
-from sde_vae.training.stage import Stage, update_of
+from sde_vae.training.stage import Stage, parts_of
 from sde_vae.training.train_state import abstract_state
 from sde_vae.types import Batch
 
@@ -45,7 +45,7 @@ def of_mode(stage: Stage, shape: tuple[int, ...], mode: str, batch: int, devices
     rows = lambda shape, dtype: jax.ShapeDtypeStruct(shape, dtype, sharding=sharded(mesh))
     images = Batch(rows((batch, *shape), jnp.float32), rows((batch,), jnp.int32))
     key = jax.eval_shape(lambda: jax.random.key(0))
-    update = parallelise(partial(update_of, stage), mode, batch, devices).update
+    update = parallelise(partial(parts_of, stage), mode, batch, devices).update
     program = update.lower(state, {}, key, images).compile().memory_analysis()
     between = sum(a.dtype.itemsize * math.prod(a.sharding.shard_shape(a.shape)) for a in jax.tree.leaves(state))
     return Memory(between, program.temp_size_in_bytes)

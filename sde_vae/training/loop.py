@@ -22,7 +22,7 @@ from sde_vae.training.logs import MetricsLog, NoLog
 from sde_vae.training.parallel import parallelise
 from sde_vae.training.shared_stop import SharedStop
 from sde_vae.training.signals import StopRequest
-from sde_vae.training.stage import Stage, update_of
+from sde_vae.training.stage import Stage, parts_of
 from sde_vae.training.train_state import TrainState, abstract_state, init_state
 from sde_vae.types import Frozen, Metrics
 
@@ -46,7 +46,7 @@ def train_stage(
     """
     devices = training_devices()
     parallel = parallelise(
-        partial(update_of, stage),
+        partial(parts_of, stage),
         stage.parallel,
         stage.batch_size,
         devices,

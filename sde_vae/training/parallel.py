@@ -2,8 +2,8 @@
 
     pmap    jax.pmap: gradients are averaged by the pmean in the update
     data    jax.jit over a mesh: the batch is sharded, the state is replicated
-    fsdp    jax.jit over a mesh: between steps the state is sharded too, each array along its longest dimension that the
-            number of devices divides; a step gathers it
+    fsdp    jax.jit over a mesh: the state is sharded too, each array along its longest dimension that the number of
+            devices divides; a step gathers the parameters, and each device updates its share
 
 The state has no device axis in any mode. It is donated: a step overwrites the state that it was given, and memory holds one.
 """
@@ -18,11 +18,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from sde_vae.devices import AXIS, Device, mesh_of, own_part, place, replicated, sharded, whole_here
 from sde_vae.errors import BadInput, choose
-from sde_vae.training.train_state import TrainState, Update
+from sde_vae.training.train_state import Parts, TrainState, Update, joined
 from sde_vae.types import Batch, Metrics, Params, PRNGKey
 
-# MakeUpdate(axis_name or None) -> the pure update: see train_state.make_update.
-MakeUpdate = Callable[[str | None], Update]
+# MakeParts(axis_name or None) -> the parts of the pure update: see train_state.make_parts.
+MakeParts = Callable[[str | None], Parts]
 
 
 class Parallel(NamedTuple):
@@ -41,7 +41,7 @@ class Parallel(NamedTuple):
 
 
 def parallelise(
-    make_update: MakeUpdate,
+    make_parts: MakeParts,
     mode: str,
     batch_size: int,
     devices: list[Device],
@@ -55,7 +55,7 @@ def parallelise(
     """
     run = choose("config.parallel", mode, {"pmap": _pmap, "data": _data, "fsdp": _fsdp})
     require_divisible(batch_size, len(devices), field, accumulation)
-    return run(make_update, mesh_of(devices))
+    return run(make_parts, mesh_of(devices))
 
 
 def require_divisible(batch_size: int, devices: int, field: str, accumulation: int = 1) -> None:
@@ -71,9 +71,9 @@ def require_divisible(batch_size: int, devices: int, field: str, accumulation: i
         )
 
 
-def _pmap(make_update: MakeUpdate, mesh: Mesh) -> Parallel:
+def _pmap(make_parts: MakeParts, mesh: Mesh) -> Parallel:
     update = jax.pmap(
-        make_update(AXIS),
+        joined(make_parts(AXIS)),
         axis_name=AXIS,
         in_axes=(None, None, None, 0),
         out_axes=None,
@@ -90,37 +90,34 @@ def _pmap(make_update: MakeUpdate, mesh: Mesh) -> Parallel:
     return Parallel(partial(jax.device_put, device=replicated(here)), place_batch, update, lambda tree: tree)
 
 
-def _over_mesh(make_update: MakeUpdate, mesh: Mesh) -> Update:
-    """Return the per-device update as one program over the mesh, with the state replicated and the batch sharded.
+def _data(make_parts: MakeParts, mesh: Mesh) -> Parallel:
+    return _over_mesh(make_parts, mesh, lambda a: replicated(mesh))
 
-    The pmean in the update averages. The partition is given, because the compiler takes minutes to find one for the convolutions
-    of a gradient of a gradient.
+
+def _fsdp(make_parts: MakeParts, mesh: Mesh) -> Parallel:
+    return _over_mesh(make_parts, mesh, lambda a: NamedSharding(mesh, longest_divisible(np.shape(a), mesh.size)))
+
+
+def _over_mesh(make_parts: MakeParts, mesh: Mesh, sharding: Callable[[Any], NamedSharding]) -> Parallel:
+    """Return the update as one program over the mesh, with each array of the state placed by sharding(array), and the batch sharded.
+
+    The gradients are a program of each device, and the pmean in it averages: the compiler takes minutes to find a partition for the
+    convolutions of a gradient of a gradient. What is left is elementwise but for a norm, and the compiler splits it as the state is.
     """
-    all_of_it, part = PartitionSpec(), PartitionSpec(AXIS)
-    return jax.shard_map(
-        make_update(AXIS),
-        mesh=mesh,
-        in_specs=(all_of_it, all_of_it, all_of_it, part),
-        out_specs=all_of_it,
-        check_vma=False,
+    gradients, apply = make_parts(AXIS)
+    whole, rows = PartitionSpec(), PartitionSpec(AXIS)
+    on_each = jax.shard_map(
+        gradients, mesh=mesh, in_specs=(whole, whole, whole, whole, rows), out_specs=whole, check_vma=False
     )
 
-
-def _data(make_update: MakeUpdate, mesh: Mesh) -> Parallel:
-    update = jax.jit(_over_mesh(make_update, mesh), out_shardings=replicated(mesh), donate_argnums=0)
-    return Parallel(lambda tree: place(tree, lambda a: replicated(mesh)), _place_rows(mesh), update, _whole(mesh))
-
-
-def _fsdp(make_update: MakeUpdate, mesh: Mesh) -> Parallel:
-    gathering = _over_mesh(make_update, mesh)
-
-    def sharding(a: Any) -> NamedSharding:
-        return NamedSharding(mesh, longest_divisible(np.shape(a), mesh.size))
+    def split(tree: Any) -> Any:
+        return jax.tree.map(lambda a: jax.lax.with_sharding_constraint(a, sharding(a)), tree)
 
     @partial(jax.jit, donate_argnums=0)
     def update(state: TrainState, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[TrainState, Metrics]:
-        state, metrics = gathering(state, frozen, key, batch)
-        return jax.tree.map(lambda a: jax.lax.with_sharding_constraint(a, sharding(a)), state), metrics
+        gradients, metrics = on_each(state.params, state.step, frozen, key, batch)
+        state, metrics = apply(state, split(gradients), metrics)
+        return split(state), jax.lax.with_sharding_constraint(metrics, replicated(mesh))
 
     return Parallel(lambda tree: place(tree, sharding), _place_rows(mesh), update, _whole(mesh))
 

@@ -9,7 +9,7 @@ import optax
 from sde_vae.data.dataset import Images
 from sde_vae.data.pipeline import Pipeline
 from sde_vae.methods.method import Method
-from sde_vae.training.train_state import Update, make_update
+from sde_vae.training.train_state import Parts, make_parts
 from sde_vae.types import Frozen, Params
 
 
@@ -51,6 +51,6 @@ class Stage(NamedTuple):
     prepare: Callable[[Frozen], Frozen] = unchanged
 
 
-def update_of(stage: Stage, axis_name: str | None = None) -> Update:
-    """Return the pure update of a stage; over devices, its part on each."""
-    return make_update(stage.method, stage.optimiser, stage.ema_decay, axis_name, stage.accumulation)
+def parts_of(stage: Stage, axis_name: str | None = None) -> Parts:
+    """Return the parts of the pure update of a stage; over devices, those of each."""
+    return make_parts(stage.method, stage.optimiser, stage.ema_decay, axis_name, stage.accumulation)

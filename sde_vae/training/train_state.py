@@ -18,6 +18,17 @@ Decay = Callable[[float, int], optax.Schedule]
 Update = Callable[["TrainState", Params, PRNGKey, Batch], tuple["TrainState", Metrics]]
 
 
+class Parts(NamedTuple):
+    """The two parts of an update: the first needs the parameters whole, the second works on any share of each array.
+
+    gradients(params, step, frozen, key, batch)    (gradients, metrics)
+    apply(state, gradients, metrics)               (state, metrics)
+    """
+
+    gradients: Callable[[Params, jax.Array, Params, PRNGKey, Batch], tuple[Params, Metrics]]
+    apply: Callable[["TrainState", Params, Metrics], tuple["TrainState", Metrics]]
+
+
 class TrainState(NamedTuple):
     """The data of training. The key of a step is fold_in(key of the stage, step): no key is kept, and resuming is exact."""
 
@@ -64,29 +75,32 @@ def adam(learning_rate: float, steps: int, warmup: int, clip: float, decay: Deca
     )
 
 
-def make_update(
+def make_parts(
     method: Method,
     optimiser: optax.GradientTransformation,
     ema_decay: float,
     axis_name: str | None = None,
     accumulation: int = 1,
-) -> Update:
-    """Return the pure update. Gradients and metrics are averaged over `axis_name`, all that it knows of devices.
+) -> Parts:
+    """Return the two parts of the update. Gradients and metrics are averaged over `axis_name`, all that it knows of devices.
 
     A device takes its part of the batch in `accumulation` parts, one after another: the same update in less memory.
     """
 
-    def update(state: TrainState, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[TrainState, Metrics]:
-        step_key = jax.random.fold_in(key, state.step)
+    def gradients(
+        params: Params, step: jax.Array, frozen: Params, key: PRNGKey, batch: Batch
+    ) -> tuple[Params, Metrics]:
+        step_key = jax.random.fold_in(key, step)
         # Set here and not by the loader: a batch is split over the devices, and the step is the same on all.
-        batch = batch._replace(step=state.step)
+        batch = batch._replace(step=step)
 
-        def gradients_of(part: Batch) -> tuple[Params, Metrics]:
-            return jax.grad(method.loss, has_aux=True)(state.params, frozen, step_key, part)
+        def of_part(part: Batch) -> tuple[Params, Metrics]:
+            return jax.grad(method.loss, has_aux=True)(params, frozen, step_key, part)
 
-        gradients, metrics = mean_over_parts(gradients_of, batch, accumulation)
-        if axis_name is not None:
-            gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)
+        found = mean_over_parts(of_part, batch, accumulation)
+        return found if axis_name is None else jax.lax.pmean(found, axis_name)
+
+    def apply(state: TrainState, gradients: Params, metrics: Metrics) -> tuple[TrainState, Metrics]:
         updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         # At the beginning the EMA decays faster than by ema_decay, as TensorFlow's does, to forget the initialisation.
@@ -95,4 +109,20 @@ def make_update(
         metrics = metrics | {"grad_norm": optax.tree.norm(gradients)}
         return TrainState(state.step + 1, params, ema_params, opt_state), metrics
 
+    return Parts(gradients, apply)
+
+
+def joined(parts: Parts) -> Update:
+    """Return the update whose parts these are."""
+
+    def update(state: TrainState, frozen: Params, key: PRNGKey, batch: Batch) -> tuple[TrainState, Metrics]:
+        return parts.apply(state, *parts.gradients(state.params, state.step, frozen, key, batch))
+
     return update
+
+
+def make_update(
+    method: Method, optimiser: optax.GradientTransformation, ema_decay: float, accumulation: int = 1
+) -> Update:
+    """Return the pure update on one device: see make_parts."""
+    return joined(make_parts(method, optimiser, ema_decay, None, accumulation))

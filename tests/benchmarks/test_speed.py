@@ -95,14 +95,19 @@ def test_the_power_of_growth_is_that_of_a_power():
     assert line[-1] == "1.50"
 
 
-def test_sharded_over_8_devices_a_state_has_an_eighth_on_each():
-    """But for arrays that 8 does not divide, which are whole everywhere. Replicated, each device has all of it."""
+def test_sharded_over_8_devices_a_state_has_an_eighth_on_each_and_a_step_gathers_the_parameters_alone():
+    """But for arrays that 8 does not divide, which are whole everywhere. Replicated, each device has all of it.
+
+    Of four copies of the parameters in the state a step needs one whole: EMA and Adam's moments stay split.
+    """
     small = {"model.prior.channels": 16, "model.prior.multipliers": (1,), "model.prior.blocks": 1}
     experiment = build(set_fields(load_config("prior_digits"), small))
     of = lambda mode: sharding.of_mode(experiment.stages[0], experiment.shape, mode, 8, jax.devices())
     sizes = [(a.size, a.shape) for a in jax.tree.leaves(abstract_params(experiment.prior))]
+    whole = sum(n for n, _ in sizes)
     split = sum(n // 8 if any(d % 8 == 0 for d in shape) else n for n, shape in sizes)
     # Four copies, in float32, and two counts of steps: the state's own, and the schedule's.
-    assert of("data").state == 16 * sum(n for n, _ in sizes) + 3 * 4
-    assert of("fsdp").state == 16 * split + 3 * 4
-    assert of("fsdp").beside > of("data").beside > 0
+    data, fsdp = map(of, ("data", "fsdp"))
+    assert data.state == 16 * whole + 3 * 4
+    assert fsdp.state == 16 * split + 3 * 4
+    assert 0 < data.beside < fsdp.beside < data.beside + 4 * whole

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from jax.extend.core import jaxprs_in_params
 
 from sde_vae.methods.latent_prior import Moments
-from sde_vae.training.stage import update_of
-from sde_vae.training.train_state import init_state
+from sde_vae.training.stage import parts_of
+from sde_vae.training.train_state import init_state, joined
 from sde_vae.types import Batch
 
 PRODUCTS = {"dot_general", "conv_general_dilated"}
@@ -34,7 +34,7 @@ def trace_steps(experiment, shapes=None):
         frozen = {name: trained[name] for name in stage.depends_on}
         if stage.name == "latent":
             frozen["moments"] = Moments(*2 * [jax.ShapeDtypeStruct((experiment.latent_dim,), jnp.float32)])
-        new_state, metrics = jax.eval_shape(update_of(stage), state, frozen, jax.random.key(0), batch)
+        new_state, metrics = jax.eval_shape(joined(parts_of(stage)), state, frozen, jax.random.key(0), batch)
         trained[stage.name] = state.params
         assert jax.tree.map(lambda a: (a.shape, a.dtype), new_state) == jax.tree.map(
             lambda a: (a.shape, a.dtype), state

@@ -13,7 +13,7 @@ from sde_vae.training.checkpoints import load_ema
 from sde_vae.training.loop import train_stage
 from sde_vae.training.signals import StopRequest
 from sde_vae.training.stage import Stage
-from sde_vae.training.train_state import adam, cosine, init_state, make_update
+from sde_vae.training.train_state import adam, cosine, init_state, make_parts
 from tests.helpers.programs import compilations
 from tests.helpers.small import SHAPE, awake, image_batch, image_methods
 
@@ -152,7 +152,7 @@ def test_donation_leaves_one_copy_of_the_state():
     """The compiled program writes the new state where the given one was."""
     prior, method = image_methods()
     optimiser, key = adam(1e-3, 6, 2, 1.0, cosine), jax.random.key(0)
-    made = parallel.parallelise(lambda axis: make_update(method, optimiser, 0.99, axis), "data", 16, jax.devices()[:1])
+    made = parallel.parallelise(lambda axis: make_parts(method, optimiser, 0.99, axis), "data", 16, jax.devices()[:1])
     state, frozen, key = made.place((init_state(method, optimiser, key), {"prior": prior.init(key)}, key))
     of = made.update.lower(state, frozen, key, made.place_batch(image_batch(16))).compile().memory_analysis()
     assert of.alias_size_in_bytes == sum(leaf.nbytes for leaf in jax.tree.leaves(state))

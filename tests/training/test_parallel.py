@@ -9,7 +9,7 @@ import pytest
 
 from sde_vae.errors import BadInput
 from sde_vae.training.parallel import longest_divisible, parallelise
-from sde_vae.training.train_state import adam, cosine, init_state, make_update
+from sde_vae.training.train_state import adam, cosine, init_state, joined, make_parts
 from tests.helpers.small import awake, image_batch, image_methods
 
 
@@ -21,18 +21,18 @@ def run(update, method, optimiser, frozen, load=lambda batch: batch, steps=2):
 
 
 def case(name):
-    """(make_update, method, optimiser, frozen). The prior has dropout, so its randomness is tried too."""
+    """(make_parts, method, optimiser, frozen). The prior has dropout, so its randomness is tried too."""
     p, method = image_methods(dropout=0.3)
     method, frozen = (p, {}) if name == "prior" else (method, {"prior": awake(p.init(jax.random.key(0)))})
     optimiser = adam(1e-3, 100, 2, 1.0, cosine)
-    return partial(make_update, method, optimiser, 0.99), method, optimiser, frozen
+    return partial(make_parts, method, optimiser, 0.99), method, optimiser, frozen
 
 
 @cache
 def plain(name):
     """What one device makes of it, operation by operation, without jit."""
     make, *rest = case(name)
-    return run(make(None), *rest)
+    return run(joined(make(None)), *rest)
 
 
 # Each compiles a program of its own: every way once at full width, and other device counts across the ways.
@@ -56,7 +56,7 @@ def test_the_same_numbers(name, mode, devices):
     mode, _, parts = mode.partition(" in ")
     make = partial(make, accumulation=4) if parts else make
     if mode == "jit":
-        got = run(jax.jit(make(None)), *rest, load=jax.device_get)
+        got = run(jax.jit(joined(make(None))), *rest, load=jax.device_get)
     else:
         parallel = parallelise(make, mode, 16, jax.devices()[:devices])
         placed = lambda s, f, k, batch: parallel.update(*parallel.place((s, f, k)), parallel.place_batch(batch))
@@ -78,7 +78,7 @@ def test_each_part_has_its_share_of_the_rows(parts, rows):
         return total, {"loss": total}
 
     method = prior._replace(loss=loss)
-    make = partial(make_update, method, optimiser, 0.99, accumulation=parts)
+    make = partial(make_parts, method, optimiser, 0.99, accumulation=parts)
     parallel = parallelise(make, "pmap", 16, jax.devices(), accumulation=parts)
     run(
         lambda s, f, k, b: parallel.update(*parallel.place((s, f, k)), parallel.place_batch(b)),
