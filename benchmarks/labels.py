@@ -3,7 +3,7 @@
     python -m benchmarks.labels [--workdir runs/labels_digits]
 
 Trains configs/labels_digits.py unless --workdir has it trained, runs its evaluator `labels`, and writes
-benchmarks/results/labels_digits.{json,md}.
+benchmarks/results/labels_digits.{json,md,png}.
 """
 
 import argparse
@@ -12,11 +12,13 @@ import sys
 from pathlib import Path
 
 from benchmarks.arguments import parser_of
-from benchmarks.record import RESULTS, Made, record
+from benchmarks.record import RESULTS, Made, record, save_png
 from sde_vae import load, load_config, runtime
 from sde_vae.commands.evaluate import evaluate_run
 from sde_vae.commands.train import train
 from sde_vae.errors import exit_code
+from sde_vae.evaluators.labels import panels
+from sde_vae.reporting import plots
 from sde_vae.reporting.tables import figure
 
 NAME = "labels_digits"
@@ -26,7 +28,7 @@ COLUMNS = {
     "fd_pixels": "FD ↓",
     "class_fd_pixels": "FD by class ↓",
 }
-GUIDANCES = ("0", "1", "2", "4", "8")
+GUIDANCES = (0.0, 1.0, 2.0, 4.0, 8.0)
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -40,11 +42,12 @@ def measure(options: argparse.Namespace) -> None:
     }
     (head, *rows), notes = table_of(figures)
     record(NAME, "Classifier-free guidance on the digits", figures, head, rows, notes)
+    save_png(plots.lines(panels(figures, GUIDANCES)), RESULTS / f"{NAME}.png")
 
 
 def table_of(figures: dict) -> Made:
     """A row for each guidance, and one of held-out images."""
-    rows = {**{at: at for at in GUIDANCES}, "test digits": "reference"}
+    rows = {**{f"{at:g}": f"{at:g}" for at in GUIDANCES}, "test digits": "reference"}
     cell = lambda name: figure(figures.get(name), figures.get(f"{name}_stderr"))
     table = [[title, *(cell(f"labels/{metric}/{at}") for metric in COLUMNS)] for title, at in rows.items()]
     notes = (
