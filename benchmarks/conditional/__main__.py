@@ -61,7 +61,7 @@ def config_of(data: str, method: str, task: str, seed: int, changes: dict[str, A
 def measure(options: argparse.Namespace, changes: list[str]) -> None:
     tasks, given = options.tasks or TASKS[options.data], overrides(changes)
     found: dict[str, dict[str, list[dict[str, Any]]]] = {task: {} for task in tasks}
-    folders: dict[str, dict[str, Path]] = {task: {} for task in tasks}
+    runs: dict[str, dict[str, Path]] = {task: {} for task in tasks}
     for seed in range(options.seeds):
         root = options.workdir / options.data / f"seed_{seed}"
         for task in tasks:
@@ -77,10 +77,9 @@ def measure(options: argparse.Namespace, changes: list[str]) -> None:
                 folder = root / f"{task}_{method}"
                 if not train(config, folder):
                     return
-                evaluation = evaluate_run(load(folder))
-                found[task].setdefault(method, []).append(evaluation.metrics)
-                folders[task].setdefault(method, evaluation.directory)
-        write(options.data, found, folders, load_config(f"scorevae_{options.data}"))
+                found[task].setdefault(method, []).append(evaluate_run(load(folder)).metrics)
+                runs[task].setdefault(method, folder)
+        write(options.data, found, runs, load_config(f"scorevae_{options.data}"))
 
 
 def main() -> int:

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
-from PIL import Image
 
 from benchmarks.comparison.statistics import half_width, interval, over_seeds, paired
 from benchmarks.record import RESULTS, Made, record, save_png
+from sde_vae import load
+from sde_vae.data.dataset import to_unit
+from sde_vae.evaluators.restoration import at_image_size
 
 TITLES = {
     "cde": "CDE",
@@ -46,12 +49,14 @@ GLANCE = (
     "restoration/fd",
     "restoration/joint_fd",
 )
+# Images in a row of the figure.
+SHOWN = 10
 # Task -> method -> a run a seed.
 Found = dict[str, dict[str, list[dict[str, Any]]]]
 
 
-def write(data: str, found: Found, folders: dict[str, dict[str, Path]], config: ConfigDict) -> None:
-    """Write benchmarks/results/conditional_DATA.{json,md,png} of the metrics of each task, method and seed."""
+def write(data: str, found: Found, runs: dict[str, dict[str, Path]], config: ConfigDict) -> None:
+    """Write benchmarks/results/conditional_DATA.{json,md,png} of the metrics of each task, method and seed; `runs` are shown."""
     name = f"conditional_{data}"
     figures = {task: {m: [kept(of) for of in runs] for m, runs in of.items()} for task, of in found.items()}
     (head, *rows), caption = glance(figures, tuple(COLUMNS))
@@ -62,7 +67,7 @@ def write(data: str, found: Found, folders: dict[str, dict[str, Path]], config: 
         f"{sampling.steps} steps. FD is {fd_name(first)}. These are not the paper's data."
     )
     record(name, f"Conditional estimators on {data}", figures, head, rows, notes)
-    draw(folders, RESULTS / f"{name}.png")
+    draw(runs, RESULTS / f"{name}.png")
 
 
 def kept(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -134,15 +139,44 @@ summary = partial(of_result, glance)
 summary_of_differences = partial(of_result, differences)
 
 
-def draw(folders: dict[str, dict[str, Path]], path: Path) -> None:
-    """Show the restorations of each task by each method, side by side."""
-    columns, rows = max(len(of) for of in folders.values()), len(folders)
-    fig, axes = plt.subplots(rows, columns, figsize=(3 * columns, 4.2 * rows), squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
-    for i, (task, of) in enumerate(folders.items()):
-        for axis, (method, folder) in zip(axes[i], of.items(), strict=False):
-            axis.imshow(Image.open(folder / "restorations.png"))
-            axis.set_title(f"{task}: {TITLES[method]}", fontsize=9)
+def draw(runs: dict[str, dict[str, Path]], path: Path) -> None:
+    """Show one restoration of the same observations by the run of each task and method: a task a panel, a method a row."""
+    panels = {task: restorations(of) for task, of in runs.items()}
+    # Inches: 3.3 for the images of a row, and 0.9 for its name.
+    figsize = (4.2 * len(panels), 0.5 + 3.3 / SHOWN * max(map(len, panels.values())))
+    fig, axes = plt.subplots(1, len(panels), figsize=figsize, squeeze=False)
+    for axis, (task, rows) in zip(axes[0], panels.items(), strict=True):
+        size = rows["truth"].shape[1]
+        axis.set_anchor("N")
+        axis.imshow(tiled(rows), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axis.set_title(task.replace("_", " "))
+        axis.set_xticks([])
+        axis.set_yticks([(size + 1) * i + size / 2 for i in range(len(rows))], list(rows))
+        axis.tick_params(length=0)
+        for side in axis.spines.values():
+            side.set_visible(False)
     fig.tight_layout()
     save_png(fig, path)
+
+
+def restorations(runs: dict[str, Path]) -> dict[str, np.ndarray]:
+    """What is observed of SHOWN images, the truth, and one draw of each method: [SHOWN, H, W, C] on [0, 1] by the name of the row."""
+    rows: dict[str, np.ndarray] = {}
+    for method, folder in runs.items():
+        run = load(folder)
+        truth = run.images("test", SHOWN)
+        y = run.observe(truth, seed=0)
+        if not rows:
+            rows = {"observed": to_unit(at_image_size(run.experiment.measurement, y, truth)), "truth": truth}
+        rows[TITLES[method]] = run.restore(y, n=1, seed=0)[:, 0]
+    return rows
+
+
+def tiled(rows: dict[str, np.ndarray]) -> np.ndarray:
+    """One image of all rows, with a white line between images.
+
+    >>> tiled({"truth": np.zeros((3, 8, 8, 1)), "CDE": np.zeros((3, 8, 8, 1))}).shape
+    (18, 27, 1)
+    """
+    framed = [np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=1.0) for x in rows.values()]
+    return np.concatenate([np.concatenate(list(x), axis=1) for x in framed], axis=0)
