@@ -20,7 +20,6 @@ from benchmarks.conditional.page import write
 from sde_vae import load, load_config, runtime
 from sde_vae.build.config import set_fields
 from sde_vae.build.fields import BY_BAYES, ESTIMATORS
-from sde_vae.build.readiness import WIDE_ENOUGH
 from sde_vae.commands.evaluate import evaluate_run
 from sde_vae.commands.train import train
 from sde_vae.errors import exit_code
@@ -52,8 +51,6 @@ def config_of(data: str, method: str, task: str, seed: int, changes: dict[str, A
         # ScoreVAE's own objective: the gradient of an encoder is not on the scale of a noise.
         ours = load_config(f"scorevae_{data}").stages.encoder
         stage.weight, stage.times, stage.learning_rate = ours.weight, ours.times, ours.learning_rate
-    if method == "dps":
-        config.task.assumed_noise = WIDE_ENOUGH
     config.eval.evaluators = ("restoration",)
     return set_fields(config, changes)
 

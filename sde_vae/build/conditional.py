@@ -8,6 +8,7 @@ from typing import Any, cast
 from ml_collections import ConfigDict
 
 from sde_vae.build.data import example_shape
+from sde_vae.build.fields import ASSUMED_NOISE
 from sde_vae.build.nets import Shape, build_image_network
 from sde_vae.build.objectives import build_objective, build_prediction
 from sde_vae.build.stages import Built, MakePrior, MakeStage
@@ -74,10 +75,15 @@ def _training_free(
 ) -> Built:
     operator = require_linear(config, _measurement(config, shape).operator)
     prior, trained_here, _ = make_prior()
-    std = max(config.task.noise, config.task.assumed_noise)
-    method = guided_prior(sde, prior, operator, variance(config, sde), std, config.sampling.guidance)
+    noise = assumed_noise(config)
+    method = guided_prior(sde, prior, operator, variance(config, sde), noise, config.sampling.guidance)
     stage = make_stage("prior", method)
     return title, prior, (stage if trained_here else stage._replace(steps=0),)
+
+
+def assumed_noise(config: ConfigDict) -> float:
+    """Return the standard deviation of the noise in y that a method without training assumes."""
+    return max(config.task.noise, config.task.assumed_noise or ASSUMED_NOISE[config.method])
 
 
 def _measurement(config: ConfigDict, shape: Shape) -> Measurement:

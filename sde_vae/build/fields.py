@@ -55,6 +55,9 @@ WEIGHTS = (
 # Estimators of the score of x given y: those with a network of x_t and y, and those that stand on an unconditional prior.
 ESTIMATORS = ("cde", "cdiffe", "cmde", "vs_cmde")
 BY_BAYES = ("bayes", "dps", "pigdm")
+# Standard deviation of the noise in y that those without training assume. That of DPS is the least of five that did not diverge on the
+# digits: docs/conditional.md has how it was chosen.
+ASSUMED_NOISE = {"dps": 0.3, "pigdm": 0.05}
 METHODS = ("prior", "score_vae", "beta_vae", "diffuse_vae", "diff_decoder", "pdae", *ESTIMATORS, *BY_BAYES)
 TASKS = (
     "inpainting",
@@ -470,9 +473,10 @@ FIELDS: Section = {
         "y_channels": Field(0, "channels of y, 1, 3 or 4; 0: as many as data.channels", whole(0, 4), OF_PAIRS),
         "swap": Field(False, "x is the picture A of a pair and y is B, instead of y A and x B", BOOLEAN, OF_PAIRS),
         "assumed_noise": Field(
-            0.05,
-            "standard deviation of the noise in y that dps and pigdm assume, if that is more than task.noise",
-            number(0, 100, above=True),
+            0.0,
+            "standard deviation of the noise in y that dps and pigdm assume, if that is more than task.noise; 0: "
+            + ", ".join(f"{std} for {method}" for method, std in ASSUMED_NOISE.items()),
+            number(0, 100),
             only("method", "dps", "pigdm"),
         ),
         "variance": Field(

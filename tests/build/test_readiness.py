@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.faults.config_walk import TINY
+from sde_vae.build.conditional import assumed_noise
 from sde_vae.build.config import set_fields
 from sde_vae.build.experiment import build
 from sde_vae.build.fields import default_config
@@ -30,13 +31,27 @@ def images(**sizes):
 
 @pytest.mark.parametrize(
     ("method", "noise", "assumed", "said"),
-    [("dps", 0.0, 0.05, 1), ("dps", 0.0, 0.3, 0), ("dps", 0.4, 0.05, 0), ("pigdm", 0.0, 0.05, 0)],
+    [("dps", 0.0, 0.05, 1), ("dps", 0.0, 0.3, 0), ("dps", 0.4, 0.05, 0), ("dps", 0.0, 0.0, 0), ("pigdm", 0.0, 0.05, 0)],
 )
 def test_a_narrow_likelihood_of_dps_is_said(method, noise, assumed, said, one_device):
     of_task = {"task__noise": noise, "task__assumed_noise": assumed, "eval__evaluators": ("restoration",)}
     config = config_with(method=method, **of_task)
     notes = require_ready(config, build(config), images(train=100, test=100))
-    assert sum("dps with config.task.assumed_noise" in note for note in notes) == said
+    assert sum("dps with an assumed noise" in note for note in notes) == said
+
+
+@pytest.mark.parametrize(
+    ("method", "noise", "assumed", "expected"),
+    [
+        ("dps", 0.0, 0.0, 0.3),
+        ("pigdm", 0.0, 0.0, 0.05),
+        ("dps", 0.4, 0.0, 0.4),
+        ("dps", 0.0, 0.1, 0.1),
+        ("pigdm", 0.1, 0.02, 0.1),
+    ],
+)
+def test_the_assumed_noise_is_the_methods_own_if_not_given_and_at_least_that_of_y(method, noise, assumed, expected):
+    assert assumed_noise(config_with(method=method, task__noise=noise, task__assumed_noise=assumed)) == expected
 
 
 @pytest.mark.parametrize("stage", ["prior", "encoder", "correction", "latent"])
