@@ -184,4 +184,5 @@ TABLES = {
     "plan": Summary("plan", partial(speed.of_result, speed.plans)),
     "sharding": Summary("sharding", partial(speed.of_result, speed.sharding)),
     "conditional_digits": Summary("conditional_digits", conditional.summary),
+    "conditional_digits_paired": Summary("conditional_digits", conditional.summary_of_differences),
 }
