@@ -17,6 +17,7 @@ from benchmarks.comparison.rows import Row, methods, rival, uncorrected
 from benchmarks.comparison.settings import BOUND, BUDGETS, CHOSEN, OF_DATA, OF_MACHINE, base_config
 from benchmarks.comparison.sweep_rows import bounds, curves
 from benchmarks.record import RESULTS, rounded
+from sde_vae.build.config import fields as all_fields
 from sde_vae.build.config import set_fields
 from sde_vae.errors import BadInput, choose
 
@@ -157,7 +158,12 @@ def alike(a: Any, b: Any) -> bool:
 
 def fields(row: Row, config: ConfigDict) -> dict[str, Any]:
     """The fields of the config that make a row what it is: without the machine's, and those that its method does not read."""
-    flat = rounded(training.with_defaults(config.to_dict()))
-    unread = ("eval.evaluators", "eval.name") + (() if row.has_prior else ("prior.", "stages.prior."))
-    unread += () if flat["method"] == "diffuse_vae" else ("sampling.prior_above",)
-    return {name: v for name, v in flat.items() if not (name.startswith(unread) or OF_MACHINE.fullmatch(name))}
+    flat, known = rounded(training.with_defaults(config.to_dict())), all_fields()
+
+    def made_of(name: str) -> bool:
+        # The prior was trained by these fields, in a workdir of its own.
+        if name.startswith(("prior.", "stages.prior.")):
+            return row.has_prior
+        return known[name].reader.holds(config) and name not in ("eval.evaluators", "eval.name")
+
+    return {name: v for name, v in flat.items() if made_of(name) and not OF_MACHINE.fullmatch(name)}
