@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.conditional import page
-from benchmarks.conditional.gaussian import NOISE, SHAPE, config, given, pixels
+from benchmarks.conditional.gaussian import NOISE, SHAPE, config, copied, given, pixels
 from sde_vae.arrays import keys_of
 from sde_vae.data.operators.inpainting import HiddenSquare
 from sde_vae.data.operators.super_resolution import Downscaling
@@ -35,6 +35,14 @@ def test_the_posterior_is_that_of_precisions(x64, operator):
 def test_its_configs_take_the_gaussian_images(method, tmp_path):
     chosen = config(method, "super_resolution", tmp_path / "images.npy")
     assert (chosen.method, chosen.task.noise, chosen.task.factor, chosen.data.shape) == (method, NOISE, 2, SHAPE)
+
+
+def test_copies_of_an_observation_differ_in_their_seed_alone():
+    y = Condition(np.arange(6.0).reshape(2, 3), None, np.array([7, 9], np.uint32))
+    got = copied(y, 3)
+    assert got.mask is None
+    assert len(set(got.seed.tolist())) == 6
+    np.testing.assert_array_equal(got.y.reshape(3, 2, 3), np.stack(3 * [y.y]))
 
 
 def run(seed, psnr):
