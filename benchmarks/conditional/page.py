@@ -58,7 +58,7 @@ Found = dict[str, dict[str, list[dict[str, Any]]]]
 def write(data: str, found: Found, runs: dict[str, dict[str, Path]], config: ConfigDict) -> None:
     """Write benchmarks/results/conditional_DATA.{json,md,png} of the metrics of each task, method and seed; `runs` are shown."""
     name = f"conditional_{data}"
-    figures = {task: {m: [kept(of) for of in runs] for m, runs in of.items()} for task, of in found.items()}
+    figures = {task: {m: [kept(metrics) for metrics in seeds] for m, seeds in of.items()} for task, of in found.items()}
     (head, *rows), caption = glance(figures, tuple(COLUMNS))
     first = next(runs[0] for of in found.values() for runs in of.values())
     sampling, prior = config.sampling, config.stages.prior
