@@ -598,7 +598,7 @@ def assert_refused(outcome, message):
         (["--mode", "sample", "--workdir", "nowhere"], "nowhere is not a trained run"),
         (
             ["--config", "configs/scorevae_digits.py", "--mode", "eval", "--workdir", "none"],
-            "--workdir: expected checkpoints",
+            "--workdir: expected a trained run, found no folder none",
         ),
     ],
 )
@@ -607,3 +607,4 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(args, message):
     assert code == 2, err
     assert message in err
     assert len(err.strip().splitlines()) == 1, err
+    assert not [name for name in ("nowhere", "none", "a", "b") if Path(name).exists()]

@@ -77,6 +77,11 @@ def evaluate_run(run: Run) -> Evaluation:
         # A pre-trained model alone: there is nothing to train before it is evaluated.
         train_stages(config, experiment, run.workdir)
     require_takes_prior(config, experiment)
+    # The lock would make the folder.
+    if not run.workdir.is_dir():
+        raise BadInput(
+            f"--workdir: expected a trained run, found no folder {run.workdir}; train it with --mode train, or name another"
+        )
     # Before the parameters are read: another process may be training them.
     with locked(run.results):
         images = experiment.load().split("train").images
