@@ -1,10 +1,10 @@
 """Estimators of grad_x log p(x_t | y) by task: CDE, CDiffE, CMDE, VS-CMDE, and Bayes' rule, trained and training-free.
 
     python -m benchmarks.conditional [--data digits] [--seeds 3] [--tasks inpainting ...] [--methods cde ...] [--workdir runs/conditional]
-                                     [--config.section.field=value ...]
+                                     [--config.section.field=value ...] [--name conditional_DATA]
 
 All see the same training split in as many steps, with U-Nets of one width, and sample with one solver. Those of Bayes' rule share a prior
-for each seed, which is trained first. Writes benchmarks/results/conditional_DATA.{json,md,png}. Finished parts are kept in --workdir, so
+for each seed, which is trained first. Writes benchmarks/results/NAME.{json,md,png}. Finished parts are kept in --workdir, so
 the same command resumes, and more seeds, tasks or methods go on from there.
 """
 
@@ -76,7 +76,13 @@ def measure(options: argparse.Namespace, changes: list[str]) -> None:
                     return
                 found[task].setdefault(method, []).append(evaluate_run(load(folder)).metrics)
                 runs[task].setdefault(method, folder)
-        write(options.data, found, runs, load_config(f"scorevae_{options.data}"))
+        write(
+            options.name or f"conditional_{options.data}",
+            options.data,
+            found,
+            runs,
+            load_config(f"scorevae_{options.data}"),
+        )
 
 
 def main() -> int:
@@ -86,6 +92,9 @@ def main() -> int:
     parser.add_argument("--tasks", nargs="+", default=())
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--workdir", type=Path, default=Path("runs/conditional"))
+    parser.add_argument(
+        "--name", help="of the results, by default conditional_DATA; with fields of your own give one, and a --workdir"
+    )
     runtime.enable_compilation_cache()
     return exit_code(lambda: measure(*parser.parse_known_args()))
 

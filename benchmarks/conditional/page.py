@@ -55,9 +55,8 @@ SHOWN = 10
 Found = dict[str, dict[str, list[dict[str, Any]]]]
 
 
-def write(data: str, found: Found, runs: dict[str, dict[str, Path]], config: ConfigDict) -> None:
-    """Write benchmarks/results/conditional_DATA.{json,md,png} of the metrics of each task, method and seed; `runs` are shown."""
-    name = f"conditional_{data}"
+def write(name: str, data: str, found: Found, runs: dict[str, dict[str, Path]], config: ConfigDict) -> None:
+    """Write benchmarks/results/NAME.{json,md,png} of the metrics of each task, method and seed; `runs` are shown."""
     figures = {task: {m: [kept(metrics) for metrics in seeds] for m, seeds in of.items()} for task, of in found.items()}
     (head, *rows), caption = glance(figures, tuple(COLUMNS))
     first = next(runs[0] for of in found.values() for runs in of.values())
