@@ -3,7 +3,8 @@
     python -m benchmarks.conditional.gaussian [--tasks inpainting ...] [--methods cde ...] [--workdir runs/conditional_gaussian]
 
 The images have the mean and the covariance of the digits' pixels, and y has noise. Networks and steps are those of
-configs/cmde_digits.py. Writes benchmarks/results/conditional_gaussian.{json,md}. Finished trainings are kept in --workdir.
+configs/cmde_digits.py. Writes benchmarks/results/conditional_gaussian.{json,md}. Finished parts are kept in --workdir, so the same
+command resumes.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from sde_vae.build.config import set_fields
 from sde_vae.build.fields import BY_BAYES
 from sde_vae.commands.train import train
 from sde_vae.errors import exit_code
+from sde_vae.files import write_array, write_json
 from sde_vae.inference.decoding import decode, start
 from sde_vae.methods.observation import LinearOperator
 from sde_vae.metrics.sets.posterior_fidelity import exact_draws, posterior_fidelity
@@ -37,8 +39,9 @@ from sde_vae.run import Run
 from sde_vae.types import Condition
 
 NAME = "conditional_gaussian"
+IMAGES = "images.npy"
 TASKS = ("inpainting", "super_resolution")
-EXAMPLES, OBSERVED, DRAWS = 20_000, 16, 400
+EXAMPLES, OBSERVED, DRAWS = 20_000, 16, 200
 # Copies of each observation that are restored at once: 16 small images alone do not fill a processor.
 COPIES = 25
 # Of y, in standard deviations of a pixel.
@@ -65,7 +68,7 @@ def config(method: str, task: str, data: Path) -> ConfigDict:
         "task.noise": NOISE,
         "task.factor": 2,
         # Many and small steps, so that what is measured is the estimator.
-        "sampling.steps": 200,
+        "sampling.steps": 100,
         "eval.evaluators": (),
     }
     return config_of("digits", method, task, 0, changes)
@@ -131,36 +134,56 @@ def fidelities(run: Run, of: Gaussian, draws: Callable[[Condition, list[Gaussian
     }
 
 
+def trained(root: Path, task: str, method: str) -> Run | None:
+    """The run of a method, None if its training was interrupted."""
+    path = root / IMAGES
+    chosen, prior, folder = config(method, task, path), root / "prior", root / f"{task}_{method}"
+    if method in BY_BAYES:
+        if not train(config("prior", SHARED, path), prior):
+            return None
+        chosen = set_fields(chosen, {"prior.checkpoint": str(prior)})
+    return load(folder) if train(chosen, folder) else None
+
+
+def kept(path: Path, found: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `found` returns, read from the file where an earlier run of as many draws wrote it."""
+    counts = {"observed": OBSERVED, "draws": DRAWS}
+    before = json.loads(path.read_text()) if path.exists() else {}
+    if before.get("counts") != counts:
+        before = {"counts": counts, "figures": found()}
+        write_json(path, before)
+    return before["figures"]
+
+
+def references(run: Run, root: Path, task: str) -> dict[str, dict[str, Any]]:
+    """How near draws from the posterior itself come, and those by its exact score with the run's solver."""
+    rng = np.random.default_rng(1)
+    ways = {
+        "exact_draws": lambda y, of: np.stack([exact_draws(*p, DRAWS, rng) for p in of]),
+        "exact_score": lambda y, of: np.stack([by_exact_score(run, p, seed) for seed, p in enumerate(of)]),
+    }
+    return {
+        name: kept(root / f"{task}_{name}.json", partial(fidelities, run, pixels(), draws))
+        for name, draws in ways.items()
+    }
+
+
 def measure(options: argparse.Namespace) -> None:
-    of, path = pixels(), options.workdir / "images.npy"
-    options.workdir.mkdir(parents=True, exist_ok=True)
-    images = exact_draws(*of, EXAMPLES, np.random.default_rng(0))
-    np.save(path, images.reshape(-1, *SHAPE).astype(np.float32))
+    root = options.workdir
     figures: dict[str, dict[str, Any]] = {}
+    images = exact_draws(*pixels(), EXAMPLES, np.random.default_rng(0)).reshape(-1, *SHAPE)
+    root.mkdir(parents=True, exist_ok=True)
+    write_array(root / IMAGES, images.astype(np.float32))
     for task in options.tasks:
         figures[task] = {}
         for method in options.methods:
-            chosen, folder = config(method, task, path), options.workdir / f"{task}_{method}"
-            if method in BY_BAYES:
-                prior = options.workdir / "prior"
-                if not train(config("prior", SHARED, path), prior):
-                    return
-                chosen = set_fields(chosen, {"prior.checkpoint": str(prior)})
-            if not train(chosen, folder):
+            run = trained(root, task, method)
+            if run is None:
                 return
-            run = load(folder)
-            if not figures[task]:
-                rng = np.random.default_rng(1)
-                exact = lambda y, all_of, rng=rng: np.stack([exact_draws(*p, DRAWS, rng) for p in all_of])
-                scores = lambda y, all_of, run=run: np.stack(
-                    [by_exact_score(run, p, seed) for seed, p in enumerate(all_of)]
-                )
-                figures[task] |= {
-                    "exact_draws": fidelities(run, of, exact),
-                    "exact_score": fidelities(run, of, scores),
-                }
-
-            figures[task][method] = fidelities(run, of, partial(restored, run))
+            figures[task] = figures[task] or references(run, root, task)
+            figures[task][method] = kept(
+                root / f"{task}_{method}.json", partial(fidelities, run, pixels(), partial(restored, run))
+            )
         (head, *rows), notes = table_of(figures)
         record(NAME, "Draws of trained estimators beside the exact posterior", figures, head, rows, notes)
 
