@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 import sde_vae
+from sde_vae.build.conditional import slower_sde
 from sde_vae.build.config import load_config, set_fields
 from sde_vae.build.experiment import build
 from sde_vae.build.fields import BY_BAYES, ESTIMATORS
+from sde_vae.build.sdes import build_sde
 from sde_vae.cli import main
 from sde_vae.errors import BadInput
+from sde_vae.training.renamed_fields import renamed
 from sde_vae.types import Batch
 from tests.helpers.traced import trace_steps
 
@@ -126,6 +129,7 @@ def test_what_does_not_fit_is_refused(trained):
         ({"method": "dps", "task.name": "edges"}, "config.task.name: got edges, expected a linear task for dps"),
         ({"sde.name": "cosine_vp"}, "config.sde.name: got cosine_vp, expected ve, vp, sub_vp"),
         ({"y_sde.beta_max": 30.0}, "config.y_sde.beta_max: got 30.0, expected at most config.sde.beta_max, 20.0"),
+        ({"y_sde.beta_min": 1.0}, "config.y_sde.beta_min: got 1.0, expected at most config.sde.beta_min, 0.1"),
         (
             {"eval.evaluators": ("reconstruction",)},
             "config.eval.evaluators: got reconstruction, but CMDE has no latent codes",
@@ -142,12 +146,29 @@ def test_configs_that_do_not_fit_are_refused(changes, message):
 def test_with_the_speed_of_x_cmde_is_cdiffe():
     """The same loss, bit for bit."""
     losses = []
-    for changes in ({"method": "cdiffe"}, {"method": "cmde", "y_sde.beta_max": 20.0}):
+    for changes in ({"method": "cdiffe"}, {"method": "cmde", "y_sde.beta_min": 0.1, "y_sde.beta_max": 20.0}):
         stage = build(set_fields(load_config("cmde_digits"), SMALL | changes)).final
         params = stage.method.init(jax.random.key(0))
         batch = Batch(np.zeros((8, 8, 8, 1), np.float32), np.arange(8, dtype=np.int32))
         losses.append(jax.jit(stage.method.loss)(params, {}, jax.random.key(1), batch)[0])
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("name", ["vp", "sub_vp"])
+def test_by_default_y_is_a_hundred_times_slower_at_all_times(x64, name):
+    """The integral of its rate, -2 log alpha, is a hundredth of that of x. So where both are small its noise in VP is a tenth."""
+    config = set_fields(load_config("cmde_digits"), {"sde.name": name})
+    sde = build_sde(config.sde)
+    of_y, t = slower_sde(config, sde), jnp.linspace(1e-3, 1.0, 9)
+    np.testing.assert_allclose(100 * jnp.log(of_y.alpha(t)), jnp.log(sde.alpha(t)), rtol=1e-9)
+    if name == "vp":
+        np.testing.assert_allclose((of_y.sigma(t) / sde.sigma(t))[0], 0.1, rtol=1e-4)
+
+
+def test_a_run_of_before_has_the_smallest_rate_of_x_for_y():
+    """Its config has no y_sde.beta_min. That of today's default would be another SDE than it was trained with."""
+    assert renamed({"sde.beta_min": 0.2, "y_sde.beta_max": 5.0})["y_sde.beta_min"] == 0.2
+    assert renamed({"sde.beta_min": 0.2, "y_sde.beta_min": 0.01})["y_sde.beta_min"] == 0.01
 
 
 @pytest.mark.slow

@@ -90,32 +90,35 @@ def _measurement(config: ConfigDict, shape: Shape) -> Measurement:
     return required(build_measurement(config, shape), "observe")
 
 
-def _y_sde(config: ConfigDict, sde: SDE) -> SDE:
-    """The SDE of y: that of x with another end."""
-    ends = {"ve": "sigma_max", "vp": "beta_max", "sub_vp": "beta_max"}
+def slower_sde(config: ConfigDict, sde: SDE) -> SDE:
+    """Return the SDE of y: that of x with other ends of its schedule, neither faster than that of x."""
+    ends = {"ve": ("sigma_max",), "vp": ("beta_min", "beta_max"), "sub_vp": ("beta_min", "beta_max")}
     if (name := config.sde.name) not in ends:
         raise BadInput(
             f"config.sde.name: got {name}, expected {', '.join(ends)}: {config.method} has a slower SDE of its kind for y"
         )
-    end = ends[name]
-    value, largest = config.y_sde[end], config.sde[end]
-    if not value <= largest:
-        raise BadInput(f"config.y_sde.{end}: got {value}, expected at most config.sde.{end}, {largest}: y is slower")
-    own = dataclasses.replace(cast(Any, sde), **{end: value})
+    values = {end: config.y_sde[end] for end in ends[name]}
+    for end, value in values.items():
+        if not value <= (largest := config.sde[end]):
+            raise BadInput(
+                f"config.y_sde.{end}: got {value}, expected at most config.sde.{end}, {largest}: y is slower"
+            )
+    own = dataclasses.replace(cast(Any, sde), **values)
     if wrong := fault_of(own):
-        raise BadInput(f"config.y_sde.{end}: got {value}, an SDE of which {wrong}; take a value nearer to {largest}")
+        got = ", ".join(f"{end}={value}" for end, value in values.items())
+        raise BadInput(f"config.y_sde: got {got}, an SDE of which {wrong}; take values nearer to those of config.sde")
     return own
 
 
 def _reduced(config: ConfigDict, sde: SDE) -> Speed:
     steps = max(1, round(config.y_sde.reduced_over * config.stages.encoder.steps))
-    return reduced_speed(sde, _y_sde(config, sde), steps)
+    return reduced_speed(sde, slower_sde(config, sde), steps)
 
 
 CONDITIONAL: dict[str, Callable[[ConfigDict, SDE, Shape, MakeStage, MakePrior], Built]] = {
     "cde": _cde,
     "cdiffe": partial(_diffusive, "CDiffE", lambda config, sde: constant_speed(sde)),
-    "cmde": partial(_diffusive, "CMDE", lambda config, sde: constant_speed(_y_sde(config, sde))),
+    "cmde": partial(_diffusive, "CMDE", lambda config, sde: constant_speed(slower_sde(config, sde))),
     "vs_cmde": partial(_diffusive, "VS-CMDE", _reduced),
     "bayes": _bayes,
     "dps": partial(_training_free, "DPS", lambda config, sde: no_variance),

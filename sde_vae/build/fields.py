@@ -490,8 +490,14 @@ FIELDS: Section = {
         "sigma_max": Field(
             1.0, "noise of y at t = T", number(0, 1e6, above=True), all_of(DIFFUSES_Y, only("sde.name", "ve"))
         ),
+        "beta_min": Field(
+            0.001,
+            "noise rate of y at t = 0",
+            number(0, 1000),
+            all_of(DIFFUSES_Y, only("sde.name", "vp", "sub_vp")),
+        ),
         "beta_max": Field(
-            5.0,
+            0.2,
             "noise rate of y at t = T",
             number(0, 1000, above=True),
             all_of(DIFFUSES_Y, only("sde.name", "vp", "sub_vp")),

@@ -1,4 +1,4 @@
-"""Config fields of version 0.1.0 under their names of today, so that a workdir trained then still loads."""
+"""Config fields of earlier versions under their names of today, so that a workdir trained then still loads."""
 
 from typing import Any
 
@@ -18,6 +18,8 @@ RENAMED = {
     "model.encoder.statistics": ("model.encoder.num_statistics",),
     "sampling.corrector_moves": ("sampling.corrector_steps",),
 }
+# New field -> the field that had its part.
+TAKEN_FROM = {"y_sde.beta_min": "sde.beta_min"}
 EVALUATORS = {"averages": "multi_sample", "paths": "trajectory_consistency", "ladder": "elbo_vs_steps"}
 
 
@@ -27,7 +29,8 @@ def renamed(flat: dict[str, Any]) -> dict[str, Any]:
     >>> renamed({"loss.weight": "sigmoid", "seed": 0})
     {'stages.encoder.weight': 'sigmoid', 'seed': 0}
     """
-    today = {name: value for old, value in flat.items() for name in RENAMED.get(old, (old,))}
+    today = {new: flat[old] for new, old in TAKEN_FROM.items() if old in flat}
+    today |= {name: value for old, value in flat.items() for name in RENAMED.get(old, (old,))}
     if "eval.evaluators" in today:
         today["eval.evaluators"] = [EVALUATORS.get(name, name) for name in today["eval.evaluators"]]
     return today
