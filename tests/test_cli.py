@@ -19,7 +19,7 @@ from sde_vae import files
 from sde_vae.build import stages
 from sde_vae.build.config import load_config, set_fields
 from sde_vae.build.experiment import build
-from sde_vae.build.workdirs import trained_config
+from sde_vae.build.workdirs import check_config, trained_config
 from sde_vae.cli import main
 from sde_vae.commands import export
 from sde_vae.commands.evaluate import evaluation_folder
@@ -489,12 +489,24 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, changes, message):
 def test_a_run_from_before_a_field_was_had_its_default(tmp_path):
     trained, defaults = {"a.b": (1, 2)}, {"a.b": (0,), "a.new": 0}
     (tmp_path / "prior" / "checkpoints" / "10").mkdir(parents=True)
-    workdir.claim(tmp_path, trained, trained, {})
+    workdir.claim(tmp_path, trained, {})
     workdir.check(tmp_path, {"a.b": (1, 2), "a.new": 0}, defaults)
     with pytest.raises(BadInput, match=r"config\.a\.new: got 1, but .* was trained with 0"):
         workdir.check(tmp_path, {"a.b": (1, 2), "a.new": 1}, defaults)
     with pytest.raises(BadInput, match=r"config\.a\.b: got \[3\], but .* was trained with \[1, 2\]"):
         workdir.check(tmp_path, {"a.b": (3,), "a.new": 0}, defaults)
+
+
+def test_fields_that_a_config_does_not_read_may_differ(tmp_path):
+    """A run of an earlier version, whose default of a field that its method does not read was another one, still goes on."""
+    then, now = (set_fields(load_config("scorevae_digits"), {"y_sde.beta_max": beta_max}) for beta_max in (5.0, 0.2))
+    (tmp_path / "prior" / "checkpoints" / "10").mkdir(parents=True)
+    workdir.claim(tmp_path, workdir.flatten(then.to_dict()), {})
+    check_config(now, tmp_path)
+    with pytest.raises(BadInput, match=r"config\.sde\.beta_max: got 10\.0, but"):
+        check_config(set_fields(now, {"sde.beta_max": 10.0}), tmp_path)
+    with pytest.raises(BadInput, match=r"config\.method: got 'cmde', but|config\.y_sde\.beta_max: got 0\.2, but"):
+        check_config(set_fields(now, {"method": "cmde", "eval.evaluators": ("restoration",)}), tmp_path)
 
 
 def test_a_run_of_version_0_1_is_read_under_the_names_of_today(tmp_path):
@@ -524,7 +536,7 @@ def test_a_stage_can_be_added_to_a_run_until_it_has_begun(tmp_path, stage, net):
         return {**rates, f"model.{net}.channels": channels}
 
     (tmp_path / "encoder" / "checkpoints" / "10").mkdir(parents=True)
-    workdir.claim(tmp_path, config(1e-3, 1e-3, 64), {}, {})
+    workdir.claim(tmp_path, config(1e-3, 1e-3, 64), {})
     workdir.check(tmp_path, config(1e-3, 2e-3, 32), {})
     with pytest.raises(BadInput, match=r"config\.stages\.encoder\.learning_rate: got 0\.002, but"):
         workdir.check(tmp_path, config(2e-3, 1e-3, 64), {})

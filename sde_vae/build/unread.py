@@ -1,4 +1,4 @@
-"""Say which fields were set that a config does not read."""
+"""Which fields a config reads, and notes on those that were set and are not read."""
 
 from collections.abc import Iterable
 
@@ -6,8 +6,20 @@ from ml_collections import ConfigDict
 
 from sde_vae.build.config import fields
 from sde_vae.build.data import data_shape
+from sde_vae.training.workdir import Flat, flatten
 
 NETS = ("prior", "encoder", "decoder", "correction", "shift")
+
+
+def read_by(config: ConfigDict) -> Flat:
+    """Return {"section.field": value} of the fields that this config reads.
+
+    >>> from sde_vae.build.config import load_config
+    >>> {"sde.beta_max", "sde.sigma_max"} & read_by(load_config("scorevae_digits")).keys()
+    {'sde.beta_max'}
+    """
+    flat, known = flatten(config.to_dict()), fields()
+    return {name: value for name, value in flat.items() if known[name].reader.holds(config)}
 
 
 def unread(config: ConfigDict, names: Iterable[str]) -> list[str]:

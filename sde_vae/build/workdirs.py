@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 
 from sde_vae.build.config import read_recorded
 from sde_vae.build.fields import default_config
+from sde_vae.build.unread import read_by
 from sde_vae.errors import BadInput
 from sde_vae.training import workdir as workdirs
 
@@ -31,10 +32,14 @@ def trained_config(directory: Path) -> ConfigDict:
     return read_recorded(directory, "workdir")
 
 
+def check_config(config: ConfigDict, directory: Path) -> None:
+    """Raise BadInput, naming the field, if what is trained in `directory` was trained with another value of a field that `config` reads."""
+    workdirs.check(directory, read_by(config), workdirs.flatten(default_config().to_dict()))
+
+
 def check_same_model(config: ConfigDict, directory: Path) -> None:
     """Raise BadInput, naming the field, if the config is of another model than the one trained in `directory`."""
-    flat, defaults = (workdirs.flatten(c.to_dict()) for c in (config, default_config()))
-    workdirs.check(directory, flat, defaults)
+    check_config(config, directory)
     for stage in ("correction", "latent"):
         if workdirs.has_checkpoints(directory, stage) and not config.stages[stage].steps:
             raise BadInput(

@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 from sde_vae import runtime
 from sde_vae.build.config import checked
 from sde_vae.build.experiment import Experiment, build
-from sde_vae.build.fields import default_config
 from sde_vae.build.lineage import notes_on, outdated, record_of, require_same, set_aside
 from sde_vae.build.parameters import (
     bytes_to_convert,
@@ -23,6 +22,7 @@ from sde_vae.build.parameters import (
     unfinished_prior,
 )
 from sde_vae.build.readiness import require_ready
+from sde_vae.build.workdirs import check_config
 from sde_vae.data.dataset import Dataset, Images
 from sde_vae.data.scaling import standardisation_of
 from sde_vae.devices import replicate, training_devices
@@ -65,13 +65,13 @@ def train(config: ConfigDict, directory: str | Path) -> bool:
 
 def train_stages(config: ConfigDict, experiment: Experiment, directory: Path) -> bool:
     """Train the stages of `experiment`, as `train` does."""
-    flat, defaults = workdir.flatten(config.to_dict()), workdir.flatten(default_config().to_dict())
+    flat = workdir.flatten(config.to_dict())
     of_process = {"version of " + name: version(name) for name in workdir.PACKAGES}
     of_process |= {"number of devices": jax.local_device_count(), **flat}
     agree("--config", of_process, "start all processes with the same command, versions and devices")
 
     def check() -> list[str]:
-        workdir.check(directory, flat, defaults)
+        check_config(config, directory)
         data = experiment.load()
         require_same_scaling(directory, data)
         notes = require_ready(config, experiment, data)
@@ -83,6 +83,7 @@ def train_stages(config: ConfigDict, experiment: Experiment, directory: Path) ->
     def begin() -> list[str]:
         lock.enter_context(locked(directory))
         # Again, as another process may have trained until now.
+        check_config(config, directory)
         again = outdated(config, experiment, directory)
         untrained = [
             stage
@@ -92,7 +93,7 @@ def train_stages(config: ConfigDict, experiment: Experiment, directory: Path) ->
         require_writable(
             directory, "--workdir", checkpoint_bytes(untrained) + bytes_to_convert(config, experiment, directory)
         )
-        workdir.claim(directory, flat, defaults, describe_data(experiment.load()), bool(untrained))
+        workdir.claim(directory, flat, describe_data(experiment.load()), bool(untrained))
         return (
             convert_prior(config, experiment, directory)
             + set_aside(directory, again)

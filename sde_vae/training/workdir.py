@@ -86,12 +86,11 @@ def commit() -> str | None:
         return None
 
 
-def claim(workdir: Path, config: Flat, defaults: Flat, data: dict[str, Any], trains: bool = True) -> None:
+def claim(workdir: Path, config: Flat, data: dict[str, Any], trains: bool = True) -> None:
     """Write WORKDIR/config.json, with the facts of the `data` and of this process; those of an earlier one stay if nothing `trains`.
 
-    Raises BadInput as `check` does, and for a released run.
+    Call `check` before. Raises BadInput for a released run.
     """
-    check(workdir, config, defaults)
     if any(workdir.glob(f"*/{EMA_FILE}")):
         raise BadInput(
             f"--workdir: {workdir} holds a released run, which cannot be trained further: it has no optimiser's state; take another "
@@ -111,8 +110,9 @@ def described(config: dict[str, Any], data: dict[str, Any], made: dict[str, Any]
 def check(workdir: Path, config: Flat, defaults: Flat) -> None:
     """Raise BadInput, naming the field, if the checkpoints in `workdir` were trained with another config.
 
-    FREE fields may differ, and those that only a stage without checkpoints reads (OF_STAGE). The fields are compared with config.json,
-    and with what the newest checkpoint of each stage keeps of them.
+    `config` has the fields that are compared, all of `defaults` or those that are read. FREE fields may differ, and those that only a
+    stage without checkpoints reads (OF_STAGE). They are compared with config.json, and with what the newest checkpoint of each stage
+    keeps of them.
     """
     begun = [stage for stage in STAGES if has_checkpoints(workdir, stage)]
     if begun and (workdir / "config.json").exists():
@@ -144,7 +144,7 @@ def _compare(old: Flat, new: Flat, defaults: Flat, free: tuple[str, ...], what: 
     """Raise BadInput for the first field whose value differs and may not."""
     # A field that an older config lacks had its default: the default of a new field keeps the old behaviour.
     old, new = as_json(defaults) | old, as_json(new)
-    for name in sorted(old.keys() | new.keys()):
+    for name in sorted(new.keys() | (old.keys() - defaults.keys())):
         if old.get(name) != new.get(name) and not name.startswith((*FREE, *free)):
             raise BadInput(
                 f"config.{name}: got {new.get(name)!r}, but {what} was trained with {old.get(name)!r}; "

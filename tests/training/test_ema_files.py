@@ -70,4 +70,4 @@ def test_what_half_precision_cannot_hold_is_refused(tmp_path):
 def test_the_folder_is_a_trained_run_that_is_not_trained_over(file):
     assert workdir.has_checkpoints(file.parents[1])
     with pytest.raises(BadInput, match=r"holds a released run, which cannot be trained further"):
-        workdir.claim(file.parents[1], {}, {}, {})
+        workdir.claim(file.parents[1], {}, {})

@@ -19,7 +19,7 @@ def run(tmp_path, monkeypatch):
     """A folder that has been claimed for the digits' config, whose data have a mean."""
     monkeypatch.setattr(workdir, "facts", lambda: {"command": "python main.py"})
     flat = workdir.flatten(load_config("scorevae_digits").to_dict())
-    workdir.claim(tmp_path, flat, flat, DATA)
+    workdir.claim(tmp_path, flat, DATA)
     return tmp_path
 
 
