@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.conditional import page
+from benchmarks.conditional import gaussian, page
 from benchmarks.conditional.gaussian import NOISE, SHAPE, config, copied, given, pixels
 from sde_vae.arrays import keys_of
 from sde_vae.data.operators.inpainting import HiddenSquare
@@ -43,6 +43,18 @@ def test_copies_of_an_observation_differ_in_their_seed_alone():
     assert got.mask is None
     assert len(set(got.seed.tolist())) == 6
     np.testing.assert_array_equal(got.y.reshape(3, 2, 3), np.stack(3 * [y.y]))
+
+
+def test_a_measured_part_is_kept_for_as_many_draws(tmp_path, monkeypatch):
+    path, calls = tmp_path / "part.json", []
+
+    def found():
+        calls.append(None)
+        return {"mean": float(len(calls))}
+
+    assert [gaussian.kept(path, found)["mean"] for _ in range(2)] == [1.0, 1.0]
+    monkeypatch.setattr(gaussian, "DRAWS", 1)
+    assert gaussian.kept(path, found)["mean"] == 2.0
 
 
 def run(seed, psnr):
