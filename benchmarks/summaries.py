@@ -10,6 +10,7 @@ from benchmarks import demo, labels
 from benchmarks.comparison.page import complete, full, glance, heading
 from benchmarks.comparison.results import load
 from benchmarks.comparison.statistics import cell, half_width, interval, over_seeds, paired
+from benchmarks.conditional import gaussian
 from benchmarks.conditional import page as conditional
 from benchmarks.record import RESULTS, Made
 from benchmarks.solvers import summary as solvers
@@ -184,5 +185,6 @@ TABLES = {
     "plan": Summary("plan", partial(speed.of_result, speed.plans)),
     "sharding": Summary("sharding", partial(speed.of_result, speed.sharding)),
     "conditional_digits": Summary("conditional_digits", conditional.summary),
+    "conditional_gaussian": Summary("conditional_gaussian", gaussian.summary),
     "conditional_digits_paired": Summary("conditional_digits", conditional.summary_of_differences),
 }
