@@ -81,7 +81,7 @@ def measure(options: argparse.Namespace, changes: list[str]) -> None:
             options.data,
             found,
             runs,
-            load_config(f"scorevae_{options.data}"),
+            config_of(options.data, "cde", SHARED, 0, given),
         )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.conditional import gaussian, page
+from benchmarks.conditional.__main__ import config_of
 from benchmarks.conditional.gaussian import NOISE, SHAPE, config, copied, given, pixels
 from sde_vae.arrays import keys_of
 from sde_vae.data.operators.inpainting import HiddenSquare
@@ -84,3 +85,14 @@ def test_the_figure_has_a_row_for_each_name_and_white_lines_between_images():
     image = page.tiled({"truth": np.zeros((3, 8, 6, 1)), "CDE": np.zeros((3, 8, 6, 1))})
     assert image.shape == (2 * 9, 3 * 7, 1)
     assert image.sum() == image.size - 2 * 3 * 8 * 6
+
+
+def test_the_page_has_the_steps_that_were_trained(monkeypatch):
+    """Not those of the data's config, which the command may change."""
+    said = []
+    monkeypatch.setattr(page, "record", lambda name, title, figures, head, rows, notes: said.append(notes))
+    monkeypatch.setattr(page, "draw", lambda runs, path: None)
+    changed = config_of("digits", "cde", "inpainting", 0, {"stages.encoder.steps": 7, "sampling.steps": 3})
+    page.write("name", "digits", {"inpainting": {"cde": [{**run(0, 10.0), "step": 7}]}}, {}, changed)
+    assert "; ancestral with 3 steps" in said[0]
+    assert " 7 steps of batch 64 each" in said[0]
