@@ -6,8 +6,8 @@
 
 It differs from cmde_celeba128_inpainting.py, which names what is the authors', by their file super_resolution/celebA_ours_NDV_160.py: the
 sizes, sigma_max of y, the batch. They diffuse y at the size of x, to which they upscale it. Here y is diffused at its own size. Their 64
-noisy copies of a pixel have a mean with an eighth of the noise, so that at equal times their network sees y better than this one:
---config.y_sde.sigma_max=0.0625 makes the two alike.
+noisy copies of a pixel have a mean with an eighth of the noise, so that at equal times their network sees y better than this one. With
+--config.y_sde.sigma_max=0.0625 the noise is theirs at t = T, and above it before.
 """
 
 from ml_collections import ConfigDict

@@ -497,16 +497,44 @@ def test_a_run_from_before_a_field_was_had_its_default(tmp_path):
         workdir.check(tmp_path, {"a.b": (3,), "a.new": 0}, defaults)
 
 
-def test_fields_that_a_config_does_not_read_may_differ(tmp_path):
+@pytest.fixture
+def claimed(tmp_path):
+    """claimed(changes, stage) makes a run of the digits' config with these changes, whose stage has a checkpoint."""
+
+    def claim(changes, stage="prior"):
+        (tmp_path / stage / "checkpoints" / "10").mkdir(parents=True)
+        workdir.claim(tmp_path, workdir.flatten(set_fields(load_config("scorevae_digits"), changes).to_dict()), {})
+        return tmp_path
+
+    return claim
+
+
+def test_fields_that_a_config_does_not_read_may_differ(claimed):
     """A run of an earlier version, whose default of a field that its method does not read was another one, still goes on."""
-    then, now = (set_fields(load_config("scorevae_digits"), {"y_sde.beta_max": beta_max}) for beta_max in (5.0, 0.2))
-    (tmp_path / "prior" / "checkpoints" / "10").mkdir(parents=True)
-    workdir.claim(tmp_path, workdir.flatten(then.to_dict()), {})
-    check_config(now, tmp_path)
+    run, now = claimed({"y_sde.beta_max": 5.0}), load_config("scorevae_digits")
+    check_config(now, run)
     with pytest.raises(BadInput, match=r"config\.sde\.beta_max: got 10\.0, but"):
-        check_config(set_fields(now, {"sde.beta_max": 10.0}), tmp_path)
-    with pytest.raises(BadInput, match=r"config\.method: got 'cmde', but|config\.y_sde\.beta_max: got 0\.2, but"):
-        check_config(set_fields(now, {"method": "cmde", "eval.evaluators": ("restoration",)}), tmp_path)
+        check_config(set_fields(now, {"sde.beta_max": 10.0}), run)
+
+
+def test_fields_that_it_reads_may_not_differ(claimed):
+    cmde = {"method": "cmde", "eval.evaluators": ("restoration",)}
+    run = claimed({**cmde, "y_sde.beta_max": 5.0}, "encoder")
+    with pytest.raises(BadInput, match=r"config\.y_sde\.beta_max: got 0\.2, but .* was trained with 5\.0"):
+        check_config(set_fields(load_config("scorevae_digits"), cmde), run)
+
+
+def test_a_trained_stage_that_is_left_out_has_its_fields_compared(claimed):
+    """Else config.json would get other fields of it, and the stage could no longer be used."""
+    run = claimed({"stages.correction.steps": 10, "model.correction.channels": 96}, "correction")
+    with pytest.raises(BadInput, match=r"config\.model\.correction\.channels: got \d+, but"):
+        check_config(load_config("scorevae_digits"), run)
+
+
+def test_how_pictures_are_prepared_is_compared_whatever_the_data(claimed):
+    run = claimed({})
+    with pytest.raises(BadInput, match=r"config\.data\.filter: got 'box', but"):
+        check_config(set_fields(load_config("scorevae_digits"), {"data.filter": "box"}), run)
 
 
 def test_a_run_of_version_0_1_is_read_under_the_names_of_today(tmp_path):

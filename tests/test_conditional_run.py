@@ -1,5 +1,6 @@
 """Conditional methods from the config to the report: every method and task is built and traced, and one of each kind runs."""
 
+import dataclasses
 import json
 import re
 
@@ -14,9 +15,12 @@ from sde_vae.build.config import load_config, set_fields
 from sde_vae.build.experiment import build
 from sde_vae.build.fields import BY_BAYES, ESTIMATORS
 from sde_vae.build.sdes import build_sde
+from sde_vae.build.workdirs import trained_config
 from sde_vae.cli import main
+from sde_vae.diffusion.sdes import VP
 from sde_vae.errors import BadInput
-from sde_vae.training.renamed_fields import renamed
+from sde_vae.files import write_json
+from sde_vae.training.workdir import flatten, nested
 from sde_vae.types import Batch
 from tests.helpers.traced import trace_steps
 
@@ -165,10 +169,19 @@ def test_by_default_y_is_a_hundred_times_slower_at_all_times(x64, name):
         np.testing.assert_allclose((of_y.sigma(t) / sde.sigma(t))[0], 0.1, rtol=1e-4)
 
 
-def test_a_run_of_before_has_the_smallest_rate_of_x_for_y():
+def test_a_run_of_before_has_the_smallest_rate_of_x_for_y(tmp_path):
     """Its config has no y_sde.beta_min. That of today's default would be another SDE than it was trained with."""
-    assert renamed({"sde.beta_min": 0.2, "y_sde.beta_max": 5.0})["y_sde.beta_min"] == 0.2
-    assert renamed({"sde.beta_min": 0.2, "y_sde.beta_min": 0.01})["y_sde.beta_min"] == 0.01
+    flat = flatten(set_fields(load_config("cmde_digits"), {"sde.beta_min": 0.2, "y_sde.beta_max": 5.0}).to_dict())
+    del flat["y_sde.beta_min"]
+    write_json(tmp_path / "config.json", {"config": nested(flat)})
+    config = trained_config(tmp_path)
+    assert slower_sde(config, build_sde(config.sde)) == VP(beta_min=0.2, beta_max=5.0)
+
+
+def test_in_ve_y_has_the_same_smallest_noise():
+    config = set_fields(load_config("cmde_digits"), {"sde.name": "ve", "y_sde.sigma_max": 2.0})
+    sde = build_sde(config.sde)
+    assert slower_sde(config, sde) == dataclasses.replace(sde, sigma_max=2.0)
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ from benchmarks.record import RESULTS, Made, record
 from sde_vae import load, runtime
 from sde_vae.build.config import set_fields
 from sde_vae.build.fields import BY_BAYES
+from sde_vae.build.unread import read_by
 from sde_vae.commands.train import train
 from sde_vae.errors import exit_code
 from sde_vae.files import write_array, write_json
@@ -36,6 +37,8 @@ from sde_vae.methods.observation import LinearOperator
 from sde_vae.metrics.sets.posterior_fidelity import exact_draws, posterior_fidelity
 from sde_vae.reporting.tables import figure
 from sde_vae.run import Run
+from sde_vae.training.description import digest
+from sde_vae.training.workdir import as_json
 from sde_vae.types import Condition
 
 NAME = "conditional_gaussian"
@@ -145,12 +148,17 @@ def trained(root: Path, task: str, method: str) -> Run | None:
     return load(folder) if train(chosen, folder) else None
 
 
-def kept(path: Path, found: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What `found` returns, read from the file where an earlier run of as many draws wrote it."""
-    counts = {"observed": OBSERVED, "draws": DRAWS}
+def kept(path: Path, run: Run, draws: Callable[[Condition, list[Gaussian]], np.ndarray]) -> dict[str, Any]:
+    """The fidelities, read from the file where an earlier call wrote them for the same config, parameters and counts."""
+    of = {
+        "observed": OBSERVED,
+        "draws": DRAWS,
+        "config": as_json(read_by(run.config)),
+        "params": digest(run.trained.params),
+    }
     before = json.loads(path.read_text()) if path.exists() else {}
-    if before.get("counts") != counts:
-        before = {"counts": counts, "figures": found()}
+    if before.get("of") != of:
+        before = {"of": of, "figures": fidelities(run, pixels(), draws)}
         write_json(path, before)
     return before["figures"]
 
@@ -162,10 +170,7 @@ def references(run: Run, root: Path, task: str) -> dict[str, dict[str, Any]]:
         "exact_draws": lambda y, of: np.stack([exact_draws(*p, DRAWS, rng) for p in of]),
         "exact_score": lambda y, of: np.stack([by_exact_score(run, p, seed) for seed, p in enumerate(of)]),
     }
-    return {
-        name: kept(root / f"{task}_{name}.json", partial(fidelities, run, pixels(), draws))
-        for name, draws in ways.items()
-    }
+    return {name: kept(root / f"{task}_{name}.json", run, draws) for name, draws in ways.items()}
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -181,9 +186,7 @@ def measure(options: argparse.Namespace) -> None:
             if run is None:
                 return
             figures[task] = figures[task] or references(run, root, task)
-            figures[task][method] = kept(
-                root / f"{task}_{method}.json", partial(fidelities, run, pixels(), partial(restored, run))
-            )
+            figures[task][method] = kept(root / f"{task}_{method}.json", run, partial(restored, run))
         (head, *rows), notes = table_of(figures)
         record(NAME, "Draws of trained estimators beside the exact posterior", figures, head, rows, notes)
 

@@ -61,9 +61,9 @@ def write(name: str, data: str, found: Found, runs: dict[str, dict[str, Path]], 
     figures = {task: {m: [kept(metrics) for metrics in seeds] for m, seeds in of.items()} for task, of in found.items()}
     (head, *rows), caption = glance(figures, tuple(COLUMNS))
     first = next(runs[0] for of in found.values() for runs in of.values())
-    sampling, stage = config.sampling, config.stages.encoder
+    sampling, stage, prior = config.sampling, config.stages.encoder, config.stages.prior
     notes = (
-        f"{caption} {stage.steps} steps of batch {stage.batch_size} each, and as many of the prior for Bayes' rule; {sampling.solver} with "
+        f"{caption} {stage.steps} steps of batch {stage.batch_size} each, and {prior.steps} of the prior for Bayes' rule; {sampling.solver} with "
         f"{sampling.steps} steps. FD is {fd_name(first)}. These are not the paper's data."
     )
     record(name, f"Conditional estimators on {data}", figures, head, rows, notes)

@@ -101,7 +101,7 @@ def slower_sde(config: ConfigDict, sde: SDE) -> SDE:
     for end, value in values.items():
         if not value <= (largest := config.sde[end]):
             raise BadInput(
-                f"config.y_sde.{end}: got {value}, expected at most config.sde.{end}, {largest}: y is slower"
+                f"config.y_sde.{end}: got {value}, expected at most config.sde.{end}, {largest}: y is slower than x"
             )
     own = dataclasses.replace(cast(Any, sde), **values)
     if wrong := fault_of(own):

@@ -12,14 +12,14 @@ NETS = ("prior", "encoder", "decoder", "correction", "shift")
 
 
 def read_by(config: ConfigDict) -> Flat:
-    """Return {"section.field": value} of the fields that this config reads.
+    """Return {"section.field": value} of the fields that this config reads, and all of config.data: --input prepares pictures by them.
 
     >>> from sde_vae.build.config import load_config
     >>> {"sde.beta_max", "sde.sigma_max"} & read_by(load_config("scorevae_digits")).keys()
     {'sde.beta_max'}
     """
     flat, known = flatten(config.to_dict()), fields()
-    return {name: value for name, value in flat.items() if known[name].reader.holds(config)}
+    return {name: value for name, value in flat.items() if name.startswith("data.") or known[name].reader.holds(config)}
 
 
 def unread(config: ConfigDict, names: Iterable[str]) -> list[str]:

@@ -4,13 +4,15 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from sde_vae.build.config import read_recorded
+from sde_vae.build.config import read_recorded, set_fields
 from sde_vae.build.fields import default_config
 from sde_vae.build.unread import read_by
 from sde_vae.errors import BadInput
 from sde_vae.training import workdir as workdirs
 
 # Trained runs that are part of the package.
+# Stages that a run may have or not, by their steps.
+LATER_STAGES = ("correction", "latent")
 PACKAGED = Path(__file__).parent.parent / "runs"
 
 
@@ -33,14 +35,19 @@ def trained_config(directory: Path) -> ConfigDict:
 
 
 def check_config(config: ConfigDict, directory: Path) -> None:
-    """Raise BadInput, naming the field, if what is trained in `directory` was trained with another value of a field that `config` reads."""
-    workdirs.check(directory, read_by(config), workdirs.flatten(default_config().to_dict()))
+    """Raise BadInput, naming the field, if what is trained in `directory` was trained with another value of a field that is read.
+
+    Those are the fields that `config` reads, and that it would read with the later stages in `directory`, which it may leave out.
+    """
+    begun = [stage for stage in LATER_STAGES if workdirs.has_checkpoints(directory, stage)]
+    whole = set_fields(config, {f"stages.{stage}.steps": max(1, config.stages[stage].steps) for stage in begun})
+    workdirs.check(directory, read_by(whole), workdirs.flatten(default_config().to_dict()))
 
 
 def check_same_model(config: ConfigDict, directory: Path) -> None:
     """Raise BadInput, naming the field, if the config is of another model than the one trained in `directory`."""
     check_config(config, directory)
-    for stage in ("correction", "latent"):
+    for stage in LATER_STAGES:
         if workdirs.has_checkpoints(directory, stage) and not config.stages[stage].steps:
             raise BadInput(
                 f"config.stages.{stage}.steps: got 0, but {directory} has a trained stage {stage}, which is part of its model; leave it out"

@@ -18,7 +18,7 @@ RENAMED = {
     "model.encoder.statistics": ("model.encoder.num_statistics",),
     "sampling.corrector_moves": ("sampling.corrector_steps",),
 }
-# New field -> the field that had its part.
+# New field -> the field whose value it had before it was one.
 TAKEN_FROM = {"y_sde.beta_min": "sde.beta_min"}
 EVALUATORS = {"averages": "multi_sample", "paths": "trajectory_consistency", "ladder": "elbo_vs_steps"}
 

@@ -110,9 +110,8 @@ def described(config: dict[str, Any], data: dict[str, Any], made: dict[str, Any]
 def check(workdir: Path, config: Flat, defaults: Flat) -> None:
     """Raise BadInput, naming the field, if the checkpoints in `workdir` were trained with another config.
 
-    `config` has the fields that are compared, all of `defaults` or those that are read. FREE fields may differ, and those that only a
-    stage without checkpoints reads (OF_STAGE). They are compared with config.json, and with what the newest checkpoint of each stage
-    keeps of them.
+    `config` may have a part of the fields of `defaults`: those of its method. They are compared with config.json, and with what the newest
+    checkpoint of each stage keeps of them. FREE fields may differ, and those that only a stage without checkpoints reads (OF_STAGE).
     """
     begun = [stage for stage in STAGES if has_checkpoints(workdir, stage)]
     if begun and (workdir / "config.json").exists():
@@ -142,7 +141,7 @@ def _of_other_stages(stage: str) -> tuple[str, ...]:
 
 def _compare(old: Flat, new: Flat, defaults: Flat, free: tuple[str, ...], what: str) -> None:
     """Raise BadInput for the first field whose value differs and may not."""
-    # A field that an older config lacks had its default: the default of a new field keeps the old behaviour.
+    # A field that an older config lacks had its default: that of a new field keeps the old behaviour, or `renamed` gives its value.
     old, new = as_json(defaults) | old, as_json(new)
     for name in sorted(new.keys() | (old.keys() - defaults.keys())):
         if old.get(name) != new.get(name) and not name.startswith((*FREE, *free)):

@@ -1,5 +1,7 @@
 """The benchmarks of conditional estimators: the exact posterior that draws are compared with, and the tables over seeds."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ from benchmarks.conditional import gaussian, page
 from benchmarks.conditional.__main__ import config_of
 from benchmarks.conditional.gaussian import NOISE, SHAPE, config, copied, given, pixels
 from sde_vae.arrays import keys_of
+from sde_vae.build.config import load_config, set_fields
 from sde_vae.data.operators.inpainting import HiddenSquare
 from sde_vae.data.operators.super_resolution import Downscaling
 from sde_vae.types import Condition
@@ -46,16 +49,20 @@ def test_copies_of_an_observation_differ_in_their_seed_alone():
     np.testing.assert_array_equal(got.y.reshape(3, 2, 3), np.stack(3 * [y.y]))
 
 
-def test_a_measured_part_is_kept_for_as_many_draws(tmp_path, monkeypatch):
+def test_a_measured_part_is_kept_for_the_same_run_and_counts(tmp_path, monkeypatch):
     path, calls = tmp_path / "part.json", []
+    monkeypatch.setattr(gaussian, "fidelities", lambda run, of, draws: calls.append(run) or {"mean": float(len(calls))})
 
-    def found():
-        calls.append(None)
-        return {"mean": float(len(calls))}
+    def run_of(steps, weight):
+        trained = SimpleNamespace(params={"w": np.full(2, weight, np.float32)})
+        return SimpleNamespace(
+            config=set_fields(load_config("cmde_digits"), {"sampling.steps": steps}), trained=trained
+        )
 
-    assert [gaussian.kept(path, found)["mean"] for _ in range(2)] == [1.0, 1.0]
+    runs = [run_of(10, 0.0), run_of(10, 0.0), run_of(11, 0.0), run_of(11, 1.0)]
+    assert [gaussian.kept(path, run, None)["mean"] for run in runs] == [1.0, 1.0, 2.0, 3.0]
     monkeypatch.setattr(gaussian, "DRAWS", 1)
-    assert gaussian.kept(path, found)["mean"] == 2.0
+    assert gaussian.kept(path, runs[-1], None)["mean"] == 4.0
 
 
 def run(seed, psnr):
@@ -92,7 +99,8 @@ def test_the_page_has_the_steps_that_were_trained(monkeypatch):
     said = []
     monkeypatch.setattr(page, "record", lambda name, title, figures, head, rows, notes: said.append(notes))
     monkeypatch.setattr(page, "draw", lambda runs, path: None)
-    changed = config_of("digits", "cde", "inpainting", 0, {"stages.encoder.steps": 7, "sampling.steps": 3})
+    steps = {"stages.encoder.steps": 7, "stages.prior.steps": 5, "sampling.steps": 3}
+    changed = config_of("digits", "cde", "inpainting", 0, steps)
     page.write("name", "digits", {"inpainting": {"cde": [{**run(0, 10.0), "step": 7}]}}, {}, changed)
     assert "; ancestral with 3 steps" in said[0]
-    assert " 7 steps of batch 64 each" in said[0]
+    assert " 7 steps of batch 64 each, and 5 of the prior" in said[0]
