@@ -3,8 +3,8 @@
     python main.py --config configs/cmde_digits.py --mode train
     python main.py --config configs/cmde_digits.py --mode eval
 
-A U-Net of 0.76 M parameters and 2000 steps: 4 minutes on one CPU core. Expect restoration/psnr 18.9, restoration/energy_score 0.51 and
-restoration/fd_pixels 0.062 on the test split, the means of three seeds (benchmarks/results/conditional_digits.md).
+A U-Net of 0.76 M parameters and 2000 steps: 4 minutes on one CPU core. Expect restoration/psnr 19.7, restoration/energy_score 0.50 and
+restoration/fd_pixels 0.052 on the test split, the means of three seeds (benchmarks/results/conditional_digits.md).
 
 Other estimators are --config.method=cde, cdiffe, vs_cmde, and bayes, dps, pigdm on a prior. Other tasks are
 --config.task.name=super_resolution and those of docs/conditional.md.
