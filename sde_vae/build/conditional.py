@@ -91,7 +91,7 @@ def _measurement(config: ConfigDict, shape: Shape) -> Measurement:
 
 
 def slower_sde(config: ConfigDict, sde: SDE) -> SDE:
-    """Return the SDE of y: that of x with other ends of its schedule, neither faster than that of x."""
+    """Return the SDE of y: that of x with other ends of its schedule, none of them faster than x's."""
     ends = {"ve": ("sigma_max",), "vp": ("beta_min", "beta_max"), "sub_vp": ("beta_min", "beta_max")}
     if (name := config.sde.name) not in ends:
         raise BadInput(

@@ -11,9 +11,9 @@ from sde_vae.errors import BadInput
 from sde_vae.training import workdir as workdirs
 
 # Trained runs that are part of the package.
+PACKAGED = Path(__file__).parent.parent / "runs"
 # Stages that a run may have or not, by their steps.
 LATER_STAGES = ("correction", "latent")
-PACKAGED = Path(__file__).parent.parent / "runs"
 
 
 def find_workdir(workdir: str | Path) -> Path:
