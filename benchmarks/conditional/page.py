@@ -43,7 +43,6 @@ COLUMNS = {
 # Those of the tables in docs/; all are on the benchmark's own page.
 GLANCE = (
     "restoration/psnr",
-    "restoration/ssim",
     "restoration/lpips_alex",
     "restoration/energy_score",
     "restoration/coverage",
