@@ -19,12 +19,13 @@ from sde_vae import files
 from sde_vae.build import stages
 from sde_vae.build.config import load_config, set_fields
 from sde_vae.build.experiment import build
+from sde_vae.build.fields import default_config
 from sde_vae.build.workdirs import check_config, trained_config
 from sde_vae.cli import main
 from sde_vae.commands import export
-from sde_vae.commands.evaluate import evaluation_folder
+from sde_vae.commands.evaluate import evaluation_folder, with_effect
 from sde_vae.errors import BadInput
-from sde_vae.keyed_folder import write_key
+from sde_vae.keyed_folder import as_key, write_key
 from sde_vae.training import workdir
 from sde_vae.training.checkpoints import Checkpoints
 from sde_vae.training.logs import read
@@ -377,6 +378,19 @@ def test_an_evaluation_that_failed_claims_no_folder(tmp_path):
     """Its key is there, but no result: the next one, with better settings, goes to the same folder."""
     write_key(tmp_path, {"config": {"sampling.steps": 1}})
     assert evaluation_folder(tmp_path, "", {"config": {"sampling.steps": 9}}) == tmp_path
+
+
+def test_results_of_before_a_field_was_one_are_found_again(tmp_path):
+    """A field that is new has the value that it had then: its default, or what it was taken from. So has a field of another name."""
+    config = workdir.flatten(set_fields(default_config(), {"method": "cmde", "y_sde.beta_min": 0.1}).to_dict())
+    key = as_key({"config": with_effect(config), "step": 3})
+    new = ("model.prior.patch_size", "y_sde.beta_min", "model.encoder.num_statistics")
+    held = {name: value for name, value in key["config"].items() if name not in new}
+    write_key(tmp_path, key | {"config": held | {"model.encoder.statistics": 0}})
+    (tmp_path / "metrics.json").write_text("{}")
+    assert evaluation_folder(tmp_path, "", key) == tmp_path
+    patches = key | {"config": key["config"] | {"model.prior.patch_size": 2}}
+    assert evaluation_folder(tmp_path, "", patches) == tmp_path / "patch_size=2"
 
 
 def test_main_works_inside_a_process(whole, capsys):

@@ -33,6 +33,7 @@ from sde_vae.training import logs
 from sde_vae.training import workdir as workdirs
 from sde_vae.training.description import describe
 from sde_vae.training.lock import locked
+from sde_vae.training.renamed_fields import renamed
 
 # The folder of finished evaluators, in the folder of an evaluation: evaluators/NAME holds the metrics and the figures of one.
 RESULTS, METRICS = "evaluators", "result.json"
@@ -137,9 +138,8 @@ def notes(run: Run) -> list[str]:
 def evaluation_key(run: Run, networks: MetricNetworks) -> dict[str, Any]:
     """Return what decides the figures: the settings, the model, the data and the networks of the metrics."""
     data = run.experiment.load()
-    config = workdirs.as_json(workdirs.flatten(run.config.to_dict()))
     return {
-        "config": {name: value for name, value in config.items() if name not in WITHOUT_EFFECT},
+        "config": with_effect(workdirs.flatten(run.config.to_dict())),
         "data": [fingerprint(data.split("train").images), fingerprint(evaluated_split(run.config, data))],
         "weights": networks.weights,
         "step": run.trained.step,
@@ -147,6 +147,11 @@ def evaluation_key(run: Run, networks: MetricNetworks) -> dict[str, Any]:
         "frozen": describe(run.frozen),
         "latent": describe(run.latent.params) if run.latent else None,
     }
+
+
+def with_effect(config: workdirs.Flat) -> workdirs.Flat:
+    """Return the fields that may change a figure, as JSON gives them back."""
+    return {name: value for name, value in workdirs.as_json(config).items() if name not in WITHOUT_EFFECT}
 
 
 def evaluation_folder(root: Path, name: str, key: dict[str, Any]) -> Path:
@@ -175,7 +180,14 @@ def evaluation_folder(root: Path, name: str, key: dict[str, Any]) -> Path:
 def results_key(folder: Path) -> Key | None:
     """Return the key of the results in a folder: None if there are none, {} if there are some of unknown origin."""
     some = (folder / "metrics.json").exists() or any(folder.glob(f"{RESULTS}/*"))
-    return (held_key(folder) or {}) if some else None
+    return _of_today(held_key(folder) or {}) if some else None
+
+
+def _of_today(key: Key) -> Key:
+    """A key with today's fields. One that is newer than the results has its default, which is how they were made."""
+    if not isinstance(config := key.get("config"), dict):
+        return key
+    return key | {"config": with_effect(workdirs.flatten(default_config().to_dict()) | renamed(config))}
 
 
 def difference(old: dict[str, Any], new: dict[str, Any]) -> str:
