@@ -16,6 +16,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from benchmarks.arguments import overrides, parser_of
+from benchmarks.comparison.settings import NETWORK
 from benchmarks.conditional.page import write
 from sde_vae import load, load_config, runtime
 from sde_vae.build.config import set_fields
@@ -43,7 +44,7 @@ def config_of(data: str, method: str, task: str, seed: int, changes: dict[str, A
     config.method, config.task.name, config.seed = method, task, seed
     net, stage, of_prior = config.model, config.stages.encoder, config.stages.prior
     for name in ("decoder", "encoder"):
-        for field in ("channels", "multipliers", "blocks", "attention", "dropout"):
+        for field in (*NETWORK, "dropout"):
             setattr(net[name], field, net.prior[field])
     for field in ("steps", "batch_size", "learning_rate", "warmup", "weight", "times"):
         setattr(stage, field, of_prior[field])

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from benchmarks.arguments import parser_of
 from benchmarks.record import RESULTS, record, save_png
-from benchmarks.speed.running import Step, decoding_step, simulate, timed, training_step
+from benchmarks.speed.running import Step, decoding_step, in_turn, simulate, training_step
 from benchmarks.speed.summary import growth, lines_of
 from sde_vae.build.config import load_config, set_fields
 from sde_vae.build.experiment import Experiment, build
@@ -85,15 +85,9 @@ def points() -> Iterator[Point]:
 def measure(rounds: int) -> list[dict[str, Any]]:
     """A row a point."""
     found = list(tqdm(points(), desc="building"))
-    seconds: list[list[float]] = [[] for _ in found]
-    for point in tqdm(found, desc="compiling"):
-        timed(point.step, 2)
-    for _ in tqdm(range(rounds), desc="rounds"):
-        for of, point in zip(seconds, found, strict=True):
-            of.append(timed(point.step, 3))
     return [
         {"sweep": of.sweep, "line": of.line, "at": of.at, "ms": 1000 * statistics.median(times)}
-        for of, times in zip(found, seconds, strict=True)
+        for of, times in zip(found, in_turn([of.step for of in found], rounds), strict=True)
     ]
 
 

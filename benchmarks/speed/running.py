@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from tqdm import tqdm
 
 from sde_vae.devices import Device
 from sde_vae.diffusion.sdes import SDE
@@ -53,6 +54,14 @@ def decoding_step(
         return decode(decoder, score_of(*inputs), *start(sde, key, jnp.zeros(shape), jnp.arange(shape[0])))
 
     return lambda: run(key, inputs).block_until_ready()
+
+
+def in_turn(steps: list[Step], rounds: int) -> list[list[float]]:
+    """Return the seconds of each step in each round: the steps run in turn, so that what disturbs the machine disturbs all."""
+    for step in tqdm(steps, desc="compiling"):
+        timed(step, 2)
+    found = [[timed(step, 3) for step in steps] for _ in tqdm(range(rounds), desc="rounds")]
+    return [list(times) for times in zip(*found, strict=True)]
 
 
 def timed(step: Step, times: int) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from ml_collections import ConfigDict
 
+from benchmarks.comparison.settings import NETWORK
 from benchmarks.speed.torch_steps import Draws, Nets
 from benchmarks.speed.torch_twin import loud_parameters
 from sde_vae.arrays import keys_of, normal
@@ -65,7 +66,7 @@ def case(kind: str, size: str, changes: dict[str, Any] | None = None) -> Case:
     of_kind, stage_name = KINDS[kind]
     config = load_config(name)
     if kind == "cde":
-        for field in ("channels", "multipliers", "blocks", "attention"):
+        for field in NETWORK:
             setattr(config.model.decoder, field, config.model.prior[field])
     config = set_fields(config, PLAIN | of_kind | (changes or {}))
     batch = config.stages[stage_name].batch_size = (changes or {}).get(f"stages.{stage_name}.batch_size", batch)
