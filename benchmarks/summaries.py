@@ -186,6 +186,7 @@ TABLES = {
     "sharding": Summary("sharding", partial(speed.of_result, speed.sharding)),
     "conditional_digits": Summary("conditional_digits", conditional.summary),
     "conditional_fashion_mnist": Summary("conditional_fashion_mnist", conditional.summary),
+    "conditional_avatars32": Summary("conditional_avatars32", conditional.summary),
     "conditional_gaussian": Summary("conditional_gaussian", gaussian.summary),
     "conditional_digits_paired": Summary("conditional_digits", conditional.summary_of_differences),
 }

@@ -155,7 +155,9 @@ def draw(runs: dict[str, dict[str, Path]], path: Path) -> None:
         for side in axis.spines.values():
             side.set_visible(False)
     fig.tight_layout()
-    save_png(fig, path)
+    # About two dots for a pixel of the largest images.
+    largest = max(rows["truth"].shape[1] for rows in panels.values())
+    save_png(fig, path, dpi=100 * max(1, round(largest / 16)))
 
 
 def restorations(runs: dict[str, Path]) -> dict[str, np.ndarray]:
