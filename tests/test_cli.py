@@ -384,13 +384,13 @@ def test_results_of_before_a_field_was_one_are_found_again(tmp_path):
     """A field that is new has the value that it had then: its default, or what it was taken from. So has a field of another name."""
     config = workdir.flatten(set_fields(default_config(), {"method": "cmde", "y_sde.beta_min": 0.1}).to_dict())
     key = as_key({"config": with_effect(config), "step": 3})
-    new = ("model.prior.patch_size", "y_sde.beta_min", "model.encoder.num_statistics")
+    new = ("sampling.guidance", "y_sde.beta_min", "model.encoder.num_statistics")
     held = {name: value for name, value in key["config"].items() if name not in new}
     write_key(tmp_path, key | {"config": held | {"model.encoder.statistics": 0}})
     (tmp_path / "metrics.json").write_text("{}")
     assert evaluation_folder(tmp_path, "", key) == tmp_path
-    patches = key | {"config": key["config"] | {"model.prior.patch_size": 2}}
-    assert evaluation_folder(tmp_path, "", patches) == tmp_path / "patch_size=2"
+    other = key | {"config": key["config"] | {"y_sde.beta_min": 0.01}}
+    assert evaluation_folder(tmp_path, "", other) == tmp_path / "beta_min=0.01"
 
 
 def test_main_works_inside_a_process(whole, capsys):

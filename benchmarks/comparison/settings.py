@@ -11,7 +11,7 @@ from sde_vae.errors import BadInput
 # Factors on the steps of every stage of the data's config.
 BUDGETS = {"small": 1, "paper": 10}
 # The size of a network: what a decoder, an estimator or a correction takes from the prior.
-NETWORK = ("channels", "multipliers", "blocks", "attention", "patch_size")
+NETWORK = ("channels", "multipliers", "blocks", "attention")
 # Added to the data's config for every method. Chosen for ScoreVAE on the validation split; the beta-VAE reads none of them.
 FILTERED = {"model.encoder.input": "filtered"}
 CHOSEN = {"stages.prior.weight": "simple_velocity", "stages.encoder.weight": "velocity"} | FILTERED
@@ -22,7 +22,7 @@ FAST = {"sampling.solver": "ancestral", "sampling.steps": 19, "eval.n": 500, "ev
 OF_DATA = {"fashion_mnist": FAST, "avatars32": FAST}
 # Fields that the comparison sets itself; a command that gives one is refused.
 RESERVED = re.compile(
-    r"method|seed|model\.latent_dim|model\.decoder\..*|model\.correction\.(channels|multipliers|blocks|attention|patch_size)|synthetic\..*|"
+    r"method|seed|model\.latent_dim|model\.decoder\..*|model\.correction\.(channels|multipliers|blocks|attention)|synthetic\..*|"
     r"prior\.checkpoint|stages\.(encoder|correction)\.(steps|batch_size|accumulation|learning_rate|checkpoint_every|log_every)|"
     r"eval\.(evaluators|lpips|split|name)"
 )

@@ -9,37 +9,28 @@ float32. Writes benchmarks/results/choices.{json,md}. Nothing else should run me
 
 import os
 import statistics
-from collections.abc import Callable
 from typing import Any
 
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from benchmarks.arguments import parser_of
 from benchmarks.record import record
 from benchmarks.speed.growth import step_of
-from benchmarks.speed.patches import from_second_resolution
 from benchmarks.speed.running import in_turn
 from benchmarks.speed.summary import choices
-from sde_vae.build.config import load_config
 
 CONFIGS, STAGES, BATCH = ("scorevae_fashion_mnist", "scorevae_avatars32"), ("prior", "encoder"), 32
-# What is set, given config.model. The first is what the others are compared with.
-CHOICES: dict[str, Callable[[ConfigDict], dict[str, Any]]] = {
-    "as it is": lambda model: {},
-    "model.dtype=bfloat16": lambda model: {"model.dtype": "bfloat16"},
-    "accumulation=2": lambda model: {f"stages.{stage}.accumulation": 2 for stage in STAGES},
-    "prior on patches": lambda model: from_second_resolution(model, "prior"),
-    "prior and encoder on patches": lambda model: (
-        from_second_resolution(model, "prior") | from_second_resolution(model, "encoder")
-    ),
+# What is set. The first is what the others are compared with.
+CHOICES: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "model.dtype=bfloat16": {"model.dtype": "bfloat16"},
+    "accumulation=2": {f"stages.{stage}.accumulation": 2 for stage in STAGES},
 }
 
 
 def measure(config: str, stage: str, rounds: int) -> list[dict[str, Any]]:
     """A row a choice, with the milliseconds of a step, and the ratio's median and range."""
-    model = load_config(config).model
-    steps = [step_of(config, stage, BATCH, changes(model)) for changes in CHOICES.values()]
+    steps = [step_of(config, stage, BATCH, changes) for changes in CHOICES.values()]
     first, *_ = seconds = in_turn(steps, rounds)
     rows = []
     for choice, of in zip(CHOICES, seconds, strict=True):

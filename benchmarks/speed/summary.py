@@ -104,29 +104,6 @@ def growth(rows: Rows) -> Made:
     return [head, *lines], "The power p of the nearest n^p over all points: 1 costs in proportion, 0 costs nothing."
 
 
-def patches(rows: Rows) -> Made:
-    """A row a prior, and one of held-out images."""
-    head = ["prior on", "parameters", "steps", "seconds", "ms a step", "FD ↓", "bits/dim ↓"]
-    lines = [
-        [
-            row["prior"],
-            f"{row['parameters'] / 1e6:.2f} M",
-            str(row["steps"]),
-            f"{row['seconds']:.0f}",
-            figure(1000 * row["seconds"] / row["steps"]),
-            figure(row["fd"]),
-            figure(row["bits_per_dim/total"], row["bits_per_dim/total_stderr"]),
-        ]
-        for row in rows
-    ]
-    first = rows[0]
-    caption = (
-        f"{first['n']} new images, and as many of the split test for bits/dim. FD is {first['fd_name']} to the training set; that of {first['n']} "
-        "held-out images is in the last row. One seed; ± is one standard error over the images."
-    )
-    return [head, *lines, ["(held-out images)", "", "", "", "", figure(first["fd_of_held_out"]), ""]], caption
-
-
 def choices(rows: Rows) -> Made:
     """A row a config, stage and choice."""
     interval = lambda row: f"{row['ratio']:.2f} [{row['range'][0]:.2f}, {row['range'][1]:.2f}]"

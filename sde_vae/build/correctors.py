@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
-from sde_vae.build.nets import Shape, build_head, build_score_network, is_image, on_patches, unet_fields
+from sde_vae.build.nets import Shape, build_head, build_score_network, is_image, unet_fields
 from sde_vae.diffusion.sdes import SDE
 from sde_vae.errors import BadInput
 from sde_vae.methods.correction import Corrector, head_corrector, network_corrector, sharing_corrector
 from sde_vae.methods.pdae import shifts_score, shifts_velocity
+from sde_vae.nets.network import network
 from sde_vae.nets.shift_unet import OF_PRIOR, ShiftUNet
 
 
@@ -29,8 +30,7 @@ def _corrected_by_head(config: ConfigDict, sde: SDE, shape: Shape, has_features:
 def _shifted_by_up_path(config: ConfigDict, sde: SDE, shape: Shape, has_features: bool) -> Corrector:
     _require_features(has_features and is_image(shape), "config.model.shift.body: got up_path")
     net = ShiftUNet(**unet_fields(config, "prior", shape) | {"dropout": config.model.shift.dropout})
-    z = (config.model.latent_dim,)
-    return sharing_corrector(sde, on_patches(config, "prior", net, shape, config.model.precision, z=z), OF_PRIOR)
+    return sharing_corrector(sde, network(net, shape, config.model.precision, z=(config.model.latent_dim,)), OF_PRIOR)
 
 
 def _shifted_by_unet(config: ConfigDict, sde: SDE, shape: Shape, has_features: bool) -> Corrector:

@@ -193,9 +193,7 @@ def _unet(who: str, reader: Reader, of_maps: Reader | None = None, **more: Field
     """The fields of a network. `of_maps` says who reads those of its maps, if not all that read the others."""
     of_unet, of_maps = all_of(reader, HAS_UNETS), all_of(of_maps or reader, HAS_UNETS)
     return {
-        "channels": Field(
-            32, f"channels of {who} at its first resolution; for vectors the width of its MLP", WIDTH, reader
-        ),
+        "channels": Field(32, f"channels of {who} at full resolution; for vectors the width of its MLP", WIDTH, reader),
         "multipliers": Field(
             (1, 2),
             "channels at each resolution, in units of `channels`; each resolution halves the last",
@@ -205,17 +203,11 @@ def _unet(who: str, reader: Reader, of_maps: Reader | None = None, **more: Field
         "blocks": Field(1, "residual blocks at each resolution, or of the MLP", whole(1, 32), reader),
         "attention": Field(
             (),
-            "sizes of the maps (the shorter side) at which there is self-attention",
+            "image sizes (the shorter side) at which there is self-attention",
             tuple_of(SIZE, "a tuple of whole numbers from 1 to 4096"),
             of_maps,
         ),
         "dropout": Field(0.0, "dropout rate in training", PROBABILITY, of_unet),
-        "patch_size": Field(
-            1,
-            "side p of patches: the network has p x p pixels as one place with p^2 times the channels; 1: pixels",
-            whole(1, 64),
-            of_maps,
-        ),
     } | more
 
 

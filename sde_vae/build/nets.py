@@ -14,8 +14,6 @@ from sde_vae.nets.head import CorrectionHead
 from sde_vae.nets.layers import group_count
 from sde_vae.nets.mlp import MLP, MLPFeatures
 from sde_vae.nets.network import Network, mapping, network, reshaped
-from sde_vae.nets.patches import depth_shape, gives_patches, patched, takes_patches
-from sde_vae.nets.shift_unet import ShiftUNet
 from sde_vae.nets.unet import UNet, UNetFeatures
 from sde_vae.nets.unet2d import UNet2D
 from sde_vae.nets.unet2d_options import UNet2DOptions
@@ -37,7 +35,7 @@ def build_score_network(config: ConfigDict, name: str, shape: Shape, zero: bool 
     more = {"z": (latent,)} if latent else {}
     if is_image(shape):
         net = UNet(**unet_fields(config, name, shape), zero=zero)
-        return on_patches(config, name, net, shape, config.model.precision, **more)
+        return network(net, shape, config.model.precision, **more)
     net = MLP(math.prod(shape), *mlp_size(config, name), zero=zero)
     return reshaped(network(net, shape, config.model.precision, **more), shape)
 
@@ -52,54 +50,44 @@ def build_image_network(
     more = {"z": (latent,)} if latent else {}
     of = unet_fields(config, name, shape) | ({"dtype": DTYPES[EXACT["model.dtype"]]} if exact else {})
     precision = EXACT["model.precision"] if exact else config.model.precision
-    net = UNet(**of, zero=zero, outputs=outputs * config.model[name].patch_size ** 2)
-    return on_patches(config, name, net, shape, precision, **more)
-
-
-def on_patches(
-    config: ConfigDict, name: str, net: UNet | ShiftUNet, shape: Shape, precision: str, **more: Shape
-) -> Network:
-    """Return the network from images to images of a U-Net that works on patches of config.model.NAME.patch_size pixels a side."""
-    patch = config.model[name].patch_size
-    return patched(network(net, depth_shape(shape, patch), precision, **more), patch)
+    return network(UNet(**of, zero=zero, outputs=outputs), shape, precision, **more)
 
 
 def build_encoder(config: ConfigDict, shape: Shape, latent: int, more_channels: int = 0) -> Network:
     """Return the encoder, which takes so many more channels than the data have."""
-    seen, bound = (*shape[:-1], shape[-1] + more_channels), config.model.log_var_bound
     if is_image(shape):
-        patch = config.model.encoder.patch_size
         body = HalfUNet(**net_fields(config, "encoder", shape), dropout=config.model.encoder.dropout)
-        return takes_patches(network(Encoder(body, latent, bound), depth_shape(seen, patch)), patch)
-    return network(Encoder(MLPFeatures(*mlp_size(config, "encoder")), latent, bound), seen)
+    else:
+        body = MLPFeatures(*mlp_size(config, "encoder"))
+    seen = (*shape[:-1], shape[-1] + more_channels)
+    return network(Encoder(body, latent, config.model.log_var_bound), seen)
 
 
 def build_decoder_network(config: ConfigDict, shape: Shape) -> Network:
     """Return the decoder p(x_0 | z) of a VAE."""
-    likelihood, z = config.model.likelihood, (config.model.latent_dim,)
+    likelihood, bound = config.model.likelihood, config.model.log_var_bound
     own = {
+        "shape": shape,
         "log_var": likelihood.log_var,
         "learn_log_var": likelihood.learn_log_var,
-        "log_var_bound": config.model.log_var_bound,
+        "log_var_bound": bound,
     }
-    if is_image(shape):
-        patch = config.model.decoder.patch_size
-        body = Decoder(**net_fields(config, "decoder", shape), shape=depth_shape(shape, patch), **own)
-        return gives_patches(mapping(body, z), patch)
-    return mapping(MLPDecoder(*mlp_size(config, "decoder"), shape=shape, **own), z)
+    body = (
+        Decoder(**net_fields(config, "decoder", shape), **own)
+        if is_image(shape)
+        else MLPDecoder(*mlp_size(config, "decoder"), **own)
+    )
+    return mapping(body, (config.model.latent_dim,))
 
 
 def build_head(config: ConfigDict, shape: Shape) -> tuple[Network, Network]:
     """Return (the prior's features, a correction head on them), for parameters of the prior and of the head."""
     net, z, precision = config.model.correction, (config.model.latent_dim,), config.model.precision
     if is_image(shape):
-        prior, patch = config.model.prior, config.model.prior.patch_size
-        patches = depth_shape(shape, patch)
-        features = network(UNetFeatures(**unet_fields(config, "prior", shape)), patches, precision)
         # Of the prior's last block: what its one remaining convolution makes the noise of.
-        seen = (*patches[:-1], prior.channels * prior.multipliers[0])
-        head = network(CorrectionHead(net.channels, net.blocks, patches[-1], net.dropout), seen, precision, z=z)
-        return takes_patches(features, patch), gives_patches(head, patch)
+        features = (*shape[:-1], config.model.prior.channels * config.model.prior.multipliers[0])
+        head = network(CorrectionHead(net.channels, net.blocks, shape[-1], net.dropout), features, precision, z=z)
+        return network(UNetFeatures(**unet_fields(config, "prior", shape)), shape, precision), head
     head = MLP(math.prod(shape), *mlp_size(config, "correction"), zero=False)
     body = network(MLPFeatures(*mlp_size(config, "prior")), shape, precision)
     return body, reshaped(network(head, (config.model.prior.channels,), precision, z=z), shape)
@@ -120,15 +108,13 @@ def net_fields(config: ConfigDict, name: str, shape: Shape) -> dict[str, Any]:
     """The fields that all image networks share. Raises BadInput if the image does not halve often enough."""
     net, (height, width, _) = config.model[name], shape
     halvings = len(net.multipliers) - 1
-    unit = net.patch_size * 2**halvings
     for side, size in (("height", height), ("width", width)):
-        if size % unit:
+        if size % 2**halvings:
             got = f"{size}, which" if height == width else f"{(height, width)}, whose {side} {size}"
             field = "shape" if config.data.name == ARRAYS else "image_size"
-            also = "" if net.patch_size == 1 else f" after patches of config.model.{name}.patch_size={net.patch_size}"
             raise BadInput(
-                f"config.data.{field}: got {got} config.model.{name}.multipliers halve {halvings} times{also}; "
-                f"it must be a multiple of {unit}"
+                f"config.data.{field}: got {got} config.model.{name}.multipliers halve {halvings} times; "
+                f"it must be a multiple of {2**halvings}"
             )
     return {
         "channels": net.channels,
@@ -145,10 +131,6 @@ def unet2d(config: ConfigDict, shape: Shape) -> UNet2D:
     """
     if not is_image(shape):
         raise BadInput(f"config.model.prior.body: got unet2d, expected unet: data of shape {shape} have MLPs")
-    if (patch := config.model.prior.patch_size) > 1:
-        raise BadInput(
-            f"config.model.prior.patch_size: got {patch}, but config.model.prior.body=unet2d sees pixels; take unet, or patches of 1"
-        )
     net = net_fields(config, "prior", shape)
     widths = tuple(net["channels"] * multiplier for multiplier in net["multipliers"])
     attends = [min(shape[:2]) // 2**i in net["attention"] for i in range(len(widths))]

@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from sde_vae.build.experiment import Experiment
-from sde_vae.build.fields import HAS_LABELS, HAS_UNETS
+from sde_vae.build.fields import HAS_LABELS
 from sde_vae.build.pretrained_prior import FIELD, converted_in, open_pretrained
 from sde_vae.data.dataset import Dataset, fingerprint
 from sde_vae.devices import replicate
@@ -37,9 +37,6 @@ def load_prior(config: ConfigDict, experiment: Experiment, directory: Path, swap
         return _load_pretrained(config, experiment, experiment.pretrained, directory, other if swapped else None)
     sde = {name: value for name, value in config.sde.items() if name == "name" or hasattr(experiment.decoder.sde, name)}
     same = {f"sde.{name}": value for name, value in sde.items()} | {"model.prediction": config.model.prediction}
-    if HAS_UNETS.holds(config):
-        # Four channels may be those of a pixel, or the pixels of a patch.
-        same["model.prior.patch_size"] = config.model.prior.patch_size
     if HAS_LABELS.holds(config):
         same |= {f"labels.{name}": config.labels[name] for name in ("attribute", "classes")}
     workdir.check_prior(other, same, field)

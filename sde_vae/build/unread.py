@@ -53,6 +53,6 @@ def absent_attention(config: ConfigDict) -> list[str]:
 
 
 def resolutions(config: ConfigDict, name: str) -> list[int]:
-    """Return the shorter sides of the images that the network of config.model.NAME has inside, from the largest down."""
-    shorter = min(data_shape(config)[:2]) // config.model[name].patch_size
+    """Return the shorter sides of the images that the network of config.model.NAME has inside, from the whole image down."""
+    shorter = min(data_shape(config)[:2])
     return [shorter // 2**i for i in range(len(config.model[name].multipliers))]

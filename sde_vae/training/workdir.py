@@ -45,8 +45,6 @@ OF_STAGE = {
     "correction": ("stages.correction.", "model.correction."),
     "latent": ("stages.latent.", "model.latent_prior."),
 }
-# Fields that the config of an earlier prior may lack, and what they then were.
-BEFORE = {"model.prior.patch_size": 1}
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 Flat = dict[str, Any]  # "section.field" -> value
 
@@ -166,9 +164,9 @@ def check_prior(other: Path, expected: Flat, field: str) -> None:
 def check_alike(theirs: Flat, expected: Flat, other: Path, field: str) -> None:
     """Raise BadInput, naming `field`, if the config `theirs` of the run in `other` has another value of one of these fields."""
     for name, value in expected.items():
-        if (found := theirs.get(name, BEFORE.get(name))) != value:
+        if theirs.get(name) != value:
             raise BadInput(
-                f"{field}: {other} was trained with config.{name} {found!r}, expected {value!r}; give a prior that "
+                f"{field}: {other} was trained with config.{name} {theirs.get(name)!r}, expected {value!r}; give a prior that "
                 "was trained alike"
             )
 

@@ -7,7 +7,6 @@ import pytest
 
 from benchmarks.speed import plan, sharding, summary
 from benchmarks.speed.changed import changes, committed
-from benchmarks.speed.patches import from_second_resolution
 from benchmarks.speed.precision import FORMATS, with_factors
 from sde_vae.build.config import load_config, set_fields
 from sde_vae.build.experiment import build
@@ -94,23 +93,6 @@ def test_the_power_of_growth_is_that_of_a_power():
     head, line = summary.growth(rows)[0]
     assert dict(zip(head[:3], line[:3], strict=True)) == {"grows with": "batch", "of": "prior", "from": "8"}
     assert line[-1] == "1.50"
-
-
-@pytest.mark.parametrize("multipliers", [(1, 2, 4), (2, 4, 8), (1, 1)])
-def test_on_patches_a_network_starts_at_its_second_resolution(multipliers):
-    """The maps after the first resolution have the sides and the channels that they had."""
-    model = set_fields(load_config("scorevae_fashion_mnist"), {"model.prior.multipliers": multipliers}).model
-    found = from_second_resolution(model, "prior")
-    widths = lambda channels, multipliers: [channels * m for m in multipliers]
-    assert (
-        widths(found["model.prior.channels"], found["model.prior.multipliers"])
-        == widths(model.prior.channels, multipliers)[1:]
-    )
-    assert found["model.prior.patch_size"] == 2
-    for bad in ((1,), (1, 2, 3)):
-        model.prior.multipliers = bad
-        with pytest.raises(BadInput, match=r"config\.model\.prior\.multipliers: got \(1,"):
-            from_second_resolution(model, "prior")
 
 
 def test_sharded_over_8_devices_a_state_has_an_eighth_on_each_and_a_step_gathers_the_parameters_alone():

@@ -87,6 +87,8 @@ def test_a_field_that_is_set_and_not_read_is_named_with_what_reads_it(capsys):
         ({"method": "pdae"}, "model.encoder.input"),
         ({"method": "pdae"}, "model.decoder.channels"),
         ({"method": "pdae"}, "model.shift.channels"),
+        ({"stages.correction.steps": 1, "model.correction.body": "head"}, "model.correction.multipliers"),
+        ({"stages.correction.steps": 1, "model.correction.body": "head"}, "model.correction.attention"),
         ({}, "model.shift.dropout"),
         ({}, "model.decoder.blocks"),
         ({}, "model.likelihood.log_var"),
