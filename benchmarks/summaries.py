@@ -182,6 +182,7 @@ TABLES = {
     "step_time": Summary("step_time", speed.step_time),
     "precision": Summary("precision", speed.precision),
     "growth": Summary("growth", partial(speed.of_result, speed.growth)),
+    "choices": Summary("choices", partial(speed.of_result, speed.choices)),
     "plan": Summary("plan", partial(speed.of_result, speed.plans)),
     "sharding": Summary("sharding", partial(speed.of_result, speed.sharding)),
     "conditional_digits": Summary("conditional_digits", conditional.summary),
