@@ -381,7 +381,7 @@ def test_an_evaluation_that_failed_claims_no_folder(tmp_path):
 
 
 def test_results_of_before_a_field_was_one_are_found_again(tmp_path):
-    """A field that is new has the value that it had then: its default, or what it was taken from. So has a field of another name."""
+    """A new field counts as its default, or as the field that it was taken from; a renamed one as its value under the old name."""
     config = workdir.flatten(set_fields(default_config(), {"method": "cmde", "y_sde.beta_min": 0.1}).to_dict())
     key = as_key({"config": with_effect(config), "step": 3})
     new = ("sampling.guidance", "y_sde.beta_min", "model.encoder.num_statistics")

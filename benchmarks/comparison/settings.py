@@ -10,7 +10,7 @@ from sde_vae.errors import BadInput
 
 # Factors on the steps of every stage of the data's config.
 BUDGETS = {"small": 1, "paper": 10}
-# The size of a network: what a decoder, an estimator or a correction takes from the prior.
+# The fields of a network's size. A decoder, an estimator and a correction have those of the prior.
 NETWORK = ("channels", "multipliers", "blocks", "attention")
 # Added to the data's config for every method. Chosen for ScoreVAE on the validation split; the beta-VAE reads none of them.
 FILTERED = {"model.encoder.input": "filtered"}

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.speed import plan, sharding, summary
+from benchmarks.speed import plan, running, sharding, summary
 from benchmarks.speed.changed import changes, committed
 from benchmarks.speed.precision import FORMATS, with_factors
 from sde_vae.build.config import load_config, set_fields
@@ -93,6 +93,14 @@ def test_the_power_of_growth_is_that_of_a_power():
     head, line = summary.growth(rows)[0]
     assert dict(zip(head[:3], line[:3], strict=True)) == {"grows with": "batch", "of": "prior", "from": "8"}
     assert line[-1] == "1.50"
+
+
+def test_steps_are_timed_in_turn():
+    """Each step twice, to compile; then in every round three times in a row, one step after the other."""
+    order: list[str] = []
+    seconds = running.in_turn([lambda: order.append("a"), lambda: order.append("b")], 2)
+    assert "".join(order) == "aabb" + 2 * "aaabbb"
+    assert np.shape(seconds) == (2, 2)
 
 
 def test_sharded_over_8_devices_a_state_has_an_eighth_on_each_and_a_step_gathers_the_parameters_alone():
