@@ -6,8 +6,7 @@ would couple the examples of a batch. Parameters are float32; `dtype` is the pre
 
 import math
 import zlib
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -18,6 +17,8 @@ from sde_vae.arrays import fold
 from sde_vae.diffusion.sdes import LOG_SNR_LIMIT
 from sde_vae.nets.conv import conv
 from sde_vae.nets.initialisers import lecun_normal
+from sde_vae.nets.norm import GroupNorm
+from sde_vae.nets.pixels import add_bias, affine, to_pixels
 from sde_vae.types import Dtype, Keys, Latents, PerExample
 
 Images = Float[Array, "batch _ _ _"]  # NHWC; sizes and channels change from layer to layer
@@ -26,7 +27,20 @@ Embedding = Float[Array, "batch embedding"]
 # The logSNR that is mapped to 1000; its negative is mapped to 0.
 LOG_SNR_SCALE = 20.0
 
-Dense = partial(nn.Dense, kernel_init=lecun_normal)
+
+class Dense(nn.Module):
+    """Dense layer of vectors [batch, inputs], or at every pixel of images [batch, H, W, inputs]."""
+
+    features: int
+    dtype: Dtype = jnp.float32
+    kernel_init: Callable[..., Array] = lecun_normal
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        w = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32).astype(self.dtype)
+        b = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32).astype(self.dtype)
+        x = x.astype(self.dtype)
+        return add_bias(conv(x, w[None, None]), b) if x.ndim == 4 else x @ w + b[None, :]
 
 
 def embed_log_snr(log_snr: PerExample, dim: int) -> Embedding:
@@ -81,7 +95,7 @@ class Conv3x3(nn.Module):
         init = nn.initializers.zeros if self.zero else lecun_normal
         w = self.param("kernel", init, (3, 3, x.shape[-1], self.features), jnp.float32)
         b = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
-        return conv(x.astype(self.dtype), w.astype(self.dtype)) + b.astype(self.dtype)[None, None, None, :]
+        return add_bias(conv(x.astype(self.dtype), w.astype(self.dtype)), b.astype(self.dtype))
 
 
 def group_count(channels: int) -> int:
@@ -96,9 +110,9 @@ def group_count(channels: int) -> int:
     return next(n for n in range(max(1, min(32, channels // 4)), 0, -1) if channels % n == 0)
 
 
-def group_norm(x: Array, dtype: Dtype) -> nn.GroupNorm:
+def group_norm(x: Array, dtype: Dtype) -> GroupNorm:
     """Return GroupNorm over the channels of x [..., channels], in `group_count` groups."""
-    return nn.GroupNorm(num_groups=group_count(x.shape[-1]), dtype=dtype)
+    return GroupNorm(num_groups=group_count(x.shape[-1]), dtype=dtype)
 
 
 class Dropout(nn.Module):
@@ -132,12 +146,12 @@ class ResBlock(nn.Module):
     ) -> Images:
         h = Conv3x3(self.features, self.dtype)(nn.silu(group_norm(x, self.dtype)(x)))
         if level is not None:
-            h = h + Dense(self.features, dtype=self.dtype)(level)[:, None, None, :]
+            h = h + to_pixels(Dense(self.features, dtype=self.dtype)(level), h.shape[1:3])
         h = group_norm(h, self.dtype)(h)
         if latent is not None:
-            by = Dense(2 * self.features, dtype=self.dtype, name="latent")(latent)[:, None, None, :]
+            by = Dense(2 * self.features, dtype=self.dtype, name="latent")(latent)
             scale, shift = jnp.split(by, 2, axis=-1)
-            h = h * (1 + scale) + shift
+            h = affine(h, jnp.zeros_like(scale), 1 + scale, shift)
         h = Dropout(self.dropout)(nn.silu(h), keys)
         h = Conv3x3(self.features, self.dtype, zero=True)(h)
         if x.shape[-1] != self.features:
@@ -153,12 +167,11 @@ class Attention(nn.Module):
     @nn.compact
     def __call__(self, x: Images) -> Images:
         b, h, w, c = x.shape
-        y = group_norm(x, self.dtype)(x).reshape(b, h * w, c)
-        q, k, v = (Dense(c, dtype=self.dtype, name=name)(y) for name in ("query", "key", "value"))
+        y = group_norm(x, self.dtype)(x)
+        q, k, v = (Dense(c, dtype=self.dtype, name=name)(y).reshape(b, h * w, c) for name in ("query", "key", "value"))
         logits = jnp.einsum("bic,bjc->bij", q, k).astype(jnp.float32) / math.sqrt(c)
-        y = jnp.einsum("bij,bjc->bic", nn.softmax(logits).astype(self.dtype), v)
-        y = Dense(c, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="out")(y)
-        return x + y.reshape(b, h, w, c)
+        y = jnp.einsum("bij,bjc->bic", nn.softmax(logits).astype(self.dtype), v).reshape(b, h, w, c)
+        return x + Dense(c, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="out")(y)
 
 
 def halve(x: Images) -> Images:

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from sde_vae.nets.conv import conv
 from sde_vae.nets.fir import double_fir, fir, halve_fir, spread
 from sde_vae.nets.layers import Dropout, Embedding, Images, double, halve
+from sde_vae.nets.norm import GroupNorm
+from sde_vae.nets.pixels import add_bias, to_pixels
 from sde_vae.nets.score_sde_layers import EPSILON, NIN, Activation, Conv, initial, joined
 from sde_vae.types import Keys
 
@@ -73,7 +75,7 @@ class Conv2d(nn.Module):
             y = fir(conv(spread_out, w), self.taps, ((p - 1) // 2 + 1, (p - 2) // 2 + 1), gain=2.0)
         else:
             y = conv(fir(x, self.taps, ((p + 3) // 2, (p + 2) // 2)), w)[:, 1::2, 1::2]
-        return y + b[None, None, None, :]
+        return add_bias(y, b)
 
 
 class Combine(nn.Module):
@@ -99,7 +101,7 @@ class ResnetBlockDDPM(nn.Module):
 
     @nn.compact
     def __call__(self, x: Images, level: Embedding | None, keys: Keys | None) -> Images:
-        h = self.act(nn.GroupNorm(self.groups(x.shape[-1]), epsilon=EPSILON)(x))
+        h = self.act(GroupNorm(self.groups(x.shape[-1]), epsilon=EPSILON)(x))
         h = convolved(self, h, level, keys)
         return joined(x if x.shape[-1] == self.features else NIN(self.features)(x), h, self.rescale)
 
@@ -122,7 +124,7 @@ class ResnetBlockBigGANpp(nn.Module):
 
     @nn.compact
     def __call__(self, x: Images, level: Embedding | None, keys: Keys | None) -> Images:
-        h = self.act(nn.GroupNorm(self.groups(x.shape[-1]), epsilon=EPSILON)(x))
+        h = self.act(GroupNorm(self.groups(x.shape[-1]), epsilon=EPSILON)(x))
         x, h = (resampled(y, self.resample, self.taps) for y in (x, h))
         h = convolved(self, h, level, keys)
         same = x.shape[-1] == self.features and self.resample == 0
@@ -135,6 +137,6 @@ def convolved(
     """Apply what the blocks share, within `block`: conv; add the noise level; norm, act, dropout, conv."""
     h = Conv(block.features)(h)
     if level is not None:
-        h = h + nn.Dense(block.features, kernel_init=initial())(level)[:, None, None, :]
-    h = block.act(nn.GroupNorm(block.groups(block.features), epsilon=EPSILON)(h))
+        h = h + to_pixels(nn.Dense(block.features, kernel_init=initial())(level), h.shape[1:3])
+    h = block.act(GroupNorm(block.groups(block.features), epsilon=EPSILON)(h))
     return Conv(block.features, scale=block.scale)(Dropout(block.dropout)(h, keys))

@@ -15,6 +15,8 @@ from jaxtyping import Array
 
 from sde_vae.nets.conv import conv
 from sde_vae.nets.layers import Embedding, Images
+from sde_vae.nets.norm import GroupNorm
+from sde_vae.nets.pixels import add_bias
 from sde_vae.types import Dtype, PerExample, PRNGKey
 
 Initializer = Callable[..., Array]
@@ -53,7 +55,7 @@ class Conv(nn.Module):
         shape = (self.size, self.size, x.shape[-1], self.features)
         w = self.param("kernel", initial(self.scale), shape, jnp.float32)
         b = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
-        return conv(x, w) + b[None, None, None, :]
+        return add_bias(conv(x, w), b)
 
 
 class NIN(nn.Module):
@@ -66,7 +68,7 @@ class NIN(nn.Module):
     def __call__(self, x: Images) -> Images:
         w = self.param("W", initial(self.scale), (x.shape[-1], self.features), jnp.float32)
         b = self.param("b", nn.initializers.zeros, (self.features,), jnp.float32)
-        return jnp.einsum("bhwi,io->bhwo", x, w) + b[None, None, None, :]
+        return add_bias(conv(x, w[None, None]), b)
 
 
 class GaussianFourierProjection(nn.Module):
@@ -108,7 +110,7 @@ class AttnBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Images) -> Images:
         b, height, width, c = x.shape
-        h = nn.GroupNorm(self.groups, epsilon=EPSILON)(x)
+        h = GroupNorm(self.groups, epsilon=EPSILON)(x)
         q, k, v = (NIN(c)(h).reshape(b, height * width, c) for _ in range(3))
         weights = nn.softmax(jnp.einsum("bic,bjc->bij", q, k) / math.sqrt(c))
         h = jnp.einsum("bij,bjc->bic", weights, v).reshape(b, height, width, c)

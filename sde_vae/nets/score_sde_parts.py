@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import flax.linen as nn
 
 from sde_vae.nets.layers import Embedding, Images
+from sde_vae.nets.norm import GroupNorm
 from sde_vae.nets.score_sde_blocks import Downsample, ResnetBlockBigGANpp, ResnetBlockDDPM, ResnetBlockDDPMpp, Upsample
 from sde_vae.nets.score_sde_layers import EPSILON, Activation, AttnBlock, AttnBlockpp, Conv
 from sde_vae.nets.score_sde_options import ScoreSDEOptions
@@ -61,7 +62,7 @@ class DDPM:
 
     def out(self, h: Images, features: int, scale: float) -> Images:
         """Apply norm, activation and a convolution."""
-        return Conv(features, scale=scale)(self.act(nn.GroupNorm(self.groups(h.shape[-1]), epsilon=EPSILON)(h)))
+        return Conv(features, scale=scale)(self.act(GroupNorm(self.groups(h.shape[-1]), epsilon=EPSILON)(h)))
 
     def down(self, h: Images) -> Images:
         """Halve the size."""

@@ -11,9 +11,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from sde_vae.nets.conv import halving_conv
+from sde_vae.nets.conv import conv, halving_conv
 from sde_vae.nets.initialisers import lecun_normal
 from sde_vae.nets.layers import Conv3x3, Dense, Dropout, Embedding, Images, double
+from sde_vae.nets.norm import GroupNorm
+from sde_vae.nets.pixels import add_bias, affine, to_pixels
 from sde_vae.nets.unet2d_options import UNet2DOptions
 from sde_vae.types import Dtype, Keys
 
@@ -26,15 +28,13 @@ ACTIVATIONS = {
 }
 
 
-def norm(options: UNet2DOptions, dtype: Dtype, name: str, groups: int | None = None) -> nn.GroupNorm:
-    """Return a GroupNorm of `groups` groups, or of norm_num_groups. The variance is not the difference of two moments, which loses digits."""
-    return nn.GroupNorm(
-        groups or options.norm_num_groups, epsilon=options.norm_eps, dtype=dtype, use_fast_variance=False, name=name
-    )
+def norm(options: UNet2DOptions, dtype: Dtype, name: str, groups: int | None = None) -> GroupNorm:
+    """Return a GroupNorm of `groups` groups, or of norm_num_groups."""
+    return GroupNorm(groups or options.norm_num_groups, epsilon=options.norm_eps, dtype=dtype, name=name)
 
 
 class Conv1x1(nn.Module):
-    """1x1 convolution, with the kernel [1, 1, in, out] of a convolution and the speed of a product of matrices."""
+    """1x1 convolution."""
 
     features: int
     dtype: Dtype
@@ -43,7 +43,7 @@ class Conv1x1(nn.Module):
     def __call__(self, x: Images) -> Images:
         w = self.param("kernel", lecun_normal, (1, 1, x.shape[-1], self.features), jnp.float32)
         b = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
-        return x.astype(self.dtype) @ w[0, 0].astype(self.dtype) + b.astype(self.dtype)[None, None, None, :]
+        return add_bias(conv(x.astype(self.dtype), w.astype(self.dtype)), b.astype(self.dtype))
 
 
 class HalvingConv(nn.Module):
@@ -57,7 +57,7 @@ class HalvingConv(nn.Module):
         w = self.param("kernel", lecun_normal, (3, 3, x.shape[-1], x.shape[-1]), jnp.float32)
         b = self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
         y = halving_conv(x.astype(self.dtype), w.astype(self.dtype), 1 - self.padding)
-        return y + b.astype(self.dtype)[None, None, None, :]
+        return add_bias(y, b.astype(self.dtype))
 
 
 class Downsampler(nn.Module):
@@ -101,13 +101,13 @@ class Residual(nn.Module):
         h = Conv3x3(self.features, self.dtype, name="conv1")(h)
         scaled = self.options.resnet_time_scale_shift == "scale_shift"
         width = 2 * self.features if scaled else self.features
-        by = Dense(width, dtype=self.dtype, name="time_emb_proj")(activation(time))[:, None, None, :]
+        by = Dense(width, dtype=self.dtype, name="time_emb_proj")(activation(time))
         second = norm(self.options, self.dtype, "norm2")
         if scaled:
             scale, shift = jnp.split(by, 2, axis=-1)
-            h = second(h) * (1 + scale) + shift
+            h = affine(second(h), jnp.zeros_like(scale), 1 + scale, shift)
         else:
-            h = second(h + by)
+            h = second(h + to_pixels(by, h.shape[1:3]))
         h = Dropout(self.options.dropout, name="dropout")(activation(h), keys)
         h = Conv3x3(self.features, self.dtype, zero=True, name="conv2")(h)
         if x.shape[-1] != self.features:
@@ -132,13 +132,12 @@ class SelfAttention(nn.Module):
         each = self.options.attention_head_dim or c
         heads = c // each
         y = norm(self.options, self.dtype, "group_norm", self.groups)(x) if self.groups else x.astype(self.dtype)
-        y = y.reshape(b, h * w, c)
 
         def projected(name: str) -> Array:
             return Dense(heads * each, dtype=self.dtype, name=name)(y).reshape(b, h * w, heads, each)
 
         q, k, v = projected("to_q"), projected("to_k"), projected("to_v")
         logits = jnp.einsum("bihc,bjhc->bhij", q, k).astype(jnp.float32) / math.sqrt(each)
-        y = jnp.einsum("bhij,bjhc->bihc", nn.softmax(logits).astype(self.dtype), v).reshape(b, h * w, heads * each)
+        y = jnp.einsum("bhij,bjhc->bihc", nn.softmax(logits).astype(self.dtype), v).reshape(b, h, w, heads * each)
         y = Dense(c, dtype=self.dtype, kernel_init=nn.initializers.zeros, name="to_out_0")(y)
-        return (x + y.reshape(b, h, w, c)) / self.divisor
+        return (x + y) / self.divisor

@@ -13,11 +13,17 @@ PRODUCTS = {"dot_general", "conv_general_dilated"}
 
 
 def products(jaxpr):
-    """Yield the precisions of all products of a program, of the programs that it calls as well."""
+    """Yield the precisions of all products of a program, of the programs that it calls as well.
+
+    Of operations written for a platform, these are those of the others: a CPU's sums over pixels are products with ones (nets/pixels.py).
+    """
     for equation in jaxpr.eqns:
+        params = equation.params
         if equation.primitive.name in PRODUCTS:
-            yield equation.params["precision"]
-        yield from (found for inner in jaxprs_in_params(equation.params) for found in products(inner))
+            yield params["precision"]
+        if platforms := params.get("branches_platforms"):
+            params = {"branches": [params["branches"][platforms.index(None)]]}
+        yield from (found for inner in jaxprs_in_params(params) for found in products(inner))
 
 
 def trace_steps(experiment, shapes=None):
