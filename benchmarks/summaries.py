@@ -183,6 +183,7 @@ TABLES = {
     "precision": Summary("precision", speed.precision),
     "growth": Summary("growth", partial(speed.of_result, speed.growth)),
     "choices": Summary("choices", partial(speed.of_result, speed.choices)),
+    "operations": Summary("operations", partial(speed.of_result, speed.operations)),
     "plan": Summary("plan", partial(speed.of_result, speed.plans)),
     "sharding": Summary("sharding", partial(speed.of_result, speed.sharding)),
     "conditional_digits": Summary("conditional_digits", conditional.summary),

@@ -59,7 +59,8 @@ ELSEWHERE = {
     "sde_vae/evaluators/labels.py": ("tests/test_labels_run.py",),
     "sde_vae/evaluators/restoration.py": ("tests/test_conditional_run.py", "tests/test_pairs_run.py"),
     "sde_vae/evaluators/samples.py": ("tests/test_keys.py", "tests/test_run.py"),
-    "sde_vae/nets/layers.py": ("tests/nets/test_twins.py",),
+    "sde_vae/nets/layers.py": ("tests/nets/test_twins.py", "tests/nets/test_norm.py"),
+    "sde_vae/nets/pixels.py": ("tests/nets/test_norm.py",),
     "sde_vae/diffusion/losses.py": (
         "tests/diffusion/test_losses.py",
         "tests/diffusion/test_weights.py",
@@ -74,7 +75,7 @@ NAMED = (
     ("sde_vae/inference/bound.py", "terms(sde, q, model", "terms(sde, None, model", "inference/test_bound.py"),
     ("sde_vae/evaluators/importance.py", "path + latent_log_weight(q, z)", "path", "evaluators/test_importance.py"),
     ("sde_vae/nets/layers.py", "/ math.sqrt(c)", "", "nets/test_twins.py"),
-    ("sde_vae/nets/layers.py", "x + y.reshape(b, h, w, c)", "y.reshape(b, h, w, c)", "nets/test_twins.py"),
+    ("sde_vae/nets/layers.py", "return x + Dense(c", "return Dense(c", "nets/test_twins.py"),
     ("sde_vae/nets/layers.py", "x / (1 - self.rate)", "x", "nets/test_nets.py"),
     ("sde_vae/methods/posteriors.py", "z, network_log_snr(sde, t))", "z, network_log_snr(sde, 0 * t))", LIFTED),
     ("sde_vae/methods/posteriors.py", '["encoder"], frozen, x, t,', '["encoder"], frozen, x, 0 * t,', LIFTED),
