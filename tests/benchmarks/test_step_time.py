@@ -6,7 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from benchmarks.speed import step_worker, torch_steps
+from benchmarks.speed import step_worker, summary, torch_steps
+from benchmarks.speed.operations import kind_of, profile_jax, profile_torch
 from benchmarks.speed.step_cases import case, draws, in_torch, nets
 from benchmarks.speed.step_time import measure, table_of
 from benchmarks.speed.torch_twin import tensors
@@ -66,3 +67,19 @@ def test_a_worker_leaves_it_to_openmp_how_its_threads_wait(monkeypatch):
     monkeypatch.setattr(step_worker.os, "environ", environment)
     step_worker.restrict(2)
     assert environment == {"OMP_NUM_THREADS": "2", "JAX_PLATFORMS": "cpu"}
+
+
+def test_a_profile_has_the_operations_of_a_step_by_kind():
+    ours, theirs = jax.numpy.ones((64, 64)), torch.ones(64, 64)
+    product = jax.jit(lambda a: a @ a)
+    for found in (profile_jax(lambda: product(ours).block_until_ready()), profile_torch(lambda: theirs @ theirs)):
+        (longest, seconds), *_ = sorted(found.items(), key=lambda item: -item[1])
+        assert kind_of(longest) == "products"
+        assert 0 < seconds < 1
+
+
+def test_the_table_of_operations_has_a_column_a_kind():
+    row = {"step": "prior", "library": "jax", "ms": 10.0, "share_of_peak": 0.25, "kinds": {"products": 4.4, "copies": 5.6}}
+    (head, line), _ = summary.operations([row])
+    assert head == ["step", "library", "ms", "products", "copies", "of the peak"]
+    assert line == ["prior", "ours", "10", "4", "6", "25 %"]
