@@ -11,7 +11,7 @@ PIP = $(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-b
 LOCKED = $(PIP) --require-hashes
 CONFIG = configs/scorevae_digits.py
 # What `make newest` runs: theorems, a network, a method and the training loop.
-PART = tests/diffusion/test_scores.py tests/diffusion/test_losses.py tests/nets/test_nets.py tests/methods/test_score_vae.py tests/training/test_loop.py
+PART = tests/diffusion/test_scores.py tests/diffusion/test_losses.py tests/nets/test_nets.py tests/nets/test_norm.py tests/methods/test_score_vae.py tests/training/test_loop.py
 
 .PHONY: demo test test-slow newest lint package lock clean
 
