@@ -118,8 +118,7 @@ def operations(rows: Rows) -> Made:
     name = {"jax": "ours", "torch": "PyTorch"}
     lines = [
         [
-            row["step"],
-            name[row["library"]],
+            f"{row['step']}, {name[row['library']]}",
             figure(row["ms"]),
             *(f"{row['kinds'][kind]:.0f}" for kind in kinds),
             f"{100 * row['share_of_peak']:.0f} %",
@@ -130,7 +129,7 @@ def operations(rows: Rows) -> Made:
         "Milliseconds on one thread: of a step, and of its operations in the library's own profile. PyTorch's norms are one operation each; "
         "ours are a sum and elementwise. The peak is that of a product of large matrices."
     )
-    return [["step", "library", "ms", *kinds, "of the peak"], *lines], caption
+    return [["step", "ms", *kinds, "of the peak"], *lines], caption
 
 
 def sharding(rows: Rows) -> Made:
