@@ -29,7 +29,8 @@ NAME, STEPS, ENGINES = "operations", 3, ("jax", "torch")
 OF = ("prior", "encoder")
 # Kind -> words in the names of its operations, in the order in which they are looked for. A name without any is elementwise.
 WORDS = {
-    "convolutions": ("conv",),
+    # "conv" alone would be in XLA's conversions of types too.
+    "convolutions": ("convolution", "conv_general", "conv2d"),
     "products": ("dot", "mm", "linear"),
     "sums and norms": ("reduce", "norm", "sum", "mean", "softmax"),
     "copies": ("copy", "transpose", "concatenate", "cat", "slice", "clone", "contiguous"),
@@ -42,7 +43,7 @@ WIDTH = 2048
 def kind_of(operation: str) -> str:
     """Return the kind of an operation of XLA or of PyTorch.
 
-    >>> [kind_of(name) for name in ("add_reduce_fusion.3", "aten::addmm", "conv_general_dilated.7", "aten::mul")]
+    >>> [kind_of(name) for name in ("add_reduce_fusion.3", "aten::addmm", "conv_general_dilated.7", "convert_fusion")]
     ['sums and norms', 'products', 'convolutions', 'elementwise']
     """
     return next((kind for kind, words in WORDS.items() if any(word in operation for word in words)), REST)
